@@ -1,0 +1,29 @@
+"""Named PostgreSQL advisory locks, held until the transaction ends."""
+
+import hashlib
+
+from django.db import connection
+
+
+def advisory_lock(name: str) -> None:
+    """Wait for the lock called `name` and hold it until the surrounding transaction ends.
+
+    Raises RuntimeError outside a transaction, where the lock would be gone at once.
+    """
+    if not connection.in_atomic_block:
+        raise RuntimeError(f"advisory_lock({name!r}) needs a transaction")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_key(name)])
+
+
+def try_advisory_lock(name: str) -> bool:
+    """Like `advisory_lock`, but answers False at once when somebody else holds it."""
+    if not connection.in_atomic_block:
+        raise RuntimeError(f"try_advisory_lock({name!r}) needs a transaction")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_key(name)])
+        return bool(cursor.fetchone()[0])
+
+
+def _key(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)

@@ -1,0 +1,28 @@
+"""What every row of ours has: a bigint key inside, a public id outside, and when it was made."""
+
+from typing import Any, ClassVar
+
+from django.db import models
+
+from core import clock
+from core.ids import new_id
+
+
+class PublicModel(models.Model):
+    """A row that people and programs may name. Subclasses set `PREFIX`, the first part of the public id."""
+
+    PREFIX: ClassVar[str]
+
+    public_id = models.CharField(max_length=40, unique=True, editable=False)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        abstract = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not self.public_id and "public_id" not in self.get_deferred_fields():
+            self.public_id = new_id(self.PREFIX)
+
+    def __str__(self) -> str:
+        return self.public_id

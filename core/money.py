@@ -1,0 +1,33 @@
+"""Money is a Decimal with an ISO 4217 currency, rounded once, at the line."""
+
+from decimal import ROUND_HALF_UP, Decimal
+
+# Minor-unit digits of the currencies that do not have two (ISO 4217, list one of 2025-05-12).
+_EXPONENTS = {
+    **dict.fromkeys(
+        "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(),
+        0,
+    ),
+    **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),
+}
+
+
+def exponent(currency: str) -> int:
+    """How many digits the currency has after the point: 0 for JPY, 2 for USD, 3 for KWD."""
+    return _EXPONENTS.get(currency, 2)
+
+
+def round_money(amount: Decimal, currency: str, rounding: str = ROUND_HALF_UP) -> Decimal:
+    """`amount` on the currency's smallest unit; half away from zero unless a rule names another mode."""
+    return amount.quantize(Decimal(1).scaleb(-exponent(currency)), rounding=rounding)
+
+
+def minor_units(amount: Decimal, currency: str) -> int:
+    """A rounded amount as a whole number of the smallest unit (cents, yen, fils).
+
+    Raises ValueError when the amount still carries digits below it, because those must have been rounded at the line.
+    """
+    scaled = amount.scaleb(exponent(currency))
+    if scaled != scaled.to_integral_value():
+        raise ValueError(f"{amount} {currency} has digits below the smallest unit")
+    return int(scaled)
