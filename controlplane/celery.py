@@ -1,0 +1,66 @@
+"""The Celery app, its queues, and every periodic job on one screen.
+
+Database rows are the queue and messages only ring the bell: losing the broker loses seconds, not work. So a task may
+run twice or late, retries are rows (`look_again_at`), and a job that beat forgets is found by the next sweep.
+"""
+
+import os
+
+from celery import Celery
+
+from controlplane.env import environment
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.settings")
+ENV = environment()
+
+app = Celery("controlplane")
+
+# Queues by patience: one tenant's thousand resources must not delay another's invoice.
+ROUTES = {
+    "events.tasks.*": {"queue": "prompt"},
+    "models_registry.tasks.*": {"queue": "prompt"},
+    "provisioning.tasks.*": {"queue": "reconcile"},
+    "metering.tasks.*": {"queue": "metering"},
+    "billing.tasks.*": {"queue": "billing"},
+    "api.tasks.*": {"queue": "prompt"},
+}
+
+SWEEP = ENV.sweep_seconds
+BEAT = {
+    "events: dispatch what a lost message left behind": ("events.tasks.dispatch_events", SWEEP),
+}
+
+app.conf.update(
+    broker_url=ENV.broker_url,
+    task_routes=ROUTES,
+    task_default_queue="prompt",
+    beat_schedule={name: {"task": task, "schedule": seconds} for name, (task, seconds) in BEAT.items()},
+    timezone="UTC",
+    # A killed worker's message comes back; doing the work twice is harmless because services are idempotent.
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    worker_prefetch_multiplier=1,
+    worker_cancel_long_running_tasks_on_connection_loss=True,
+    # Below the lease, so that a task is dead before anybody may take its rows over.
+    task_time_limit=ENV.lease_seconds * 5 // 6,
+    task_soft_time_limit=None,
+    worker_max_tasks_per_child=500,
+    task_ignore_result=True,
+    result_backend=None,
+    task_serializer="json",
+    accept_content=["json"],
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    # Never block a request on the broker: the sweep rings again.
+    task_publish_retry_policy={"max_retries": 2, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.5},
+    broker_transport_options={
+        "visibility_timeout": 300,
+        "socket_timeout": 30,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 25,
+    },
+    worker_send_task_events=False,
+    worker_hijack_root_logger=False,
+)
+app.autodiscover_tasks()

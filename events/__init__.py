@@ -1,0 +1,1 @@
+"""What happened: one append-only row per event, which feeds the audit trail and the reactions."""

@@ -1,0 +1,1 @@
+"""Who we serve: tenants, their tiers and their lifecycle."""

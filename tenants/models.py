@@ -1,0 +1,133 @@
+"""Tenants, versioned tiers, and who was on which tier when."""
+
+from collections.abc import Collection
+from typing import Self
+
+from django.contrib.postgres.fields import DateTimeRangeField
+from django.db import models
+
+from core import clock
+from core.models import PublicModel
+from tenants.states import TenantState
+
+
+class Tier(PublicModel):
+    """A named promise, such as Basic; what it promises is in its versions."""
+
+    PREFIX = "tier"
+
+    key = models.SlugField(max_length=30, unique=True)
+    name = models.CharField(max_length=60)
+    position = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        ordering = ["position", "id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TierVersion(PublicModel):
+    """What a tier promises, fixed once published: tenants stay on the version that they were placed on.
+
+    The rooms above add their parts: serving lines in `provisioning.TierRoute`, prices in `billing.TierPrice`.
+    """
+
+    PREFIX = "tv"
+
+    class Isolation(models.TextChoices):
+        POOL = "pool", "Pool"
+
+    tier = models.ForeignKey(Tier, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField()
+    isolation = models.CharField(max_length=20, choices=Isolation.choices, default=Isolation.POOL)
+    max_adapters = models.PositiveIntegerField()
+    max_adapter_bytes = models.PositiveBigIntegerField()
+    max_lora_rank = models.PositiveIntegerField()
+    keep_previous_warm = models.BooleanField()
+    warm_window_hours = models.PositiveIntegerField()
+    published_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tier", "number"], name="tier_version_number_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tier.name} v{self.number}"
+
+
+class TenantQuerySet(models.QuerySet["Tenant"]):
+    """Scoped reads."""
+
+    def visible_to(self, tenant_ids: Collection[int] | None) -> Self:
+        """Those among `tenant_ids`; None means all."""
+        return self if tenant_ids is None else self.filter(pk__in=tenant_ids)
+
+
+class Tenant(PublicModel):
+    """A customer. The slug is reserved for ever: AWS names and S3 prefixes of the past carry it."""
+
+    PREFIX = "ten"
+
+    class InvoiceLanguage(models.TextChoices):
+        ENGLISH = "en", "English"
+        JAPANESE = "ja", "日本語"
+
+    name = models.CharField(max_length=120)
+    slug = models.SlugField(max_length=20, unique=True)
+    external_id = models.CharField(max_length=100, null=True, unique=True)
+    currency = models.CharField(max_length=3)
+    billing_timezone = models.CharField(max_length=60)
+    invoice_language = models.CharField(max_length=2, choices=InvoiceLanguage.choices)
+    contact_email = models.EmailField(blank=True)
+    tags = models.JSONField(default=dict)
+    state = models.CharField(max_length=20, choices=TenantState.choices, default=TenantState.SIGNED_UP)
+    state_reason = models.TextField(blank=True)
+    version = models.PositiveIntegerField(default=1)
+    signed_up_at = models.DateTimeField(default=clock.now)
+    activated_at = models.DateTimeField(null=True)
+    offboarded_at = models.DateTimeField(null=True)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["name", "id"], name="tenant_by_name"),
+            models.Index(fields=["state", "-id"], name="tenant_by_state"),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(state__in=TenantState.values), name="tenant_state_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TierAssignment(PublicModel):
+    """Which tier version a tenant is on, from when until when; ranges of one tenant never overlap."""
+
+    PREFIX = "ta"
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="assignments")
+    tier_version = models.ForeignKey(TierVersion, on_delete=models.PROTECT, related_name="assignments")
+    period = DateTimeRangeField()
+
+
+class OffboardingStep(models.Model):
+    """One thing a departure waits for. The room that owns it completes it; the last one ends the departure."""
+
+    class Key(models.TextChoices):
+        ACCESS = "access", "Access revoked"
+        RESOURCES = "resources", "Resources deleted in AWS"
+        FINAL_INVOICE = "final_invoice", "Final invoice issued"
+        ARTIFACTS = "artifacts", "Artifacts erased"
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="offboarding_steps")
+    key = models.CharField(max_length=20, choices=Key.choices)
+    done_at = models.DateTimeField(null=True)
+    detail = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["tenant", "key"], name="offboarding_step_unique")]

@@ -1,0 +1,102 @@
+"""Reading tenants and tiers. `tenant_ids` has no default: None means that the caller may see all of them."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+
+from core.errors import NotFound
+from core.periods import Period
+from tenants.models import OffboardingStep, Tenant, Tier, TierAssignment, TierVersion
+from tenants.states import TenantState
+
+
+def get_tenant(ref: str, *, tenant_ids: Collection[int] | None) -> Tenant:
+    """By public id, slug, or `ext:` and the billing system's id. Raises NotFound when absent or invisible."""
+    if ref.startswith("ext:"):
+        wanted = Q(external_id=ref.removeprefix("ext:"))
+    else:
+        wanted = Q(public_id=ref) | Q(slug=ref)
+    tenant = _with_tier(Tenant.objects.visible_to(tenant_ids)).filter(wanted).first()
+    if tenant is None:
+        raise NotFound(f"There is no tenant {ref}.", hint="Use its id, its slug, or ext: and its external id.")
+    return tenant
+
+
+def list_tenants(
+    *, tenant_ids: Collection[int] | None, state: str | None = None, tier: str | None = None, q: str | None = None
+) -> QuerySet[Tenant]:
+    """Tenants with `tier_name` and `tier_key` of today; `q` searches name, slug, external id and public id."""
+    tenants = _with_tier(Tenant.objects.visible_to(tenant_ids))
+    if state:
+        tenants = tenants.filter(state=state)
+    if tier:
+        tenants = tenants.filter(tier_key=tier)
+    if q:
+        tenants = tenants.filter(Q(name__icontains=q) | Q(slug__startswith=q) | Q(external_id=q) | Q(public_id=q))
+    return tenants.order_by("-id")
+
+
+def unsettled_tenants() -> QuerySet[Tenant]:
+    """Those on their way somewhere: being provisioned or leaving."""
+    moving = (TenantState.SIGNED_UP, TenantState.PROVISIONING, TenantState.OFFBOARDING)
+    return Tenant.objects.filter(state__in=moving).order_by("pk")
+
+
+def tier_version_of(tenant_id: int, at: datetime) -> TierVersion:
+    """The tier version a tenant was on at an instant. Raises NotFound when it was on none."""
+    version = (
+        TierVersion.objects.select_related("tier")
+        .filter(assignments__tenant_id=tenant_id, assignments__period__contains=at)
+        .first()
+    )
+    if version is None:
+        raise NotFound(f"The tenant was on no tier at {at.isoformat()}.")
+    return version
+
+
+def assignments(tenant_id: int, period: Period) -> list[tuple[Period, TierVersion]]:
+    """The tier versions a tenant was on within a period, in order, each with its part of the period."""
+    rows = (
+        TierAssignment.objects.select_related("tier_version__tier")
+        .filter(tenant_id=tenant_id, period__overlap=(period.start, period.end))
+        .order_by("period")
+    )
+    found = []
+    for row in rows:
+        part = Period(max(row.period.lower, period.start), min(row.period.upper or period.end, period.end))
+        found.append((part, row.tier_version))
+    return found
+
+
+def current_tier_version(key: str) -> TierVersion:
+    """The newest published version of a tier. Raises NotFound for an unknown tier or one that is not published."""
+    version = (
+        TierVersion.objects.select_related("tier")
+        .filter(tier__key=key, published_at__isnull=False)
+        .order_by("-number")
+        .first()
+    )
+    if version is None:
+        known = ", ".join(Tier.objects.values_list("key", flat=True))
+        raise NotFound(f"There is no tier {key}.", hint=f"Tiers are: {known or 'none yet'}.")
+    return version
+
+
+def list_tiers() -> QuerySet[Tier]:
+    """All tiers in their order, with their versions."""
+    return Tier.objects.prefetch_related("versions")
+
+
+def offboarding_steps(tenant_id: int) -> QuerySet[OffboardingStep]:
+    """What a departure waits for, or waited for."""
+    return OffboardingStep.objects.filter(tenant_id=tenant_id)
+
+
+def _with_tier(tenants: QuerySet[Tenant]) -> QuerySet[Tenant]:
+    newest = TierAssignment.objects.filter(tenant=OuterRef("pk")).order_by("-period")
+    return tenants.annotate(
+        tier_key=Subquery(newest.values("tier_version__tier__key")[:1]),
+        tier_name=Subquery(newest.values("tier_version__tier__name")[:1]),
+        tier_version_number=Subquery(newest.values("tier_version__number")[:1]),
+    )
