@@ -1,0 +1,1 @@
+"""The front door for machines: REST under /api/v1."""

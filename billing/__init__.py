@@ -1,0 +1,1 @@
+"""Charging: rate cards, rating, invoices and the documents that customers receive."""

@@ -1,0 +1,1 @@
+"""The door for people: pages and fragments over the rooms' services and queries."""

@@ -1,0 +1,1 @@
+"""Counting: CloudWatch and the resource ledger become usage that can be argued about without prices."""

@@ -1,0 +1,1 @@
+"""What tenants bring: adapters, versions and releases."""
