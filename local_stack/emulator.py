@@ -1,0 +1,115 @@
+"""The local AWS as a process, and a small client for its control API (`/_emulator/`)."""
+
+from __future__ import annotations
+
+import json
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from local_stack.processes import Child, Guard, spawn, wait_until_healthy
+
+# Loopback never goes through a proxy, whatever the environment says.
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def free_port(wanted: int = 0) -> int:
+    """`wanted` if nobody listens there, else any free port on loopback."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise OSError("no free port on 127.0.0.1")
+
+
+def start(
+    python: Path,
+    *,
+    root: Path,
+    port: int,
+    clock_file: Path,
+    state: Path | None,
+    env: Mapping[str, str],
+    log: Path,
+    guard: Guard,
+) -> Child:
+    """The emulator, answering on `port`; `state` keeps its world across restarts."""
+    argv: list[str | Path] = [python, "-m", "aws_emulator", "--host", "127.0.0.1", "--port", str(port)]
+    argv += ["--clock-file", clock_file]
+    if state is not None:
+        argv += ["--state-dir", state]
+    child = spawn("aws", argv, env=env, cwd=root, log=log, guard=guard)
+    client = EmulatorClient(f"http://127.0.0.1:{port}")
+    wait_until_healthy(child, client.is_healthy, seconds=60)
+    return child
+
+
+@dataclass(frozen=True)
+class EmulatorClient:
+    """What a demo or a test may do to the local AWS that nobody can do to the real one."""
+
+    url: str
+
+    def is_healthy(self) -> bool:
+        try:
+            return bool(self.get("health"))
+        except OSError:
+            return False
+
+    def get(self, path: str) -> Any:
+        """The JSON answer of `GET /_emulator/path`; raises OSError when it is refused or nobody answers."""
+        return self._call("GET", path, None)
+
+    def post(self, path: str, body: Mapping[str, object] | None = None) -> Any:
+        """The JSON answer of `POST /_emulator/path`."""
+        return self._call("POST", path, dict(body or {}))
+
+    def delete(self, path: str) -> Any:
+        """The JSON answer of `DELETE /_emulator/path`."""
+        return self._call("DELETE", path, None)
+
+    def reset(self) -> None:
+        """An empty account, no faults, the clock at zero."""
+        self.post("reset")
+
+    def advance(self, seconds: float) -> None:
+        """Move its clock, and through the shared clock file ours, forward."""
+        self.post("clock", {"advance_seconds": seconds})
+
+    def delays(self, **delays: Mapping[str, float]) -> None:
+        """How long things take: `endpoint={"looks": 2}` or `component={"seconds": 1}`, also `update`, `delete`."""
+        self.post("delays", delays)
+
+    def fault(self, fault: str, **scope: object) -> None:
+        """Script one fault, e.g. `fault("throttle", operation="CreateEndpoint", times=2)`."""
+        self.post("faults", {"fault": fault, **scope})
+
+    def clear_faults(self) -> None:
+        self.delete("faults")
+
+    def calls(self) -> dict[str, int]:
+        """How often each operation was called since the last reset."""
+        counts: dict[str, int] = self.get("calls")
+        return counts
+
+    def _call(self, method: str, path: str, body: dict[str, object] | None) -> Any:
+        request = urllib.request.Request(
+            f"{self.url}/_emulator/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        try:
+            with OPENER.open(request, timeout=30) as answer:
+                return json.loads(answer.read() or b"{}")
+        except urllib.error.HTTPError as refused:
+            text = refused.read().decode(errors="replace")
+            raise OSError(f"{method} /_emulator/{path}: {refused.code} {text}") from refused

@@ -1,0 +1,71 @@
+"""The environment that the stack's processes get: ours from the first letter, whatever the caller's holds."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+# Names that could lead a process to somebody's real database, broker or AWS account.
+STRANGERS = ("AWS_", "BOTO", "CELERY", "CP_", "DATABASE_", "DJANGO_", "GUNICORN_", "PG", "PYTHON", "REDIS_", "VALKEY_")
+SECRETS = ("CP_SECRET_KEY", "CP_API_KEY_PEPPER", "CP_CONFIG_SIGNING_KEY")
+ACCOUNT = "123456789012"
+BUCKET = "controlplane-local-artifacts"
+TABLE = "controlplane-local-config"
+
+
+def cleaned(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` without any name that could point outside this machine's embedded stack."""
+    kept = {name: value for name, value in environ.items() if not name.startswith(STRANGERS)}
+    # Loopback is never proxied, or boto3 would ask a proxy for the local AWS.
+    kept["NO_PROXY"] = kept["no_proxy"] = "127.0.0.1,localhost"
+    return kept
+
+
+def embedded(
+    *,
+    database_url: str,
+    broker_url: str,
+    aws_url: str,
+    public_url: str,
+    clock_file: Path,
+    keys: Mapping[str, str],
+    environment: str = "local",
+    environ: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Everything a process of the embedded stack needs."""
+    return cleaned(os.environ if environ is None else environ) | {
+        "DJANGO_SETTINGS_MODULE": "controlplane.settings",
+        "PYTHONUNBUFFERED": "1",
+        "CP_ENVIRONMENT": environment,
+        "CP_DATABASE_URL": database_url,
+        "CP_BROKER_URL": broker_url,
+        "CP_PUBLIC_URL": public_url,
+        "CP_TEST_CLOCK_FILE": str(clock_file),
+        "CP_ARTIFACT_BUCKET": BUCKET,
+        "CP_CONFIG_TABLE": TABLE,
+        "CP_LEASE_SECONDS": "10",
+        "CP_SWEEP_SECONDS": "1",
+        "CP_AWS_TIMEOUT_SECONDS": "5",
+        "AWS_ENDPOINT_URL": aws_url,
+        "AWS_EXPECTED_ACCOUNT_ID": ACCOUNT,
+        "AWS_DEFAULT_REGION": "us-west-2",
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        **keys,
+    }
+
+
+def local_secrets(file: Path) -> dict[str, str]:
+    """This clone's keys: drawn on first use, kept in `file` (0600), the same ever after."""
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        fresh = file.with_name(file.name + ".new")
+        fresh.touch(mode=0o600)
+        fresh.write_text("".join(f"{name}={secrets.token_urlsafe(48)}\n" for name in SECRETS))
+        fresh.rename(file)
+    return dict(line.split("=", 1) for line in file.read_text().splitlines() if line)

@@ -1,0 +1,197 @@
+"""Child processes that never outlive us.
+
+Two nets. The kernel signals each child when its parent dies (Linux). And a guard, forked first, waits on a pipe that
+closes with us, then ends the process groups it was told of: that also reaches the children's children, and works
+where the kernel offers no such signal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+GUARD_PATIENCE_SECONDS = 8.0
+LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+class Guard:
+    """A forked watcher that ends every registered process group once this process is gone, however it went."""
+
+    def __init__(self) -> None:
+        reading, self._writing = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(self._writing)
+            _watch(reading)
+        os.close(reading)
+
+    def register(self, group: int, stop_signal: int) -> None:
+        """From now on `group` is ended with us, first by `stop_signal`, then by SIGKILL."""
+        self._tell(f"+{group} {int(stop_signal)}\n")
+
+    def forget(self, group: int) -> None:
+        """The group has ended; its number may be given to a stranger."""
+        self._tell(f"-{group}\n")
+
+    def close(self) -> None:
+        """Let the guard go; what is still registered is ended first."""
+        os.close(self._writing)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
+
+    def _tell(self, line: str) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._writing, line.encode())
+
+
+def _watch(pipe: int) -> None:
+    """The guard's whole life; never returns."""
+    os.setsid()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    groups: dict[int, int] = {}
+    text = b""
+    while chunk := os.read(pipe, 4096):
+        *lines, text = (text + chunk).split(b"\n")
+        for line in lines:
+            if line.startswith(b"+"):
+                group, number = line[1:].split()
+                groups[int(group)] = int(number)
+            else:
+                groups.pop(int(line[1:]), None)
+    for group, number in reversed(groups.items()):
+        _signal_group(group, number)
+    deadline = time.monotonic() + GUARD_PATIENCE_SECONDS
+    while time.monotonic() < deadline and any(group_is_alive(group) for group in groups):
+        time.sleep(0.1)
+    for group in groups:
+        _signal_group(group, signal.SIGKILL)
+    os._exit(0)
+
+
+def _signal_group(group: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+def group_is_alive(group: int) -> bool:
+    """Whether any process of the group still exists."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@dataclass
+class Child:
+    """A running program: its own session, its output in a log file."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    stop_signal: int
+    guard: Guard
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def is_running(self) -> bool:
+        return self.process.poll() is None
+
+    def stop(self, patience_seconds: float = 10.0) -> None:
+        """Ask to stop, wait, then insist; afterwards nothing of the group is left."""
+        if self.is_running():
+            self.process.send_signal(self.stop_signal)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(patience_seconds)
+        self.kill()
+
+    def kill(self) -> None:
+        """End the whole group at once."""
+        _signal_group(self.pid, signal.SIGKILL)
+        self.process.wait()
+        self.guard.forget(self.pid)
+
+    def last_lines(self, count: int = 8) -> list[str]:
+        """The end of the log, for saying why it stopped."""
+        try:
+            return self.log.read_text(errors="replace").splitlines()[-count:]
+        except OSError:
+            return []
+
+
+def spawn(
+    name: str,
+    argv: Sequence[str | Path],
+    *,
+    env: Mapping[str, str],
+    cwd: Path,
+    log: Path,
+    guard: Guard,
+    stop_signal: int = signal.SIGTERM,
+    user: tuple[int, int] | None = None,
+) -> Child:
+    """Start a program in its own session. Call it from the main thread: the kernel's signal follows the thread.
+
+    `user` (uid, gid) is switched to before the death signal is set, because switching clears it.
+    """
+    parent = os.getpid()
+
+    def last_will() -> None:
+        if LIBC is not None:
+            LIBC.prctl(PR_SET_PDEATHSIG, int(stop_signal))
+            if os.getppid() != parent:
+                os._exit(1)
+
+    log.parent.mkdir(parents=True, exist_ok=True)
+    switch = {"user": user[0], "group": user[1], "extra_groups": []} if user else {}
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [str(part) for part in argv],
+            env=dict(env),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=last_will,
+            **switch,  # type: ignore[arg-type]
+        )
+    guard.register(process.pid, stop_signal)
+    return Child(name=name, process=process, log=log, stop_signal=stop_signal, guard=guard)
+
+
+class StartFailed(RuntimeError):
+    """A part of the stack did not become healthy; the text says which, why, and where its log is."""
+
+
+def wait_until_healthy(child: Child, check: object, *, seconds: float) -> float:
+    """Poll `check()` until it is true; the seconds it took. Raises StartFailed when the child ends or time is up."""
+    assert callable(check)
+    started = time.monotonic()
+    while True:
+        if check():
+            return time.monotonic() - started
+        if not child.is_running():
+            raise StartFailed(_obituary(child, f"stopped with exit code {child.process.returncode}"))
+        if time.monotonic() - started > seconds:
+            raise StartFailed(_obituary(child, f"was not ready after {seconds:.0f} s"))
+        select.select([], [], [], 0.03)
+
+
+def _obituary(child: Child, what: str) -> str:
+    return "\n".join([f"{child.name} {what}; its log is {child.log}", *(f"  {line}" for line in child.last_lines())])

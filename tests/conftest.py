@@ -1,0 +1,158 @@
+"""One PostgreSQL, one Valkey and one local AWS per test session, each started by the first test that asks for it.
+
+The environment is set while this file is imported, before Django reads it, and holds nothing of the caller's: a test
+run cannot reach anybody's real database, broker or AWS account. Sockets open to loopback only.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_stack import aws_setup, emulator, environment, postgres, valkey
+from local_stack.processes import Guard, group_is_alive
+
+ROOT = Path(__file__).resolve().parent.parent
+PREFIX = "cp-test-"
+
+
+def _session_folder() -> Path:
+    """A fresh folder for this session; what killed sessions left behind goes."""
+    base = Path(tempfile.gettempdir())
+    for old in base.glob(f"{PREFIX}*"):
+        pid = old.name.removeprefix(PREFIX).split("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and not group_is_alive(int(pid)):
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=base))
+
+
+GUARD = Guard()
+HOME = _session_folder()
+OUTSIDE = HOME.with_name(HOME.name + "-pg")
+SOCKETS = HOME / "run"
+CLOCK_FILE = HOME / "clock"
+AWS_PORT = emulator.free_port()
+SOCKETS.mkdir(mode=0o700)
+CLOCK_FILE.write_text("0")
+ENV = environment.embedded(
+    database_url=f"postgresql://postgres@/controlplane?host={OUTSIDE if os.geteuid() == 0 else SOCKETS}",
+    broker_url=valkey.url(SOCKETS),
+    aws_url=f"http://127.0.0.1:{AWS_PORT}",
+    public_url="http://testserver",
+    clock_file=CLOCK_FILE,
+    keys={name: f"{name.lower()}-".ljust(48, "x") for name in environment.SECRETS},
+    environment="test",
+) | {"CP_ALLOWED_HOSTS": "127.0.0.1,localhost,testserver"}
+for _name in [name for name in os.environ if name.startswith(environment.STRANGERS)]:
+    if not _name.startswith("PYTHON"):
+        del os.environ[_name]
+os.environ.update(ENV)
+
+from django.conf import settings  # noqa: E402  (only now: it reads the environment)
+
+# Tests render pages without a collected, hashed copy of the static files.
+settings.STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
+
+
+@atexit.register
+def _remove_session_folder(owner: int = os.getpid()) -> None:
+    if os.getpid() == owner:  # not in a fork of a test
+        GUARD.close()
+        shutil.rmtree(HOME, ignore_errors=True)
+        shutil.rmtree(OUTSIDE, ignore_errors=True)
+
+
+# --- sockets ----------------------------------------------------------------------------------------------------
+def _only_loopback(event: str, arguments: tuple[Any, ...]) -> None:
+    """An audit hook, so that no library's own way to connect goes round it."""
+    if event != "socket.connect":
+        return
+    sock, address = arguments
+    if sock.family == socket.AF_UNIX or str(address[0]).startswith("127.") or address[0] in ("::1", "localhost"):
+        return
+    raise PermissionError(f"Tests reach this machine only; something tried to connect to {address[0]}.")
+
+
+sys.addaudithook(_only_loopback)
+
+
+# --- the long ones ----------------------------------------------------------------------------------------------
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="also run the tests marked `long`, with their full counts")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--long"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="the full counts: run.py test --long"))
+
+
+# --- the servers ------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[str]:
+    """The broker's URL, with a server behind it."""
+    child = valkey.start(HOME, sockets=SOCKETS, log=HOME / "log" / "valkey.log", guard=GUARD)
+    yield valkey.url(SOCKETS)
+    child.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Postgres]:
+    """A PostgreSQL of our own; the databases in it are pytest-django's."""
+    place = postgres.place(HOME, outside=OUTSIDE)
+    child = postgres.start(place, log=HOME / "log" / "postgres.log", guard=GUARD, durable=False)
+    yield place
+    child.stop()
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(postgres_server: postgres.Postgres, valkey_server: str) -> None:
+    """Start the servers when the first test asks for the database: committed events also ring the broker."""
+
+
+@pytest.fixture(scope="session")
+def aws_server() -> Iterator[emulator.EmulatorClient]:
+    """The local AWS, once per session. Most tests want `aws`, which empties it first."""
+    child = emulator.start(
+        Path(sys.executable),
+        root=ROOT,
+        port=AWS_PORT,
+        clock_file=CLOCK_FILE,
+        state=None,
+        env=ENV,
+        log=HOME / "log" / "aws.log",
+        guard=GUARD,
+    )
+    yield emulator.EmulatorClient(ENV["AWS_ENDPOINT_URL"])
+    child.stop()
+
+
+@pytest.fixture
+def aws(aws_server: emulator.EmulatorClient) -> Iterator[emulator.EmulatorClient]:
+    """An empty local AWS with the installation's bucket and config table, its clock and faults at zero.
+
+    The client scripts faults, delays and the clock; see `local_stack.emulator.EmulatorClient`.
+    """
+    aws_server.reset()
+    CLOCK_FILE.write_text("0")
+    aws_setup.create_bucket_and_table(ENV)
+    yield aws_server
+    CLOCK_FILE.write_text("0")
+
+
+@pytest.fixture
+def clock_file() -> Iterator[Path]:
+    """The test clock's offset in seconds, for tests without AWS; back to zero afterwards."""
+    CLOCK_FILE.write_text("0")
+    yield CLOCK_FILE
+    CLOCK_FILE.write_text("0")
