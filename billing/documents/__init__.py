@@ -1,0 +1,1 @@
+"""An invoice as a customer keeps it: PDF (Typst) and CSV."""

@@ -1,0 +1,1 @@
+"""Pure arithmetic: parameters of rates, prices, proration, and the lines they become. No framework, no clock."""

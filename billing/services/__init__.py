@@ -1,0 +1,1 @@
+"""What billing does, one verb per function; each owns one transaction."""
