@@ -18,6 +18,7 @@ app = Celery("controlplane")
 # Queues by patience: one tenant's thousand resources must not delay another's invoice.
 ROUTES = {
     "events.tasks.*": {"queue": "prompt"},
+    "accounts.tasks.*": {"queue": "prompt"},
     "models_registry.tasks.*": {"queue": "prompt"},
     "provisioning.tasks.*": {"queue": "reconcile"},
     "metering.tasks.*": {"queue": "metering"},
@@ -28,6 +29,7 @@ ROUTES = {
 SWEEP = ENV.sweep_seconds
 BEAT = {
     "events: dispatch what a lost message left behind": ("events.tasks.dispatch_events", SWEEP),
+    "accounts: keys of leaving tenants": ("accounts.tasks.revoke_departed_access", SWEEP),
 }
 
 app.conf.update(

@@ -6,6 +6,8 @@ message costs one sweep. `ring("task", argument="tenant"|"subject")` passes the 
 
 from events.dispatch import Reaction, ring
 
-REACTIONS: dict[str, tuple[Reaction, ...]] = {}
+REACTIONS: dict[str, tuple[Reaction, ...]] = {
+    "tenant.offboarding_started": (ring("accounts.tasks.revoke_tenant_access", tenant_id="tenant"),),
+}
 
 __all__ = ["REACTIONS", "ring"]

@@ -12,4 +12,10 @@ CATALOG: dict[str, str] = {
     "tenant.offboarding_started": "The tenant leaves: access, resources, final invoice and artifacts follow.",
     "tenant.offboarding_step_completed": "One part of a departure is done.",
     "tenant.offboarded": "The tenant has left and nothing of it remains in AWS.",
+    # accounts
+    "operator.created": "A person was added to the operating team.",
+    "login_link.created": "A one-time login link was made for a person.",
+    "login_link.used": "A person signed in with a one-time link.",
+    "api_key.issued": "An API key was issued; its secret is not kept.",
+    "api_key.revoked": "An API key was put out of use.",
 }

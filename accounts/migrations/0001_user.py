@@ -5,6 +5,8 @@ import django.contrib.auth.validators
 import django.utils.timezone
 from django.db import migrations, models
 
+import core.clock
+
 
 class Migration(migrations.Migration):
     initial = True
@@ -60,6 +62,7 @@ class Migration(migrations.Migration):
                 ),
                 ("date_joined", models.DateTimeField(default=django.utils.timezone.now, verbose_name="date joined")),
                 ("public_id", models.CharField(editable=False, max_length=40, unique=True)),
+                ("created_at", models.DateTimeField(default=core.clock.now, editable=False)),
                 (
                     "role",
                     models.CharField(
