@@ -1,0 +1,1 @@
+"""boto3 behind the gateway's words. Reached through aws.connect only."""

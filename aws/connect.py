@@ -1,0 +1,87 @@
+"""Where the other rooms get their gateways.
+
+Clients are kept per process, account and region. Real AWS (no `AWS_ENDPOINT_URL`) is touched only when
+`AWS_EXPECTED_ACCOUNT_ID` names the account that the credentials belong to.
+"""
+
+import os
+from functools import cache
+
+from django.conf import settings
+
+from aws import errors
+from aws.boto.artifacts import BotoArtifacts
+from aws.boto.config_store import BotoConfigStore
+from aws.boto.hosting import BotoHosting
+from aws.boto.inference import BotoInference
+from aws.boto.metrics import BotoMetrics
+from aws.boto.session import AwsAccess, Clients
+from aws.boto.translate import call, request_id
+from aws.gateway import ArtifactStore, ConfigStore, HostingGateway, InferenceGateway, MetricsGateway
+
+
+def hosting(region: str | None = None) -> HostingGateway:
+    """SageMaker hosting in a region (default: the home region)."""
+    return BotoHosting(_client("sagemaker", region))
+
+
+def inference(region: str | None = None) -> InferenceGateway:
+    """SageMaker invocation in a region (default: the home region)."""
+    return BotoInference(_client("sagemaker-runtime", region))
+
+
+def metrics(region: str | None = None) -> MetricsGateway:
+    """CloudWatch in a region (default: the home region)."""
+    return BotoMetrics(_client("cloudwatch", region, epoch_timestamps=True))
+
+
+def artifacts() -> ArtifactStore:
+    """The artifact bucket."""
+    return BotoArtifacts(_client("s3"), settings.ENV.artifact_bucket)
+
+
+def config_store() -> ConfigStore:
+    """The runtime config table."""
+    return BotoConfigStore(_client("dynamodb"), settings.ENV.config_table)
+
+
+def account_id() -> str:
+    """The account that the credentials belong to, asked once per process.
+
+    Raises AccessDenied when real AWS is another account than `AWS_EXPECTED_ACCOUNT_ID`, or none is named.
+    """
+    return _account_of(os.getpid(), _access())
+
+
+def _client(service: str, region: str | None = None, *, epoch_timestamps: bool = False) -> object:
+    account_id()
+    return _clients(_access()).client(service, region, epoch_timestamps=epoch_timestamps)
+
+
+def _access() -> AwsAccess:
+    return AwsAccess(
+        region=settings.ENV.aws_region,
+        read_timeout_seconds=settings.ENV.aws_timeout_seconds,
+        endpoint_url=settings.ENV.aws_endpoint_url,
+    )
+
+
+@cache
+def _clients(access: AwsAccess) -> Clients:
+    return Clients(access)
+
+
+@cache
+def _account_of(process_id: int, access: AwsAccess) -> str:
+    client = _clients(access).client("sts")
+    reply = call(client.get_caller_identity, "GetCallerIdentity", "Account")
+    account = str(reply["Account"])
+    if access.endpoint_url is None and account != settings.ENV.aws_expected_account_id:
+        raise errors.AccessDenied(
+            code="UnexpectedAccount",
+            message=f"the credentials belong to account {account}, "
+            f"AWS_EXPECTED_ACCOUNT_ID names {settings.ENV.aws_expected_account_id or 'none'}",
+            operation="GetCallerIdentity",
+            request_id=request_id(reply),
+        )
+    return account

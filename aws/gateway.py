@@ -1,0 +1,247 @@
+"""What we ask of AWS and what it answers, in our words. Implementations are in aws.boto, got from aws.connect."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, BinaryIO, Literal, Protocol
+
+HostingKind = Literal["model", "endpoint_config", "endpoint", "component"]
+FailureClass = Literal["", "capacity", "quota", "service", "terminal"]
+
+IN_SERVICE = "InService"
+VARIANT_NAME = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A SageMaker Model: container, its environment and where the base weights lie (an S3 prefix ends with `/`)."""
+
+    name: str
+    image: str
+    model_data_uri: str
+    environment: Mapping[str, str]
+    execution_role_arn: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointConfigSpec:
+    """Instances for inference components: no model of its own; AWS scales between the two counts."""
+
+    name: str
+    instance_type: str
+    instance_count: int
+    max_instance_count: int
+    execution_role_arn: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSpec:
+    """An endpoint that runs on `config_name`."""
+
+    name: str
+    config_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class BaseComponentSpec:
+    """A base inference component: `copies` of a model on an endpoint. Memory is the host's, in MiB."""
+
+    name: str
+    endpoint_name: str
+    model_name: str
+    copies: int
+    accelerators: int
+    min_memory_mb: int
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterComponentSpec:
+    """A LoRA adapter on a base component: it borrows the base's compute and loads one `.tar.gz`."""
+
+    name: str
+    endpoint_name: str
+    base_component_name: str
+    artifact_url: str
+
+
+HostedSpec = ModelSpec | EndpointConfigSpec | EndpointSpec | BaseComponentSpec | AdapterComponentSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One object as AWS described or listed it.
+
+    `status` is AWS's word; objects without a life cycle (models, configs) count as InService while they exist.
+    A listing leaves the fields after `modified_at` empty (`is_detailed` is false then).
+    """
+
+    kind: HostingKind
+    name: str
+    arn: str
+    status: str
+    created_at: datetime
+    modified_at: datetime | None
+    is_detailed: bool = False
+    failure_reason: str = ""
+    failure: FailureClass = ""
+    config_name: str = ""
+    endpoint_name: str = ""
+    base_component_name: str = ""
+    artifact_url: str = ""
+    copies: int | None = None
+    current_copies: int | None = None
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """AWS took a change; whether it happened is found out by looking."""
+
+    request_id: str
+    arn: str = ""
+
+
+class HostingGateway(Protocol):
+    """SageMaker hosting. Every method may raise the errors of aws.errors."""
+
+    def create(self, spec: HostedSpec, *, tags: Mapping[str, str]) -> Receipt:
+        """Ask for a new object. Raises AlreadyExists when the name is taken."""
+
+    def point_endpoint(self, name: str, *, config_name: str) -> Receipt:
+        """Move an endpoint to another config (UpdateEndpoint)."""
+
+    def set_copies(self, name: str, *, copies: int) -> Receipt:
+        """Ask for another number of copies of a base component."""
+
+    def delete(self, kind: HostingKind, name: str) -> Receipt:
+        """Ask for removal. Raises Missing when it is not there, InProgress when it cannot be deleted yet."""
+
+    def describe(self, kind: HostingKind, name: str) -> Sighting:
+        """Look at one object closely. Raises Missing when AWS says that it does not exist."""
+
+    def list(self, kind: HostingKind, *, name_contains: str = "") -> dict[str, Sighting]:
+        """All objects whose name contains the text, by name; complete, or an error is raised."""
+
+    def tags(self, arn: str) -> dict[str, str]:
+        """The tags of an object."""
+
+
+class InferenceGateway(Protocol):
+    """Invocation of what is hosted: for probes and the playground, never for customers' traffic."""
+
+    def invoke(self, endpoint: str, component: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The container's JSON answer. Raises ModelError when the container refuses."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesQuery:
+    """One CloudWatch series: `id` is ours (lower-case letter first), dimensions are exact."""
+
+    id: str
+    namespace: str
+    metric: str
+    dimensions: Mapping[str, str]
+    period_seconds: int
+    statistic: str = "Sum"
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesResult:
+    """Points as (epoch seconds of the period's start, value), ascending. `complete` is CloudWatch's own word."""
+
+    points: list[tuple[int, float]]
+    complete: bool
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesReading:
+    """The answers to a set of queries, by their ids, and the request ids of every page that was read."""
+
+    series: dict[str, SeriesResult]
+    request_ids: tuple[str, ...]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every series was answered completely."""
+        return all(result.complete for result in self.series.values())
+
+
+@dataclass(frozen=True, slots=True)
+class MetricName:
+    """A metric that exists in CloudWatch."""
+
+    namespace: str
+    metric: str
+    dimensions: Mapping[str, str]
+
+
+class MetricsGateway(Protocol):
+    """CloudWatch, read only."""
+
+    def read_series(self, queries: Sequence[SeriesQuery], start: datetime, end: datetime) -> SeriesReading:
+        """Values of [start, end) for any number of queries; pages are merged by id."""
+
+    def list_metrics(self, namespace: str, *, metric: str = "") -> tuple[list[MetricName], tuple[str, ...]]:
+        """The metrics of a namespace that were active in the last two weeks, and the request ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactFacts:
+    """What S3 says about an object; `sha256` (hex) is empty when S3 holds no such checksum."""
+
+    key: str
+    size_bytes: int
+    sha256: str = ""
+
+
+class ArtifactStore(Protocol):
+    """The artifact bucket."""
+
+    def put(self, key: str, body: bytes | BinaryIO, *, sha256: str, if_absent: bool = True) -> bool:
+        """Store an object whose hex sha256 is known; S3 checks it. False when it was there already (if_absent)."""
+
+    def open(self, key: str) -> BinaryIO:
+        """A forward-only stream over an object. Raises Missing."""
+
+    def head(self, key: str) -> ArtifactFacts:
+        """Size and checksum. Raises Missing."""
+
+    def read_range(self, key: str, start: int, end: int) -> bytes:
+        """The bytes of [start, end), fewer at the object's end."""
+
+    def delete(self, key: str) -> None:
+        """Remove an object with all its versions; absent is fine."""
+
+    def list(self, prefix: str) -> Iterator[ArtifactFacts]:
+        """The objects under a prefix, complete or an error."""
+
+    def url(self, key: str) -> str:
+        """`s3://bucket/key`."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredConfig:
+    """A published runtime config as DynamoDB holds it."""
+
+    tenant: str
+    version: int
+    document: bytes = field(repr=False)
+    sha256: str
+    signature: str
+
+
+class ConfigStore(Protocol):
+    """The DynamoDB table that data planes read."""
+
+    def put_version(self, tenant: str, version: int, document: bytes, sha256: str, signature: str) -> Receipt:
+        """Write an immutable version. Doing it again with the same bytes is fine; other bytes: AlreadyExists."""
+
+    def flip_current(self, tenant: str, version: int) -> bool:
+        """Make a version current, unless a newer one is: then False."""
+
+    def read_current(self, tenant: str) -> StoredConfig | None:
+        """The version that data planes follow now, or None."""
+
+    def erase(self, tenant: str) -> int:
+        """Remove all of a tenant's items; how many there were."""
