@@ -1,0 +1,1 @@
+"""Template tags: `formatting` for values, `ui` for icons, states and forms."""

@@ -1,0 +1,107 @@
+"""What a state is called in front of people, and its tone and icon: one table for every room.
+
+A tone is `ok`, `run` (something is happening), `warn` (look at it), `bad` (a person is needed) or `idle`.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A state as a chip: never a colour alone."""
+
+    label: str
+    tone: str
+    icon: str
+
+
+_RUNNING = "loader-circle"
+_WORDS: dict[str, dict[str, Word]] = {
+    "tenant": {
+        "signed_up": Word("Signed up", "run", _RUNNING),
+        "provisioning": Word("Provisioning", "run", _RUNNING),
+        "provisioning_failed": Word("Provisioning failed", "bad", "circle-x"),
+        "active": Word("Active", "ok", "circle-check"),
+        "suspended": Word("Suspended", "warn", "pause"),
+        "offboarding": Word("Offboarding", "run", _RUNNING),
+        "offboarded": Word("Offboarded", "idle", "archive"),
+    },
+    "observed": {
+        "in_sync": Word("In sync", "ok", "circle-check"),
+        "applying": Word("Applying", "run", _RUNNING),
+        "stuck": Word("Stuck", "bad", "triangle-alert"),
+        "nothing": Word("No resources", "idle", "circle-dashed"),
+    },
+    "version": {
+        "uploading": Word("Uploading", "run", _RUNNING),
+        "validating": Word("Checking", "run", _RUNNING),
+        "ready": Word("Accepted", "ok", "circle-check"),
+        "rejected": Word("Refused", "bad", "circle-x"),
+        "archived": Word("Archived", "idle", "archive"),
+    },
+    "release": {
+        "pending": Word("Going live", "run", _RUNNING),
+        "live": Word("Live", "ok", "circle-dot"),
+        "refused": Word("Refused", "bad", "circle-x"),
+        "superseded": Word("Superseded", "idle", "history"),
+    },
+    "operation": {
+        "queued": Word("Queued", "idle", "clock"),
+        "running": Word("Running", "run", _RUNNING),
+        "waiting": Word("Waiting", "warn", "clock"),
+        "stuck": Word("Needs attention", "bad", "triangle-alert"),
+        "succeeded": Word("Done", "ok", "circle-check"),
+        "failed": Word("Failed", "bad", "circle-x"),
+        "cancelled": Word("Cancelled", "idle", "ban"),
+    },
+    "step": {
+        "pending": Word("Waiting", "idle", "circle-dashed"),
+        "waiting": Word("Waiting", "idle", "circle-dashed"),
+        "running": Word("Running", "run", _RUNNING),
+        "done": Word("Done", "ok", "circle-check"),
+        "succeeded": Word("Done", "ok", "circle-check"),
+        "stuck": Word("Stuck", "bad", "triangle-alert"),
+        "failed": Word("Failed", "bad", "circle-x"),
+        "skipped": Word("Not needed", "idle", "circle-dashed"),
+    },
+    "resource": {
+        "wished": Word("Wished for", "idle", "clock"),
+        "creating": Word("Creating", "run", _RUNNING),
+        "ready": Word("Ready", "ok", "circle-check"),
+        "updating": Word("Updating", "run", _RUNNING),
+        "deleting": Word("Deleting", "run", _RUNNING),
+        "gone": Word("Gone", "idle", "archive"),
+        "stuck": Word("Stuck", "bad", "triangle-alert"),
+    },
+    "invoice": {
+        "preview": Word("Preview", "run", "file-text"),
+        "draft": Word("Draft", "warn", "file-text"),
+        "finalized": Word("Final", "ok", "lock"),
+        "paid": Word("Paid", "ok", "circle-check"),
+        "void": Word("Void", "idle", "ban"),
+    },
+    "key": {
+        "active": Word("Active", "ok", "key-round"),
+        "expired": Word("Expired", "warn", "clock"),
+        "revoked": Word("Revoked", "idle", "ban"),
+    },
+    "severity": {
+        "error": Word("Error", "bad", "circle-x"),
+        "warning": Word("Warning", "warn", "triangle-alert"),
+    },
+    "rate_card": {
+        "draft": Word("Draft", "warn", "file-text"),
+        "published": Word("Published", "ok", "lock"),
+    },
+}
+
+
+def word(kind: str, state: str) -> Word:
+    """The word for a state. A state that the table does not know yet is shown as it is, in a neutral tone."""
+    known = _WORDS.get(kind, {}).get(str(state))
+    return known or Word(str(state).replace("_", " ").capitalize(), "idle", "circle-dot")
+
+
+def choices(kind: str) -> list[tuple[str, str]]:
+    """Every state of a kind with its label, in the order of its life."""
+    return [(state, each.label) for state, each in _WORDS[kind].items()]
