@@ -1,1 +1,1 @@
-"""What tenants bring: adapters, versions and releases."""
+"""What tenants bring: base models that are offered, adapters, their versions, and what should serve from when."""
