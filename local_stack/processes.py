@@ -10,12 +10,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -179,18 +178,30 @@ class StartFailed(RuntimeError):
     """A part of the stack did not become healthy; the text says which, why, and where its log is."""
 
 
-def wait_until_healthy(child: Child, check: object, *, seconds: float) -> float:
-    """Poll `check()` until it is true; the seconds it took. Raises StartFailed when the child ends or time is up."""
-    assert callable(check)
-    started = time.monotonic()
-    while True:
-        if check():
-            return time.monotonic() - started
-        if not child.is_running():
-            raise StartFailed(_obituary(child, f"stopped with exit code {child.process.returncode}"))
-        if time.monotonic() - started > seconds:
-            raise StartFailed(_obituary(child, f"was not ready after {seconds:.0f} s"))
-        select.select([], [], [], 0.03)
+@dataclass(frozen=True)
+class Part:
+    """One program of a stack: how to launch it, and how to see that it serves."""
+
+    name: str
+    launch: Callable[[], Child]
+    serves: Callable[[], bool]
+    patience_seconds: float = 60.0
+
+    def start(self) -> Child:
+        """Launch it and wait until it serves. Raises StartFailed."""
+        child = self.launch()
+        self.wait(child)
+        return child
+
+    def wait(self, child: Child) -> None:
+        """Until `child`, launched from this, serves. Raises StartFailed when it ends first or time is up."""
+        deadline = time.monotonic() + self.patience_seconds
+        while not self.serves():
+            if not child.is_running():
+                raise StartFailed(_obituary(child, f"stopped with exit code {child.process.returncode}"))
+            if time.monotonic() > deadline:
+                raise StartFailed(_obituary(child, f"was not ready after {self.patience_seconds:.0f} s"))
+            time.sleep(0.03)
 
 
 def _obituary(child: Child, what: str) -> str:

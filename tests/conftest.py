@@ -21,7 +21,6 @@ import pytest
 from local_stack import aws_setup, emulator, environment, postgres, valkey
 from local_stack.processes import Guard, group_is_alive
 
-ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "cp-test-"
 
 
@@ -101,7 +100,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def valkey_server() -> Iterator[str]:
     """The broker's URL, with a server behind it."""
-    child = valkey.start(HOME, sockets=SOCKETS, log=HOME / "log" / "valkey.log", guard=GUARD)
+    child = valkey.part(HOME, sockets=SOCKETS, log=HOME / "log" / "valkey.log", guard=GUARD).start()
     yield valkey.url(SOCKETS)
     child.stop()
 
@@ -110,7 +109,7 @@ def valkey_server() -> Iterator[str]:
 def postgres_server() -> Iterator[postgres.Postgres]:
     """A PostgreSQL of our own; the databases in it are pytest-django's."""
     place = postgres.place(HOME, outside=OUTSIDE)
-    child = postgres.start(place, log=HOME / "log" / "postgres.log", guard=GUARD, durable=False)
+    child = postgres.part(place, log=HOME / "log" / "postgres.log", guard=GUARD, durable=False).start()
     yield place
     child.stop()
 
@@ -123,16 +122,8 @@ def django_db_modify_db_settings(postgres_server: postgres.Postgres, valkey_serv
 @pytest.fixture(scope="session")
 def aws_server() -> Iterator[emulator.EmulatorClient]:
     """The local AWS, once per session. Most tests want `aws`, which empties it first."""
-    child = emulator.start(
-        Path(sys.executable),
-        root=ROOT,
-        port=AWS_PORT,
-        clock_file=CLOCK_FILE,
-        state=None,
-        env=ENV,
-        log=HOME / "log" / "aws.log",
-        guard=GUARD,
-    )
+    log = HOME / "log" / "aws.log"
+    child = emulator.part(port=AWS_PORT, clock_file=CLOCK_FILE, state=None, env=ENV, log=log, guard=GUARD).start()
     yield emulator.EmulatorClient(ENV["AWS_ENDPOINT_URL"])
     child.stop()
 
