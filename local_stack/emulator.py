@@ -41,7 +41,7 @@ def part(*, port: int, clock_file: Path, state: Path | None, env: Mapping[str, s
     return Part(
         "aws",
         lambda: spawn("aws", argv, env=env, cwd=ROOT, log=log, guard=guard),
-        EmulatorClient(f"http://127.0.0.1:{port}").is_healthy,
+        lambda _: EmulatorClient(f"http://127.0.0.1:{port}").is_healthy(),
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 # Names that could lead a process to somebody's real database, broker or AWS account.
 STRANGERS = ("AWS_", "BOTO", "CELERY", "CP_", "DATABASE_", "DJANGO_", "GUNICORN_", "PG", "PYTHON", "REDIS_", "VALKEY_")
 SECRETS = ("CP_SECRET_KEY", "CP_API_KEY_PEPPER", "CP_CONFIG_SIGNING_KEY")
+ADDRESSES = ("CP_DATABASE_URL", "CP_BROKER_URL", "CP_PUBLIC_URL", "CP_TEST_CLOCK_FILE", "AWS_ENDPOINT_URL")
 ACCOUNT = "123456789012"
 BUCKET = "controlplane-local-artifacts"
 TABLE = "controlplane-local-config"
@@ -29,7 +30,7 @@ def embedded(
     broker_url: str,
     aws_url: str,
     public_url: str,
-    clock_file: Path,
+    clock_file: Path | None,
     keys: Mapping[str, str],
     environment: str = "local",
     environ: Mapping[str, str] | None = None,
@@ -42,7 +43,7 @@ def embedded(
         "CP_DATABASE_URL": database_url,
         "CP_BROKER_URL": broker_url,
         "CP_PUBLIC_URL": public_url,
-        "CP_TEST_CLOCK_FILE": str(clock_file),
+        "CP_TEST_CLOCK_FILE": str(clock_file or ""),
         "CP_ARTIFACT_BUCKET": BUCKET,
         "CP_CONFIG_TABLE": TABLE,
         "CP_LEASE_SECONDS": "10",

@@ -116,7 +116,7 @@ def part(postgres: Postgres, *, log: Path, guard: Guard, durable: bool = True) -
             user=postgres.user,
         )
 
-    return Part("postgres", launch, lambda: accepts(postgres))
+    return Part("postgres", launch, lambda _: accepts(postgres))
 
 
 def accepts(postgres: Postgres) -> bool:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
@@ -101,8 +101,10 @@ class Child:
     name: str
     process: subprocess.Popen[bytes]
     log: Path
+    log_offset: int
     stop_signal: int
     guard: Guard
+    started: float = field(default_factory=time.monotonic)
 
     @property
     def pid(self) -> int:
@@ -125,12 +127,21 @@ class Child:
         self.process.wait()
         self.guard.forget(self.pid)
 
-    def last_lines(self, count: int = 8) -> list[str]:
-        """The end of the log, for saying why it stopped."""
+    def age_seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def output(self) -> str:
+        """What it has written since it was launched."""
         try:
-            return self.log.read_text(errors="replace").splitlines()[-count:]
+            with self.log.open("rb") as file:
+                file.seek(self.log_offset)
+                return file.read().decode(errors="replace")
         except OSError:
-            return []
+            return ""
+
+    def last_words(self) -> str:
+        """The end of its output, for saying why it stopped."""
+        return "\n".join(f"  {line}" for line in self.output().splitlines()[-8:])
 
 
 def spawn(
@@ -159,6 +170,7 @@ def spawn(
     log.parent.mkdir(parents=True, exist_ok=True)
     switch = {"user": user[0], "group": user[1], "extra_groups": []} if user else {}
     with log.open("ab") as output:
+        offset = output.tell()
         process = subprocess.Popen(
             [str(part) for part in argv],
             env=dict(env),
@@ -171,7 +183,7 @@ def spawn(
             **switch,  # type: ignore[arg-type]
         )
     guard.register(process.pid, stop_signal)
-    return Child(name=name, process=process, log=log, stop_signal=stop_signal, guard=guard)
+    return Child(name=name, process=process, log=log, log_offset=offset, stop_signal=stop_signal, guard=guard)
 
 
 class StartFailed(RuntimeError):
@@ -184,7 +196,7 @@ class Part:
 
     name: str
     launch: Callable[[], Child]
-    serves: Callable[[], bool]
+    serves: Callable[[Child], bool]
     patience_seconds: float = 60.0
 
     def start(self) -> Child:
@@ -196,7 +208,7 @@ class Part:
     def wait(self, child: Child) -> None:
         """Until `child`, launched from this, serves. Raises StartFailed when it ends first or time is up."""
         deadline = time.monotonic() + self.patience_seconds
-        while not self.serves():
+        while not self.serves(child):
             if not child.is_running():
                 raise StartFailed(_obituary(child, f"stopped with exit code {child.process.returncode}"))
             if time.monotonic() > deadline:
@@ -205,4 +217,4 @@ class Part:
 
 
 def _obituary(child: Child, what: str) -> str:
-    return "\n".join([f"{child.name} {what}; its log is {child.log}", *(f"  {line}" for line in child.last_lines())])
+    return f"{child.name} {what}; its log is {child.log}, ending with\n{child.last_words()}"

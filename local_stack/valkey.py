@@ -48,7 +48,7 @@ def part(home: Path, *, sockets: Path, log: Path, guard: Guard) -> Part:
         env = {"PATH": os.defpath, "LC_ALL": "C"}
         return spawn("valkey", [binary(), *arguments], env=env, cwd=home, log=log, guard=guard)
 
-    return Part("valkey", launch, lambda: _answers(path))
+    return Part("valkey", launch, lambda _: _answers(path))
 
 
 def _answers(path: Path) -> bool:

@@ -1,0 +1,42 @@
+"""`run.py` itself: start the stack, say where to sign in, stay until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from local_stack.home import Home
+from local_stack.paths import ROOT
+from local_stack.stack import Stack
+from local_stack.terminal import strong
+
+HOME = Home(ROOT / "var")
+LOOK_EVERY_SECONDS = 0.5
+NEEDED_OUTSIDE = ("CP_DATABASE_URL", "CP_BROKER_URL", "CP_SECRET_KEY", "CP_API_KEY_PEPPER", "CP_CONFIG_SIGNING_KEY")
+
+
+def run(*, empty: bool, external: bool) -> int:
+    """Serve until stopped; 0 after Ctrl-C."""
+    started = time.monotonic()
+    env = None
+    if external:
+        missing = [name for name in NEEDED_OUTSIDE if not os.environ.get(name)]
+        if missing:
+            print(f"--external needs these in the environment (see .env.example): {', '.join(missing)}")
+            return 2
+        env = os.environ | {"DJANGO_SETTINGS_MODULE": "controlplane.settings"}
+    with Stack(HOME, env=env) as stack:
+        try:
+            if not external:
+                stack.start_services()
+            login = stack.start_product()
+            print(f"\nReady after {time.monotonic() - started:.1f} s. Sign in, once, with this link:\n")
+            print(f"    {strong(stack.url + login)}\n")
+            print("Ctrl-C to stop; data in ./var; `run.py reset` to start over; logs in ./var/log.", flush=True)
+            while True:
+                time.sleep(LOOK_EVERY_SECONDS)
+                stack.restart_the_dead()
+        except KeyboardInterrupt:
+            print("\nStopping …", flush=True)
+    print("Stopped. Start again with `python3 run.py`; the data is in ./var.")
+    return 0
