@@ -1,1 +1,1 @@
-"""The front door for machines: REST under /api/v1."""
+"""For machines: the REST API under /api/v1. Thin doors over the rooms' services and queries."""

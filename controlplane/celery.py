@@ -23,7 +23,6 @@ ROUTES = {
     "provisioning.tasks.*": {"queue": "reconcile"},
     "metering.tasks.*": {"queue": "metering"},
     "billing.tasks.*": {"queue": "billing"},
-    "api.tasks.*": {"queue": "prompt"},
 }
 
 SWEEP = ENV.sweep_seconds

@@ -1,0 +1,40 @@
+"""What one operation declares about itself. Apart from `api.endpoint`, so that permissions can read it.
+
+(DRF imports the permission classes while it defines APIView, so they cannot import anything that needs APIView.)
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rest_framework import serializers
+
+from api.bodies import Body, Query
+from api.idempotency import KeyRule
+
+Out = serializers.Serializer[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What one operation asks for and answers. `name` is the operationId; `many` says that it answers pages."""
+
+    name: str
+    scope: str
+    summary: str
+    query: type[Query]
+    body: type[Body] | None
+    reply: type[Out] | None
+    many: bool
+    status: int
+    idempotency: KeyRule
+    if_match: bool
+    uploads: Mapping[str, Any] = field(default_factory=dict)
+    request_example: Any = None
+    reply_example: Any = None
+
+
+def door_of(view: object, method: str) -> Door | None:
+    """The declaration of a view's method; None when it has none."""
+    door = getattr(getattr(view, method.lower(), None), "door", None)
+    return door if isinstance(door, Door) else None

@@ -1,0 +1,188 @@
+"""The frame of every operation: what it asks for and answers stands in one decorator above it.
+
+    class TenantSuspension(ApiView):
+        @endpoint("suspend_tenant", scope="tenants.manage", body=ReasonIn, reply=TenantOut, idempotency=KeyRule.REQUIRED)
+        def post(self, request: Request, ref: str) -> Response:
+            tenant = queries.get_tenant(ref, tenant_ids=self.visible_tenants)
+            ...
+
+Before the method runs, the caller is known, holds the scope, and `self.query` and `self.body` are validated. The OpenAPI
+document (`api.schema`) is written from the same declaration, so the two cannot differ.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import wraps
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.access import Principal
+from accounts.roles import ALL_PERMISSIONS
+from api.bodies import Body, JsonBody, NoBody, Query, read_query
+from api.doors import Door, Out
+from api.idempotency import KeyRule, run_once
+from api.pagination import page_reply
+from api.preconditions import etag, refuse_stale, require_header
+from api.schema import DoorSchema
+from core.actors import Actor
+
+Method = Callable[..., Response]
+
+
+def endpoint(
+    name: str,
+    *,
+    scope: str,
+    query: type[Query] = Query,
+    body: type[Body] = NoBody,
+    reply: type[Out] | None = None,
+    many: bool = False,
+    status: int = 200,
+    idempotency: KeyRule | None = None,
+    if_match: bool = False,
+    uploads: Mapping[str, Any] | None = None,
+    request_example: Any = None,
+    reply_example: Any = None,
+) -> Callable[[Method], Method]:
+    """Declare an operation; its docstring's first line is the summary.
+
+    `idempotency` is by default IGNORED for GET and ACCEPTED for the rest. With `if_match` the method must call
+    `self.match(version)`. `uploads` maps media types to what they carry and leaves the body to the method. Raises
+    ValueError at import for a scope that nobody can hold.
+    """
+    if scope not in ALL_PERMISSIONS:
+        raise ValueError(f"no such scope: {scope}")
+
+    def decorate(method: Method) -> Method:
+        reads = method.__name__ == "get"
+        door = Door(
+            name=name,
+            scope=scope,
+            summary=(method.__doc__ or "").strip().partition("\n")[0],
+            query=query,
+            body=None if reads or uploads else body,
+            reply=reply,
+            many=many,
+            status=status,
+            idempotency=idempotency or (KeyRule.IGNORED if reads or uploads else KeyRule.ACCEPTED),
+            if_match=if_match,
+            uploads=uploads or {},
+            request_example=request_example,
+            reply_example=reply_example,
+        )
+
+        @wraps(method)
+        def through_the_door(view: "ApiView", request: Request, *args: Any, **kwargs: Any) -> Response:
+            view.prepare(door, request)
+            response = run_once(door.idempotency, request, lambda: method(view, request, *args, **kwargs))
+            view.refuse_unmatched(door, response)
+            return response
+
+        through_the_door.door = door  # type: ignore[attr-defined]
+        return through_the_door
+
+    return decorate
+
+
+class JsonOnly(BaseContentNegotiation):
+    """JSON whatever Accept says: a billing system that asks for text/html is better served with JSON than with 406."""
+
+    def select_parser(self, request: Request, parsers: Sequence[BaseParser]) -> BaseParser | None:
+        """The parser of the Content-Type; None is a 415."""
+        wanted = (request.content_type or "").partition(";")[0].strip().lower()
+        return next((parser for parser in parsers if parser.media_type == wanted), None)
+
+    def select_renderer(
+        self, request: Request, renderers: Sequence[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        """Always the first."""
+        return renderers[0], renderers[0].media_type or "application/json"
+
+
+class ApiView(APIView):
+    """What every operation can use: who calls, what they sent, and how to answer."""
+
+    http_method_names = ["get", "head", "post", "patch", "put", "delete"]
+    parser_classes: Sequence[type[BaseParser]] = [JsonBody]
+    renderer_classes: Sequence[type[BaseRenderer]] = [JSONRenderer]
+    content_negotiation_class = JsonOnly
+    schema = DoorSchema()  # type: ignore[no-untyped-call]
+    query: dict[str, Any]
+    body: dict[str, Any]
+    _matched: bool
+
+    def prepare(self, door: Door, request: Request) -> None:
+        """Validate what was sent. Raises UnknownParameter, InvalidParameter, PreconditionRequired, ValidationError."""
+        self.query = read_query(door.query, request.query_params)
+        self.body, self._matched = {}, False
+        if door.if_match:
+            require_header(request)
+        if door.body is not None:
+            reader = door.body(data=request.data, partial=request.method == "PATCH")
+            reader.is_valid(raise_exception=True)
+            self.body = dict(reader.validated_data)
+
+    @property
+    def principal(self) -> Principal:
+        """Who calls."""
+        principal: Principal = self.request.auth
+        return principal
+
+    @property
+    def actor(self) -> Actor:
+        """Who calls, as services and events want it."""
+        return self.principal.actor
+
+    @property
+    def visible_tenants(self) -> Collection[int] | None:
+        """The pks of the tenants the caller may see; None for all."""
+        return self.principal.tenant_ids
+
+    def match(self, version: int) -> None:
+        """Compare If-Match with the version in hand. Raises PreconditionFailed."""
+        refuse_stale(self.request, version=version)
+        self._matched = True
+
+    def refuse_unmatched(self, door: Door, response: Response) -> None:
+        """An operation that promised to compare versions and did not is a bug of ours, seen on its first run."""
+        if door.if_match and not self._matched and "Idempotency-Replayed" not in response:
+            raise RuntimeError(f"{door.name} never called self.match()")
+
+    def show(self, kind: type[Out], row: Any) -> Any:
+        """One row as JSON will show it; serializers find the caller in `context["principal"]`."""
+        return kind(row, context={"principal": self.principal}).data
+
+    def reply(
+        self, kind: type[Out], row: Any, *, status: int = 200, version: int | None = None, location: str = ""
+    ) -> Response:
+        """One row as the answer, with its ETag when it has a version."""
+        response = Response(self.show(kind, row), status=status)
+        if version is not None:
+            response["ETag"] = etag(version)
+        if location:
+            response["Location"] = location
+        return response
+
+    def page(self, queryset: QuerySet[Any], kind: type[Out], *, order: str = "-id") -> Response:
+        """One page of rows as the answer. The operation's query is a PageQuery."""
+        context = {"principal": self.principal}
+        return page_reply(
+            queryset,
+            request=self.request,
+            query=self.query,
+            show=lambda rows: list(kind(rows, many=True, context=context).data),
+            order=order,
+        )
+
+    def finalize_response(self, request: Request | HttpRequest, *args: Any, **kwargs: Any) -> Response:  # type: ignore[override]
+        """Nothing that the API says may be kept by a cache on the way: it is somebody's own."""
+        response: Response = super().finalize_response(request, *args, **kwargs)
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response

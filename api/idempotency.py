@@ -1,0 +1,190 @@
+"""Idempotency-Key: a repeated request is answered with the first reply and not done again.
+
+    first time            the request is written down as in flight, done, and its reply kept for 72 hours
+    again, same body      the kept reply, with `Idempotency-Replayed: true`
+    again, other body     422: the key was for something else
+    again, too early      409 with Retry-After: the first is still in flight
+    the first failed      its row is gone, so the repetition is done like a first request
+    the first crashed     after its lease the repetition is done; what it had committed is refused or found by the
+                          uniqueness of the fact itself (a slug, a seal), which holds for ever
+
+The scope of a key is principal, method and path. The idea is the IETF draft's (draft-ietf-httpapi-idempotency-key-header).
+"""
+
+import hashlib
+import json
+import logging
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+from django.db import transaction
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from api.models import IdempotentRequest
+from core import clock
+from core.errors import Conflict, DomainError, Invalid
+
+log = logging.getLogger(__name__)
+
+KEPT = timedelta(hours=72)
+# Longer than any request may take (gunicorn ends one after 30 s), so that only a crash lets a lease run out.
+LEASE = timedelta(seconds=60)
+SWEPT_AT_ONCE = 100
+KEPT_HEADERS = ("Location", "ETag", "Link")
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+class KeyRule(Enum):
+    """What an operation makes of an Idempotency-Key."""
+
+    REQUIRED = "required"  # it makes money or infrastructure
+    ACCEPTED = "accepted"  # other changes: used when it is sent
+    IGNORED = "ignored"  # reads; and replies that must not be kept (secrets) or bodies that are streams
+
+
+class IdempotencyKeyMissing(DomainError):
+    """The operation makes money or infrastructure, and a lost reply must not make it twice."""
+
+    code = "idempotency_key_missing"
+    status = 400
+    title = "Idempotency-Key missing"
+
+
+class IdempotencyKeyInvalid(DomainError):
+    """An Idempotency-Key is 1 to 255 printable ASCII characters without spaces."""
+
+    code = "idempotency_key_invalid"
+    status = 400
+    title = "Idempotency-Key not usable"
+
+
+class IdempotencyKeyReused(Invalid):
+    """The key was sent before with another body or other parameters. Nothing was done."""
+
+    code = "idempotency_key_reused"
+    title = "Idempotency-Key reused"
+
+
+class RequestInFlight(Conflict):
+    """The first request with this key is still being worked on."""
+
+    code = "request_in_flight"
+    title = "The first request is still in flight"
+    retryable = True
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(
+            "A request with this Idempotency-Key is still being worked on.", hint="Send it again after Retry-After."
+        )
+        self.retry_after_seconds = retry_after_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """This process's right to do the request and to keep its reply."""
+
+    pk: int
+    token: str
+
+
+def run_once(rule: KeyRule, request: Request, do: Callable[[], Response]) -> Response:
+    """Answer with `do()`, or with what it answered before. See the module's table for the refusals."""
+    key = request.headers.get("Idempotency-Key")
+    if rule is KeyRule.IGNORED or (rule is KeyRule.ACCEPTED and key is None):
+        return do()
+    if key is None or not key.strip():
+        raise IdempotencyKeyMissing(
+            "This operation needs an Idempotency-Key header.",
+            hint="Send a new UUID for each thing you want done, and the same one again when you repeat a request.",
+        )
+    if not _KEY.fullmatch(key):
+        raise IdempotencyKeyInvalid("The Idempotency-Key has characters that it cannot have, or is too long.")
+    begun = _begin(request, key)
+    if isinstance(begun, Response):
+        return begun
+    try:
+        response = do()
+    except Exception:
+        _forget(begun)
+        raise
+    _keep(begun, response)
+    return response
+
+
+def _begin(request: Request, key: str) -> Attempt | Response:
+    """Write the request down as ours, or find out what became of the first one."""
+    at, token = clock.real_now(), secrets.token_hex(16)
+    identity = {
+        "principal": request.auth.actor.ref,
+        "method": request.method,
+        "path": request.path,
+        "key": key,
+    }
+    ours: dict[str, Any] = {
+        "fingerprint": _fingerprint(request),
+        "attempt": token,
+        "leased_until": at + LEASE,
+        "expires_at": at + KEPT,
+        "status": None,
+        "headers": None,
+        "body": None,
+    }
+    with transaction.atomic(durable=True):
+        _sweep(at)
+        IdempotentRequest.objects.bulk_create([IdempotentRequest(**identity, **ours)], ignore_conflicts=True)
+        row = IdempotentRequest.objects.select_for_update().filter(**identity).first()
+        if row is None:  # the first one failed between our two looks, and its row went
+            raise RequestInFlight(1)
+        if row.attempt == token:
+            return Attempt(row.pk, token)
+        if row.expires_at > at:
+            if row.fingerprint != ours["fingerprint"]:
+                raise IdempotencyKeyReused(
+                    "This Idempotency-Key was sent before with another request.",
+                    hint="Use a new key for a new request; repeat the old one unchanged to get its reply.",
+                )
+            if row.status is not None:
+                return _replay(row)
+            if row.leased_until > at:
+                raise RequestInFlight(max(1, round((row.leased_until - at).total_seconds())))
+        # Its time is over, or whoever worked on it died: it is ours now.
+        IdempotentRequest.objects.filter(pk=row.pk).update(**ours)
+        return Attempt(row.pk, token)
+
+
+def _keep(attempt: Attempt, response: Response) -> None:
+    kept = IdempotentRequest.objects.filter(pk=attempt.pk, attempt=attempt.token).update(
+        status=response.status_code,
+        headers={name: response[name] for name in KEPT_HEADERS if name in response},
+        body=JSONRenderer().render(response.data).decode(),
+    )
+    if not kept:
+        log.warning("a request outlived its idempotency lease of %s", LEASE)
+
+
+def _forget(attempt: Attempt) -> None:
+    IdempotentRequest.objects.filter(pk=attempt.pk, attempt=attempt.token).delete()
+
+
+def _replay(row: IdempotentRequest) -> Response:
+    body = json.loads(row.body) if row.body else None
+    return Response(body, status=row.status, headers={**(row.headers or {}), "Idempotency-Replayed": "true"})
+
+
+def _sweep(at: datetime) -> None:
+    """Forget some replies whose time is over: each new request clears away more than it adds."""
+    over = IdempotentRequest.objects.filter(expires_at__lte=at).select_for_update(skip_locked=True).values("pk")
+    IdempotentRequest.objects.filter(pk__in=over[:SWEPT_AT_ONCE]).delete()
+
+
+def _fingerprint(request: Request) -> str:
+    """What makes two requests the same: parameters and body, whatever the order of the body's fields."""
+    said = [sorted(request.query_params.lists()), request.data]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
