@@ -1,0 +1,54 @@
+"""Lifecycles of billing.
+
+    rate card:   draft --> published                     (never changes again)
+
+    invoice:     draft --> finalized --> paid
+                               |
+                               +-------> void            (keeps its number)
+
+A draft may still be refreshed or thrown away. From finalized on only the stamps of being paid or void are added, by
+trigger; a correction is a credit or debit note that points at what it corrects. What a customer has paid is never
+voided: it is credited.
+"""
+
+from django.db import models
+
+from core.states import Moves
+
+
+class RateCardState(models.TextChoices):
+    """Whether a card may still be edited."""
+
+    DRAFT = "draft", "Draft"
+    PUBLISHED = "published", "Published"
+
+
+CARD_MOVES: Moves = {
+    RateCardState.DRAFT: frozenset({RateCardState.PUBLISHED}),
+    RateCardState.PUBLISHED: frozenset(),
+}
+
+
+class InvoiceKind(models.TextChoices):
+    """What the document asks for: money, less money, or more money for the same period."""
+
+    INVOICE = "invoice", "Invoice"
+    CREDIT_NOTE = "credit_note", "Credit note"
+    DEBIT_NOTE = "debit_note", "Debit note"
+
+
+class InvoiceState(models.TextChoices):
+    """Where an invoice or note stands."""
+
+    DRAFT = "draft", "Draft"
+    FINALIZED = "finalized", "Finalized"
+    PAID = "paid", "Paid"
+    VOID = "void", "Void"
+
+
+INVOICE_MOVES: Moves = {
+    InvoiceState.DRAFT: frozenset({InvoiceState.FINALIZED}),
+    InvoiceState.FINALIZED: frozenset({InvoiceState.PAID, InvoiceState.VOID}),
+    InvoiceState.PAID: frozenset(),
+    InvoiceState.VOID: frozenset(),
+}
