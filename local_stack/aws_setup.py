@@ -5,6 +5,7 @@ Uses boto3, so call it only after installation.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 
@@ -39,3 +40,7 @@ def create_bucket_and_table(env: Mapping[str, str]) -> None:
             ],
             BillingMode="PAY_PER_REQUEST",
         )
+
+
+if __name__ == "__main__":
+    create_bucket_and_table(os.environ)
