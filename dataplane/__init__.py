@@ -1,4 +1,4 @@
-"""The kit that a tenant's data plane runs: standard library and boto3 only; it knows nothing of the control plane's code."""
+"""The kit that a tenant's data plane runs: standard library and boto3 only, none of the control plane's code."""
 
 from dataplane.errors import DataPlaneError
 from dataplane.kit import Completion, Kit

@@ -1,0 +1,204 @@
+"""The runtime config as the data plane sees it: found in DynamoDB, checked, cached, and kept when the store is away.
+
+The control plane writes an immutable item per version and flips `current` to it. The kit trusts neither the table nor
+its writers: a document counts only when it is signed with the tenant's key, names this tenant, and is not older than
+the one in use. When the store does not answer, the last good document goes on serving.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from dataplane.errors import ConfigRefused, ConfigUnavailable, DataPlaneError, TenantUnknown
+
+SCHEMA = "runtime-config/1"
+BASE_VERSION = "base"
+STATUSES = ("active", "suspended", "withdrawn")
+ROUTE_TEXTS = ("adapter_version", "line", "kind", "endpoint", "component", "dialect")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where one named adapter of the tenant answers, and what its answers are counted as."""
+
+    name: str
+    adapter_version: str
+    version_number: int | None
+    line: str
+    endpoint: str
+    component: str
+    dialect: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeConfig:
+    """One published version of a tenant's routing; immutable."""
+
+    tenant: str
+    version: int
+    status: str
+    region: str
+    metrics_namespace: str
+    routes: Mapping[str, Route]
+    max_output_tokens: int
+
+
+def tenant_key(signing_key: str, tenant: str) -> bytes:
+    """Derive the key that signs one tenant's documents; a data plane is given this, never the signing key itself."""
+    return hmac.new(signing_key.encode(), tenant.encode(), hashlib.sha256).digest()
+
+
+def parse(document: bytes, signature: str, *, tenant: str, key: bytes) -> RuntimeConfig:
+    """Turn signed bytes into a config. Raises ConfigRefused when they are forged, foreign or malformed."""
+    expected = hmac.new(key, document, hashlib.sha256).hexdigest()
+    if not hmac.compare_digest(expected.encode(), signature.encode()):
+        raise ConfigRefused("The signature does not match the document: it was not written by this control plane.")
+    try:
+        found = json.loads(document)
+    except ValueError as error:
+        raise ConfigRefused(f"The document is not JSON: {error}.") from None
+    try:
+        return _structure(found, tenant)
+    except (KeyError, TypeError) as error:
+        raise ConfigRefused(f"The document is malformed: {type(error).__name__} {error}.") from None
+
+
+def _structure(found: Any, tenant: str) -> RuntimeConfig:
+    """Check what the kit relies on; the whole schema was checked by the writer. Raises KeyError or TypeError too."""
+    if found["schema"] != SCHEMA:
+        raise ConfigRefused(f"The document has schema {found['schema']!r}; this kit reads {SCHEMA!r}.")
+    if found["tenant"] != tenant:
+        raise ConfigRefused(f"The document belongs to {found['tenant']!r}, not to {tenant!r}.")
+    if found["status"] not in STATUSES:
+        raise ConfigRefused(f"The document has the unknown status {found['status']!r}.")
+    return RuntimeConfig(
+        tenant=tenant,
+        version=_integer(found, "version"),
+        status=found["status"],
+        region=_text(found, "region"),
+        metrics_namespace=_text(found, "metrics_namespace"),
+        routes={name: _route(name, route) for name, route in found["routes"].items()},
+        max_output_tokens=_integer(found["limits"], "max_output_tokens"),
+    )
+
+
+def _route(name: str, found: Mapping[str, Any]) -> Route:
+    texts = {key: _text(found, key) for key in ROUTE_TEXTS}
+    if texts.pop("kind") != "hosted":
+        raise ConfigRefused(f"Route {name!r} is of kind {found['kind']!r}; this kit serves hosted routes.")
+    number = None if found["version_number"] is None else _integer(found, "version_number")
+    return Route(name=name, version_number=number, **texts)
+
+
+def _text(found: Mapping[str, Any], key: str) -> str:
+    value = found[key]
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"{key} must be a text")
+    return value
+
+
+def _integer(found: Mapping[str, Any], key: str) -> int:
+    value = found[key]
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise TypeError(f"{key} must be a positive whole number")
+    return value
+
+
+class ConfigReader:
+    """The config in force for one tenant; safe to share between threads.
+
+    `ttl_seconds` is how long a read document is used without asking again: the longest time a release, a roll back or
+    a suspension takes to reach this process. `last_error` tells why the last refresh was not taken over, if it was not.
+    """
+
+    def __init__(
+        self,
+        *,
+        client: Any,
+        table: str,
+        tenant: str,
+        key: bytes,
+        ttl_seconds: float = 5.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._tenant = tenant
+        self._key = key
+        self._ttl_seconds = ttl_seconds
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._config: RuntimeConfig | None = None
+        self._fresh_until = float("-inf")
+        self.last_error: DataPlaneError | None = None
+
+    def current(self) -> RuntimeConfig:
+        """Return the config in force.
+
+        Raises TenantUnknown when the store answers that there is none. Raises ConfigUnavailable or ConfigRefused when
+        the store is away or holds something untrustworthy, and nothing good was read before.
+        """
+        with self._lock:
+            if self._config is None or self._monotonic() >= self._fresh_until:
+                self._refresh()
+            if self._config is None:
+                raise self.last_error or ConfigUnavailable("The runtime config was not read yet.")
+            return self._config
+
+    def expire(self) -> None:
+        """Ask the store again at the next use."""
+        with self._lock:
+            self._fresh_until = float("-inf")
+
+    def _refresh(self) -> None:
+        try:
+            self._config = self._read()
+            self.last_error = None
+        except TenantUnknown as erased:
+            self._config = None
+            self.last_error = erased
+        except DataPlaneError as kept:
+            self.last_error = kept
+        self._fresh_until = self._monotonic() + self._ttl_seconds
+
+    def _read(self) -> RuntimeConfig:
+        pointer = self._item("current")
+        if pointer is None:
+            raise TenantUnknown(f"No runtime config is published for {self._tenant}.")
+        try:
+            version = int(pointer["version"]["N"])
+        except (KeyError, TypeError, ValueError):
+            raise ConfigRefused("The item `current` names no version.") from None
+        if self._config is not None and version == self._config.version:
+            return self._config
+        if self._config is not None and version < self._config.version:
+            raise ConfigRefused(f"Version {version} is older than version {self._config.version}, which is in use.")
+        item = self._item(f"v#{version:08d}")
+        if item is None:
+            raise ConfigUnavailable(f"Version {version} is current and cannot be found.")
+        try:
+            document, signature = item["document"]["S"].encode(), item["signature"]["S"]
+        except (KeyError, TypeError, AttributeError):
+            raise ConfigRefused(f"The item of version {version} lacks its document or signature.") from None
+        config = parse(document, signature, tenant=self._tenant, key=self._key)
+        if config.version != version:
+            raise ConfigRefused(f"The item of version {version} holds version {config.version}.")
+        return config
+
+    def _item(self, sort_key: str) -> dict[str, Any] | None:
+        key = {"tenant": {"S": self._tenant}, "item": {"S": sort_key}}
+        try:
+            reply = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
+        except (ClientError, BotoCoreError) as error:
+            raise ConfigUnavailable(f"The config table {self._table} does not answer: {error}") from None
+        item: dict[str, Any] | None = reply.get("Item")
+        return item

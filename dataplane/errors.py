@@ -1,0 +1,70 @@
+"""What can go wrong between a tenant's request and its answer, each with a stable code and a sentence."""
+
+from __future__ import annotations
+
+
+class DataPlaneError(Exception):
+    """A refusal or failure that the caller can show; `code` is stable, `retryable` says whether to try again."""
+
+    code = "data_plane_error"
+    retryable = False
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class ConfigUnavailable(DataPlaneError):
+    """The runtime config could not be read, and none was read before."""
+
+    code = "config_unavailable"
+    retryable = True
+
+
+class ConfigRefused(DataPlaneError):
+    """A runtime config was read that is forged, another tenant's, malformed, or older than the one in use."""
+
+    code = "config_refused"
+
+
+class TenantUnknown(DataPlaneError):
+    """The config store answers and holds nothing for this tenant: never published, or erased."""
+
+    code = "tenant_unknown"
+
+
+class TenantSuspended(DataPlaneError):
+    """The control plane suspended or withdrew the tenant; no request may be served."""
+
+    code = "tenant_suspended"
+
+
+class UnknownRoute(DataPlaneError):
+    """The tenant has no route of that name; the detail lists those it has."""
+
+    code = "unknown_route"
+
+
+class InvalidRequest(DataPlaneError):
+    """The request makes no sense or asks for more than the tenant's limits allow."""
+
+    code = "invalid_request"
+
+
+class ModelUnavailable(DataPlaneError):
+    """The endpoint did not answer for now (starting, no capacity, throttled, unreachable); trying again may help."""
+
+    code = "model_unavailable"
+    retryable = True
+
+
+class ModelFailed(DataPlaneError):
+    """The endpoint or its container refused the request, or answered something that cannot be counted."""
+
+    code = "model_failed"
+
+
+class TraceError(DataPlaneError):
+    """A trace file is unreadable; the detail names the file, the line and what is wrong there."""
+
+    code = "trace_unreadable"

@@ -1,0 +1,90 @@
+"""One request to a tenant's inference component, and the tokens that the answer itself reports.
+
+SageMaker routes by InferenceComponentName. Whatever in a body could name another model or adapter is taken out, so
+that a tenant's text cannot choose whose adapter answers. Tokens come from `usage` only: never counted from text or
+stream lines.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from dataplane.config import Route
+from dataplane.errors import ModelFailed, ModelUnavailable
+
+# `model` and `adapters` choose whose weights answer; a stream carries no usage unless asked for, and the kit does not
+# stream.
+STRIPPED = frozenset({"model", "adapters", "stream", "stream_options"})
+RETRYABLE_CODES = frozenset(
+    {
+        "ModelNotReadyException",
+        "ServiceUnavailable",
+        "InternalFailure",
+        "InternalDependencyException",
+        "ThrottlingException",
+    }
+)
+# The runtime answers a component without copies with ValidationError 400; only its text tells it from a bad request.
+NO_CAPACITY = "has no capacity to process this request"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the component returned, with the token counts that it reported."""
+
+    text: str
+    input_tokens: int
+    output_tokens: int
+    finish_reason: str
+
+
+def strip(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy a tenant's request options without those that choose a model, an adapter or a stream."""
+    return {key: value for key, value in options.items() if key not in STRIPPED}
+
+
+def invoke(client: Any, route: Route, body: Mapping[str, Any]) -> Answer:
+    """Send `body` to the route's component. Raises ModelUnavailable (try again) or ModelFailed (do not)."""
+    try:
+        reply = client.invoke_endpoint(
+            EndpointName=route.endpoint,
+            InferenceComponentName=route.component,
+            ContentType="application/json",
+            Accept="application/json",
+            Body=json.dumps(strip(body)).encode(),
+        )
+        raw = reply["Body"].read()
+    except ClientError as error:
+        raise _failure(route, error) from None
+    except BotoCoreError as error:
+        raise ModelUnavailable(f"Endpoint {route.endpoint} does not answer: {error}") from None
+    return read_answer(raw, route.component)
+
+
+def read_answer(raw: bytes, component: str) -> Answer:
+    """Read an OpenAI completion. Raises ModelFailed when it is malformed or reports no usage."""
+    try:
+        found = json.loads(raw)
+        choice, usage = found["choices"][0], found["usage"]
+        counts = usage["prompt_tokens"], usage["completion_tokens"]
+        text, finish_reason = str(choice["text"]), str(choice.get("finish_reason"))
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise ModelFailed(f"Component {component} answered without text or usage ({type(error).__name__}).") from None
+    if any(not isinstance(count, int) or isinstance(count, bool) or count < 0 for count in counts):
+        raise ModelFailed(f"Component {component} reports token counts that are not whole numbers.")
+    return Answer(text=text, input_tokens=counts[0], output_tokens=counts[1], finish_reason=finish_reason)
+
+
+def _failure(route: Route, error: ClientError) -> ModelUnavailable | ModelFailed:
+    code = error.response.get("Error", {}).get("Code", "Unknown")
+    message = error.response.get("Error", {}).get("Message", "")
+    request_id = error.response.get("ResponseMetadata", {}).get("RequestId", "unknown")
+    detail = f"Component {route.component} refused: {code}: {message} (request {request_id})."
+    if code in RETRYABLE_CODES or NO_CAPACITY in message:
+        return ModelUnavailable(detail)
+    return ModelFailed(detail)

@@ -1,0 +1,163 @@
+"""The kit: what a tenant's data plane calls. It reads the config, invokes the model, counts what the answer reports."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from dataplane.config import ConfigReader, Route, RuntimeConfig
+from dataplane.emit import Emitter, FlushReport
+from dataplane.errors import InvalidRequest, TenantSuspended, UnknownRoute
+from dataplane.invoke import invoke
+
+CONNECTIONS = 16
+# The container answers within 60 s or not at all; a little more, so that its own error arrives first.
+INVOKE_TIMEOUT_SECONDS = 65
+FLUSH_EVERY_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """An answer, what it cost in tokens, and which version on which line gave it."""
+
+    text: str
+    input_tokens: int
+    output_tokens: int
+    adapter_version: str
+    line: str
+    version_number: int | None
+
+
+class Kit:
+    """Serves one tenant; safe to share between threads, keep one per process.
+
+    `config_key` is the tenant's own key (`dataplane.config.tenant_key`). `clock` gives the epoch seconds under which
+    usage is recorded. Usage is put to CloudWatch by `flush()`, and on its own about once a minute while requests come;
+    call `flush()` before the process ends.
+    """
+
+    def __init__(
+        self,
+        tenant: str,
+        config_key: bytes,
+        table: str,
+        clock: Callable[[], float] = time.time,
+        *,
+        session: boto3.session.Session | None = None,
+        config_ttl_seconds: float = 5.0,
+        metric_period_seconds: int = 60,
+    ) -> None:
+        made = session or boto3.session.Session()
+        fast = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2, "mode": "standard"})
+        once = Config(connect_timeout=3, read_timeout=20, retries={"total_max_attempts": 1})
+        self.tenant = tenant
+        self._clock = clock
+        self._config = ConfigReader(
+            client=made.client("dynamodb", config=fast),
+            table=table,
+            tenant=tenant,
+            key=config_key,
+            ttl_seconds=config_ttl_seconds,
+        )
+        self._runtime = made.client("sagemaker-runtime", config=_runtime_config())
+        self._emitter = Emitter(
+            client=made.client("cloudwatch", config=once), tenant=tenant, period_seconds=metric_period_seconds
+        )
+        self._next_flush = time.monotonic() + FLUSH_EVERY_SECONDS
+        self._flush_turn = threading.Lock()
+
+    def config(self, *, fresh: bool = False) -> RuntimeConfig:
+        """Return the config in force, asking the store first when `fresh`. Raises as `ConfigReader.current` does."""
+        if fresh:
+            self._config.expire()
+        return self._config.current()
+
+    def complete(
+        self,
+        route: str,
+        prompt: str,
+        max_tokens: int,
+        *,
+        options: Mapping[str, Any] | None = None,
+        at: float | None = None,
+    ) -> Completion:
+        """Answer `prompt` on the named route and count the usage that the answer reports.
+
+        `options` are further fields of the request body, with what could choose another model or adapter taken out.
+        `at` (epoch seconds) stamps the usage in place of the clock; a replay uses it. Raises TenantSuspended,
+        UnknownRoute, InvalidRequest, ModelUnavailable, ModelFailed and the config errors; nothing is counted then.
+        """
+        config = self._config.current()
+        chosen = choose_route(config, route, max_tokens)
+        body = {**(options or {}), "prompt": prompt, "max_tokens": max_tokens}
+        answer = invoke(self._runtime, chosen, body)
+        self._emitter.record(
+            namespace=config.metrics_namespace,
+            adapter_version=chosen.adapter_version,
+            line=chosen.line,
+            at=self._clock() if at is None else at,
+            input_tokens=answer.input_tokens,
+            output_tokens=answer.output_tokens,
+        )
+        self._flush_when_due()
+        return Completion(
+            text=answer.text,
+            input_tokens=answer.input_tokens,
+            output_tokens=answer.output_tokens,
+            adapter_version=chosen.adapter_version,
+            line=chosen.line,
+            version_number=chosen.version_number,
+        )
+
+    def flush(self) -> FlushReport:
+        """Put the counted usage to CloudWatch; return what was sent, kept, and of unknown fate."""
+        return self._emitter.flush()
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Usage per metric that a full buffer pushed out before it could be put."""
+        return dict(self._emitter.dropped)
+
+    def _flush_when_due(self) -> None:
+        if time.monotonic() < self._next_flush or not self._flush_turn.acquire(blocking=False):
+            return
+        try:
+            self._next_flush = time.monotonic() + FLUSH_EVERY_SECONDS
+            self._emitter.flush()
+        finally:
+            self._flush_turn.release()
+
+
+def choose_route(config: RuntimeConfig, name: str, max_tokens: int) -> Route:
+    """Find the route for a request. Raises TenantSuspended, UnknownRoute or InvalidRequest."""
+    if config.status != "active":
+        raise TenantSuspended(f"{config.tenant} is {config.status}; its requests are not served.")
+    if name not in config.routes:
+        known = ", ".join(sorted(config.routes)) or "none"
+        raise UnknownRoute(
+            f"{config.tenant} has no route {name!r} in config version {config.version}; it has: {known}."
+        )
+    if not 1 <= max_tokens <= config.max_output_tokens:
+        raise InvalidRequest(f"max_tokens is {max_tokens}; it must be from 1 to {config.max_output_tokens}.")
+    return config.routes[name]
+
+
+def _runtime_config() -> Config:
+    """Settings of the client that invokes.
+
+    One attempt: a repeated invocation would be counted twice by the container and once by us. Bodies are made by us, so
+    botocore's own parameter check is spared.
+    """
+    return Config(
+        connect_timeout=3,
+        read_timeout=INVOKE_TIMEOUT_SECONDS,
+        retries={"total_max_attempts": 1},
+        max_pool_connections=CONNECTIONS,
+        parameter_validation=False,
+    )
