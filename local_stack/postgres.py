@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,14 +41,15 @@ class Postgres:
         return f"postgresql://postgres@/{database}?host={self.sockets}"
 
 
-def place(home: Path, *, outside: Path) -> Postgres:
-    """Decide where a server for `home` lives. As root that is `outside`, which an unprivileged user can reach."""
+def place(home: Path, *, outside: Callable[[], Path]) -> Postgres:
+    """Decide where a server for `home` lives; as root that is `outside()`, which an unprivileged user can reach."""
     if os.geteuid() != 0:
         return Postgres(home / f"pg{MAJOR}", socket_folder(home), wheel_binaries(), None)
     entry = pwd.getpwnam(UNPRIVILEGED)
     user = (entry.pw_uid, entry.pw_gid)
-    _own_folder(outside, user)
-    return Postgres(outside / f"pg{MAJOR}", outside, reachable_binaries(user), user)
+    folder = outside()
+    _own_folder(folder, user)
+    return Postgres(folder / f"pg{MAJOR}", folder, reachable_binaries(user), user)
 
 
 def wheel_binaries() -> Path:

@@ -14,8 +14,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
@@ -84,14 +84,24 @@ def _signal_group(group: int, number: int) -> None:
 
 
 def group_is_alive(group: int) -> bool:
-    """Whether any process of the group still exists."""
+    """Whether any process of the group still runs; one that ended and only waits to be reaped does not."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
-    return True
+        pass
+    return sys.platform != "linux" or any(found == group for found in _running_groups())
+
+
+def _running_groups() -> Iterator[int]:
+    """The group of every process that is not a zombie, from Linux's /proc."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # pid (name, which may hold anything) state ppid pgrp …
+            state, _parent, group, *_ = stat.read_text().rpartition(")")[2].split()
+            if state not in "ZX":
+                yield int(group)
 
 
 @dataclass
@@ -104,7 +114,6 @@ class Child:
     log_offset: int
     stop_signal: int
     guard: Guard
-    started: float = field(default_factory=time.monotonic)
 
     @property
     def pid(self) -> int:
@@ -126,9 +135,6 @@ class Child:
         _signal_group(self.pid, signal.SIGKILL)
         self.process.wait()
         self.guard.forget(self.pid)
-
-    def age_seconds(self) -> float:
-        return time.monotonic() - self.started
 
     def output(self) -> str:
         """What it has written since it was launched."""

@@ -52,6 +52,7 @@ class Stack:
         self._given_aws = aws_url
         self._parts: dict[str, Part] = {}
         self._children: dict[str, Child] = {}
+        self._began: dict[str, float] = {}
         self._restarts: list[float] = []
         self._lock = home.hold()
         self._guard = Guard()  # after the lock, which it shares: nobody starts here before it has cleared up
@@ -200,11 +201,12 @@ class Stack:
     # --- small ------------------------------------------------------------------------------------------------
     def _launch(self, part: Part) -> None:
         self._parts[part.name] = part
+        self._began[part.name] = time.monotonic()
         self._children[part.name] = part.launch()
 
     def _wait(self, name: str) -> None:
         self._parts[name].wait(self._children[name])
-        self._say(name, f"ready ({self._children[name].age_seconds():.1f} s)")
+        self._say(name, f"ready ({time.monotonic() - self._began[name]:.1f} s)")
 
     def _start(self, part: Part) -> None:
         self._launch(part)

@@ -108,7 +108,7 @@ def valkey_server() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[postgres.Postgres]:
     """A PostgreSQL of our own; the databases in it are pytest-django's."""
-    place = postgres.place(HOME, outside=OUTSIDE)
+    place = postgres.place(HOME, outside=lambda: OUTSIDE)
     child = postgres.part(place, log=HOME / "log" / "postgres.log", guard=GUARD, durable=False).start()
     yield place
     child.stop()
