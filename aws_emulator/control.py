@@ -1,0 +1,175 @@
+"""The control API under /_emulator/: the clock, delays, faults, quotas and what was called. JSON in, JSON out."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from aws_emulator.aws_others import OtherServices
+from aws_emulator.cloudwatch import CloudWatch
+from aws_emulator.faults import KINDS, REASONS
+from aws_emulator.wire import Reply, Request
+from aws_emulator.world import Behaviour, World
+
+BEHAVIOURS = ("normal", "load_nothing", "fall_back_to_base")
+
+
+class ControlRefused(Exception):
+    """A control request that makes no sense; the text says what is wrong with it."""
+
+
+def _whole(value: Any, what: str, least: int | None = None) -> int:
+    if type(value) is not int or (least is not None and value < least):
+        raise ControlRefused(f"{what} must be a whole number{'' if least is None else f' of at least {least}'}.")
+    return value
+
+
+def _text(body: dict[str, Any], key: str) -> str:
+    value = body.get(key, "")
+    if not isinstance(value, str):
+        raise ControlRefused(f"{key} must be text.")
+    return value
+
+
+def _only(body: dict[str, Any], *keys: str) -> None:
+    unknown = sorted(body.keys() - set(keys))
+    if unknown:
+        raise ControlRefused(f"Unknown: {', '.join(unknown)}. Known here: {', '.join(keys)}.")
+
+
+class ControlApi:
+    """Answers `METHOD /_emulator/NAME`; a refused request is a 400 with an `error`."""
+
+    def __init__(self, world: World, metrics: CloudWatch, others: OtherServices) -> None:
+        self._world, self._metrics, self._others = world, metrics, others
+        self._routes: dict[tuple[str, str], Callable[[dict[str, Any]], Any]] = {
+            ("GET", "health"): self._health,
+            ("GET", "clock"): self._clock,
+            ("POST", "clock"): self._move_clock,
+            ("GET", "delays"): lambda body: self._world.controls.delays,
+            ("POST", "delays"): self._set_delays,
+            ("GET", "faults"): lambda body: {"faults": self._world.faults.listing()},
+            ("POST", "faults"): self._order_fault,
+            ("DELETE", "faults"): self._clear_faults,
+            ("GET", "quotas"): lambda body: self._world.controls.quotas,
+            ("POST", "quotas"): self._set_quotas,
+            ("GET", "instances"): self._instances,
+            ("POST", "inference"): self._set_inference,
+            ("POST", "metrics"): self._set_metrics,
+            ("GET", "calls"): lambda body: dict(self._world.calls),
+            ("POST", "reset"): self._reset,
+        }
+
+    def answer(self, request: Request) -> Reply:
+        """The reply to one control request."""
+        name = request.path.removeprefix("/_emulator/").strip("/")
+        route = self._routes.get((request.method, name))
+        if route is None:
+            known = ", ".join(f"{method} {path}" for method, path in self._routes)
+            return _reply(404, {"error": f"No {request.method} {name} here. Known: {known}."})
+        try:
+            body = json.loads(request.body or b"{}")
+            if not isinstance(body, dict):
+                raise ControlRefused("The body must be a JSON object.")
+            with self._world.lock:
+                return _reply(200, route(body))
+        except (ControlRefused, ValueError) as error:
+            return _reply(400, {"error": str(error)})
+
+    def _health(self, body: dict[str, Any]) -> Any:
+        return {"status": "ok", "now": self._world.clock.now(), "offset_seconds": self._world.clock.offset()}
+
+    def _clock(self, body: dict[str, Any]) -> Any:
+        return {"now": self._world.clock.now(), "offset_seconds": self._world.clock.offset()}
+
+    def _move_clock(self, body: dict[str, Any]) -> Any:
+        _only(body, "advance_seconds", "offset_seconds")
+        if len(body) != 1:
+            raise ControlRefused("Give either advance_seconds or offset_seconds.")
+        if "advance_seconds" in body:
+            self._world.clock.advance(_whole(body["advance_seconds"], "advance_seconds"))
+        else:
+            self._world.clock.set_offset(_whole(body["offset_seconds"], "offset_seconds"))
+        return self._clock(body)
+
+    def _set_delays(self, body: dict[str, Any]) -> Any:
+        delays = self._world.controls.delays
+        _only(body, *delays)
+        for kind, delay in body.items():
+            if not isinstance(delay, dict) or len(delay) != 1 or not {"seconds", "looks"}.issuperset(delay):
+                raise ControlRefused(f'{kind} must be {{"seconds": n}} or {{"looks": n}}.')
+            value = next(iter(delay.values()))
+            if "looks" in delay:
+                _whole(value, "looks", 0)
+            elif isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+                raise ControlRefused("seconds must be a number of at least 0.")
+        delays.update(body)
+        self._world.touch()
+        return delays
+
+    def _order_fault(self, body: dict[str, Any]) -> Any:
+        _only(body, "fault", "operation", "name_contains", "times", "reason")
+        fault, operation, name = _text(body, "fault"), _text(body, "operation"), _text(body, "name_contains")
+        times = _whole(body.get("times", 1), "times", 1)
+        if fault not in KINDS:
+            raise ControlRefused(f"fault must be one of {', '.join(KINDS)}.")
+        # An explicit null means: it fails, and AWS gives no reason.
+        reason = "" if body.get("reason", "") is None else _text(body, "reason") or REASONS.get(fault, "")
+        if fault == "vanish" and not operation:
+            if not name:
+                raise ControlRefused("vanish needs name_contains, or an operation at whose next call it happens.")
+            return {"vanished": self._world.vanish(lambda found: name in found, times)}
+        return asdict(self._world.faults.order(fault, operation, name, times, reason))
+
+    def _clear_faults(self, body: dict[str, Any]) -> Any:
+        self._world.faults.clear()
+        return {"faults": []}
+
+    def _set_quotas(self, body: dict[str, Any]) -> Any:
+        for kind, limit in body.items():
+            _whole(limit, kind, 0)
+        self._world.controls.quotas.update(body)
+        self._world.touch()
+        return self._world.controls.quotas
+
+    def _instances(self, body: dict[str, Any]) -> Any:
+        """What would be billed now: the instances each endpoint holds."""
+        self._world.settle_all()
+        return {
+            "instances": [
+                {"account": r.account, "region": r.name, "endpoint": e.name, "status": e.status, "held": e.instances()}
+                for r in self._world.regions.values()
+                for e in r.endpoints.values()
+                if e.instances()
+            ]
+        }
+
+    def _set_inference(self, body: dict[str, Any]) -> Any:
+        _only(body, "behaviour", "name_contains")
+        behaviour, name = _text(body, "behaviour"), _text(body, "name_contains")
+        if behaviour not in BEHAVIOURS:
+            raise ControlRefused(f"behaviour must be one of {', '.join(BEHAVIOURS)}.")
+        rules = [rule for rule in self._world.controls.behaviours if name and rule.name_contains != name]
+        if behaviour != "normal" or name:
+            rules.append(Behaviour(behaviour, name))
+        self._world.controls.behaviours = rules
+        self._world.touch()
+        return {"behaviours": [asdict(rule) for rule in rules]}
+
+    def _set_metrics(self, body: dict[str, Any]) -> Any:
+        _only(body, "late_seconds", "page_size")
+        if "late_seconds" in body:
+            self._metrics.late_seconds = _whole(body["late_seconds"], "late_seconds", 0)
+        if "page_size" in body:
+            self._metrics.page_size = _whole(body["page_size"], "page_size", 1)
+        return {"late_seconds": self._metrics.late_seconds, "page_size": self._metrics.page_size}
+
+    def _reset(self, body: dict[str, Any]) -> Any:
+        self._world.reset()
+        self._metrics.reset()
+        self._others.reset()
+        return {"status": "ok"}
+
+
+def _reply(status: int, value: Any) -> Reply:
+    return Reply(status, [("Content-Type", "application/json")], json.dumps(value).encode())

@@ -1,0 +1,93 @@
+"""The front door: every request goes to our SageMaker, runtime or CloudWatch, to the control API, or to moto."""
+
+from collections.abc import Callable
+from typing import Any
+
+from aws_emulator import inference, sagemaker
+from aws_emulator.aws_others import OtherServices
+from aws_emulator.cloudwatch import CloudWatch
+from aws_emulator.control import ControlApi
+from aws_emulator.wire import AwsError, Reply, Request, error_reply
+from aws_emulator.world import World
+
+CONTROL = "/_emulator/"
+CLOUDWATCH_TARGET = "GraniteServiceVersion20100801."
+_S3_OPERATIONS = {
+    ("PUT", True): "PutObject",
+    ("GET", True): "GetObject",
+    ("HEAD", True): "HeadObject",
+    ("DELETE", True): "DeleteObject",
+    ("POST", True): "PostObject",
+    ("PUT", False): "CreateBucket",
+    ("GET", False): "ListObjectsV2",
+    ("HEAD", False): "HeadBucket",
+    ("DELETE", False): "DeleteBucket",
+    ("POST", False): "DeleteObjects",
+}
+
+
+class Front:
+    """Routes requests. `answer` is safe to call from many threads."""
+
+    def __init__(self, world: World, metrics: CloudWatch, others: OtherServices) -> None:
+        self._world, self._metrics, self._others = world, metrics, others
+        self._control = ControlApi(world, metrics, others)
+
+    def answer(self, request: Request, environ: Callable[[], dict[str, Any]]) -> Reply:
+        """The reply to one request; `environ` makes the WSGI environment that moto wants."""
+        if request.path.startswith(CONTROL):
+            return self._control.answer(request)
+        protocol = "json"
+        try:
+            if request.path.startswith(inference.PREFIX) and request.service == "sagemaker":
+                protocol = "rest"
+                return self._invoke(request)
+            if request.target.startswith("SageMaker."):
+                return sagemaker.answer(self._world, self._others.account_of(request.access_key), request)
+            if request.target.startswith(CLOUDWATCH_TARGET):
+                return self._observe(request)
+            if request.service == "monitoring":
+                raise AwsError("InvalidAction", "The emulator speaks only JSON 1.0 to CloudWatch, as boto3 does.")
+            protocol, operation, name = _name_other(request)
+            return self._forward(request, environ, operation, name)
+        except AwsError as error:
+            return error_reply(error, protocol)
+
+    def _invoke(self, request: Request) -> Reply:
+        if not request.path.endswith(inference.SUFFIX):
+            raise AwsError("UnknownOperationException", "The emulator knows no operation but InvokeEndpoint here.", 404)
+        return inference.answer(self._world, self._others.account_of(request.access_key), request)
+
+    def _observe(self, request: Request) -> Reply:
+        operation = request.target[len(CLOUDWATCH_TARGET) :]
+        with self._world.lock:
+            self._world.calls[operation] += 1
+            lost = sagemaker.refuse_request(self._world, operation, "", of_sagemaker=False)
+        reply = self._metrics.answer(self._others.account_of(request.access_key), operation, request)
+        reply.lost = lost
+        return reply
+
+    def _forward(self, request: Request, environ: Callable[[], dict[str, Any]], operation: str, name: str) -> Reply:
+        with self._world.lock:
+            self._world.calls[operation] += 1
+            lost = sagemaker.refuse_request(self._world, operation, name, of_sagemaker=False)
+            if request.method not in ("GET", "HEAD"):
+                # A component that fell due before this write to S3 loads what was there before it.
+                self._world.settle_all()
+        reply = self._others.call(environ(), request.body)
+        reply.lost = lost
+        return reply
+
+
+def _name_other(request: Request) -> tuple[str, str, str]:
+    """Protocol, operation and aimed-at name of a request that moto answers."""
+    if request.target:
+        operation = request.target.rpartition(".")[2]
+        name = request.json().get("TableName", "") if request.service == "dynamodb" else ""
+        return "json", operation, str(name)
+    if request.service in ("sts", "iam"):
+        return "query", request.form().get("Action", ""), ""
+    bucket, _, key = request.path.lstrip("/").partition("/")
+    if not bucket and request.method == "GET":
+        return "s3", "ListBuckets", ""
+    return "s3", _S3_OPERATIONS.get((request.method, bool(key)), request.method), f"{bucket}/{key}"
