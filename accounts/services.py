@@ -245,15 +245,16 @@ def redeem_login_link(token: str) -> User:
     """The person whom this link signs in. Raises LoginLinkRefused; of two who use it at once, one is refused."""
     at = clock.real_now()
     with transaction.atomic(durable=True):
-        taken = LoginLink.objects.filter(
-            token_hash=_token_hash(token), used_at__isnull=True, expires_at__gt=at, user__is_active=True
-        ).update(used_at=at)
-        if not taken:
+        link = LoginLink.objects.select_related("user").filter(token_hash=_token_hash(token)).first()
+        # The condition names columns of this table only: with a join Django would write a subquery, which PostgreSQL
+        # does not look at again after waiting for the other one's lock, and both would get in.
+        unused = Q(token_hash=_token_hash(token), used_at__isnull=True, expires_at__gt=at)
+        if link is None or not link.user.is_active or not LoginLink.objects.filter(unused).update(used_at=at):
             raise LoginLinkRefused(
                 "This login link was used already or has run out.",
                 hint="Make a new one with `manage.py login_link`.",
             )
-        user = LoginLink.objects.select_related("user").get(token_hash=_token_hash(token)).user
+        user = link.user
         person = Actor("person", user.public_id, user.username)
         record_event("login_link.used", tenant=None, subject=user, actor=person)
     return user

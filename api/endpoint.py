@@ -1,13 +1,13 @@
 """The frame of every operation: what it asks for and answers stands in one decorator above it.
 
     class TenantSuspension(ApiView):
-        @endpoint("suspend_tenant", scope="tenants.manage", body=ReasonIn, reply=TenantOut, idempotency=KeyRule.REQUIRED)
-        def post(self, request: Request, ref: str) -> Response:
-            tenant = queries.get_tenant(ref, tenant_ids=self.visible_tenants)
+        @endpoint("suspend_tenant", scope="tenants.manage", body=ReasonIn, reply=TenantOut)
+        def post(self, request: Request, tenant: str) -> Response:
+            found = queries.get_tenant(tenant, tenant_ids=self.visible_tenants)
             ...
 
-Before the method runs, the caller is known, holds the scope, and `self.query` and `self.body` are validated. The OpenAPI
-document (`api.schema`) is written from the same declaration, so the two cannot differ.
+Before the method runs, the caller is known, holds the scope, and `self.query` and `self.body` are validated. The
+OpenAPI document (`api.schema`) is written from the same declaration, so the two cannot differ.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence

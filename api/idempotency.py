@@ -8,7 +8,7 @@
     the first crashed     after its lease the repetition is done; what it had committed is refused or found by the
                           uniqueness of the fact itself (a slug, a seal), which holds for ever
 
-The scope of a key is principal, method and path. The idea is the IETF draft's (draft-ietf-httpapi-idempotency-key-header).
+The scope of a key is principal, method and path. After the IETF's draft-ietf-httpapi-idempotency-key-header.
 """
 
 import hashlib

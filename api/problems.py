@@ -1,7 +1,8 @@
 """Every refusal is problem+json (RFC 9457) with a stable code, whoever raised it.
 
-{"type": "https://…/problems/slug_taken", "title": "Slug taken", "status": 409, "detail": "…", "instance": "/api/v1/…",
- "code": "slug_taken", "request_id": "…", "retryable": false, "hint": "…", "errors": [{"pointer", "code", "detail"}]}
+{"type": "https://…/problems/slug_taken", "title": "Slug taken", "status": 409, "detail": "…", "hint": "…",
+ "instance": "/api/v1/…", "code": "slug_taken", "request_id": "…", "retryable": false,
+ "errors": [{"pointer", "code", "detail"}]}
 """
 
 import logging
