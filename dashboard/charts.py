@@ -76,12 +76,12 @@ def sparkline(values: Sequence[int], *, title: str, width: int = 96, height: int
     line = "M" + "L".join(f"{x:.1f},{y:.1f}" for x, y in points)
     return format_html(
         '<svg class="spark" width="{w}" height="{h}" viewBox="0 0 {w} {h}" role="img" aria-label="{title}">'
-        '<path class="fill" d="{line}L{last:.1f},{h}L2,{h}Z"/><path class="line" d="{line}"/></svg>',
+        '<path class="fill" d="{line}L{last},{h}L2,{h}Z"/><path class="line" d="{line}"/></svg>',
         w=width,
         h=height,
         title=title,
         line=line,
-        last=points[-1][0],
+        last=_n(points[-1][0]),
     )
 
 
@@ -102,12 +102,12 @@ def timeline(spans: Sequence[Span], *, now: datetime, title: str) -> SafeString:
         words = f"{span.label}: {span.since:%d %b %Y %H:%M} UTC to {until}. {span.note}".strip()
         parts.append(
             format_html(
-                '<g><title>{}</title><rect class="{}" x="{:.1f}" y="{}" width="{:.1f}" height="{}" rx="6"/>'
-                '<text class="on-{}" x="{:.1f}" y="{}" text-anchor="middle">{}</text>'
-                '<text x="{:.1f}" y="{}">{}</text></g>',
-                words, kind, x + 1, bar_top, max(2.0, breadth - 2), bar_height,
-                kind, x + breadth / 2, bar_top + 20, span.label,
-                x + 2, bar_top + bar_height + 16, f"{span.since:%d %b %H:%M}" if breadth > 60 else "",
+                '<g><title>{}</title><rect class="{}" x="{}" y="{}" width="{}" height="{}" rx="6"/>'
+                '<text class="on-{}" x="{}" y="{}" text-anchor="middle">{}</text>'
+                '<text x="{}" y="{}">{}</text></g>',
+                words, kind, _n(x + 1), bar_top, _n(max(2.0, breadth - 2)), bar_height,
+                kind, _n(x + breadth / 2), bar_top + 20, span.label,
+                _n(x + 2), bar_top + bar_height + 16, f"{span.since:%d %b %H:%M}" if breadth > 60 else "",
             )
         )  # fmt: skip
         x += breadth
@@ -142,7 +142,7 @@ def _stack(bar: Bar, x: float, thickness: float, scale: float, series: Sequence[
 
 def _rect(name: str, x: float, y: float, width: float, height: float) -> SafeString:
     return format_html(
-        '<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" rx="2"/>', name, x, y, width, height
+        '<rect class="{}" x="{}" y="{}" width="{}" height="{}" rx="2"/>', name, _n(x), _n(y), _n(width), _n(height)
     )
 
 
@@ -152,21 +152,26 @@ def _grid(top: int) -> SafeString:
         y = HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * index / GRID_LINES
         value = Decimal(top) * index / GRID_LINES
         label = format_compact_decimal(value, fraction_digits=1, locale="en")
-        rows.append((format(y, ".1f"), _text(LEFT - 8, y + 4, label, "end")))
+        rows.append((_n(y), _text(LEFT - 8, y + 4, label, "end")))
     line = '<line class="grid" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>{3}'
     return format_html_join("", line, ((LEFT, WIDTH - RIGHT, y, label) for y, label in rows))
 
 
 def _text(x: float, y: float, words: str, anchor: str) -> SafeString:
-    return format_html('<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>', x, y, anchor, words)
+    return format_html('<text x="{}" y="{}" text-anchor="{}">{}</text>', _n(x), _n(y), anchor, words)
 
 
 def _svg(title: str, described: str, drawing: SafeString, width: int, height: int) -> SafeString:
     return format_html(
-        '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}"><desc>{}</desc>{}</svg>',
+        '<svg class="cp-chart" viewBox="0 0 {} {}" role="img" aria-label="{}"><desc>{}</desc>{}</svg>',
         width,
         height,
         title,
         described,
         drawing,
     )
+
+
+def _n(value: float) -> str:
+    """A coordinate on a tenth of a unit, which is finer than any screen shows."""
+    return f"{value:.1f}"

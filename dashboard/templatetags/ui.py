@@ -61,3 +61,14 @@ def address(context: Context, **changes: str | None) -> str:
         else:
             query[name] = str(value)
     return f"?{query.urlencode()}" if query else context["request"].path
+
+
+@register.inclusion_tag("components/_action.html")
+def action(
+    url: str, label: str, *, glyph: str = "", look: str = "btn-quiet", allowed: bool = True, why: str = ""
+) -> dict[str, object]:
+    """A button that opens a question in a dialog (a page without JavaScript).
+
+    Somebody who may not do it sees it greyed, with the reason `why`, instead of wondering where it went.
+    """
+    return {"url": url, "label": label, "glyph": glyph, "look": look, "allowed": allowed, "why": why}

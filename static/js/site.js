@@ -158,7 +158,7 @@
       await navigator.clipboard.writeText(copy.dataset.copy);
       toast(html.dataset.copied);
     }
-    document.querySelectorAll("details.cp-user[open]").forEach((menu) => { if (!menu.contains(target)) menu.open = false; });
+    document.querySelectorAll("details.cp-user[open], details.cp-menu[open]").forEach((menu) => { if (!menu.contains(target)) menu.open = false; });
   });
 
   document.addEventListener("keydown", (event) => {

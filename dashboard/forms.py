@@ -1,0 +1,136 @@
+"""Plain forms: they check what was typed and never save. Services decide; `refuse` shows what a service answered."""
+
+from typing import Any, cast
+
+from django import forms
+from django.core.validators import RegexValidator
+
+from core.errors import DomainError
+
+_CLASSES = {
+    forms.Select: "form-select",
+    forms.CheckboxInput: "form-check-input",
+    forms.CheckboxSelectMultiple: "",
+    forms.RadioSelect: "",
+    forms.FileInput: "form-control",
+}
+REASON_LENGTH = 500
+
+
+class PlainForm(forms.Form):
+    """A form in the look of the pages, which can also carry a service's refusal."""
+
+    refusal_title = ""
+    refusal_hint = ""
+    refusal_code = ""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("label_suffix", "")
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            look = next((css for kind, css in _CLASSES.items() if isinstance(field.widget, kind)), "form-control")
+            if look:
+                field.widget.attrs.setdefault("class", look)
+
+    def refuse(self, error: DomainError) -> None:
+        """Show a service's refusal: each field error at its field, the rest on top with code and hint."""
+        self.refusal_title, self.refusal_hint, self.refusal_code = str(error.title), error.hint, error.code
+        for each in error.errors:
+            name = each.pointer.strip("/").split("/")[0]
+            self.add_error(name if name in self.fields else None, each.detail)
+        if not error.errors:
+            self.add_error(None, error.detail)
+
+
+class ReasonForm(PlainForm):
+    """Why somebody does this; kept in the audit trail."""
+
+    reason = forms.CharField(
+        max_length=REASON_LENGTH,
+        widget=forms.Textarea(attrs={"rows": 2, "class": "form-control"}),
+        help_text="Kept in the audit log.",
+    )
+
+
+class OptionalReasonForm(PlainForm):
+    """Why somebody does this, if there is something to say."""
+
+    reason = forms.CharField(
+        max_length=REASON_LENGTH,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 2, "class": "form-control"}),
+        help_text="Kept in the audit log.",
+    )
+
+
+class TypedReasonForm(ReasonForm):
+    """For what cannot be undone: the name of the thing has to be typed, and the server checks it again."""
+
+    typed = forms.CharField(
+        max_length=100, widget=forms.TextInput(attrs={"autocomplete": "off", "class": "form-control mono"})
+    )
+
+    def __init__(self, *args: Any, expected: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.expected = expected
+        self.fields["typed"].label = f"Type {expected} to confirm"
+
+    def clean_typed(self) -> str:
+        typed = cast(str, self.cleaned_data["typed"]).strip()
+        if typed != self.expected:
+            raise forms.ValidationError(f"This is not {self.expected}.")
+        return typed
+
+
+class OnboardForm(PlainForm):
+    """A new tenant. The tier is chosen from what the page offers."""
+
+    name = forms.CharField(max_length=120, help_text="As it will stand on invoices.")
+    slug = forms.CharField(
+        max_length=20,
+        validators=[
+            RegexValidator(
+                r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$",
+                "Small letters, digits and single hyphens, beginning with a letter.",
+            )
+        ],
+        help_text="Up to 20 small letters, digits and hyphens. It becomes part of AWS names and stays for ever.",
+    )
+    tier_key = forms.ChoiceField(label="Tier", widget=forms.RadioSelect)
+    currency = forms.ChoiceField(choices=[(code, code) for code in ("USD", "EUR", "JPY", "GBP", "KWD")])
+    billing_timezone = forms.CharField(
+        label="Billing time zone",
+        max_length=60,
+        initial="UTC",
+        widget=forms.TextInput(attrs={"list": "timezones", "class": "form-control"}),
+        help_text="Months begin at midnight there, such as Asia/Tokyo.",
+    )
+    invoice_language = forms.ChoiceField(label="Invoice language", choices=[("en", "English"), ("ja", "日本語")])
+    external_id = forms.CharField(
+        label="External id", max_length=100, required=False, help_text="What your billing system calls this customer."
+    )
+    contact_email = forms.EmailField(label="Contact e-mail", required=False)
+
+    def __init__(self, *args: Any, tiers: list[tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        cast(forms.ChoiceField, self.fields["tier_key"]).choices = tiers
+
+    def clean_external_id(self) -> str | None:
+        return self.cleaned_data["external_id"] or None
+
+
+class KeyForm(PlainForm):
+    """A new API key. Scopes are those that the person may hand on."""
+
+    name = forms.CharField(max_length=100, help_text="Which system will hold it.")
+    tenant = forms.CharField(
+        max_length=100,
+        required=False,
+        help_text="Slug or id, for a key that sees this tenant alone. Leave it empty for a key of the operating team.",
+    )
+    days = forms.IntegerField(label="Valid for days", min_value=1, max_value=365, initial=90)
+    scopes = forms.MultipleChoiceField(widget=forms.CheckboxSelectMultiple)
+
+    def __init__(self, *args: Any, scopes: list[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        cast(forms.MultipleChoiceField, self.fields["scopes"]).choices = [(scope, scope) for scope in scopes]

@@ -1,0 +1,119 @@
+"""Operations: what is being done, how far it is, why it does not go on, and trying again."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.http import HttpResponse
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from core import clock
+from dashboard.access import OperatorRequest, requires
+from dashboard.paging import page_of
+from dashboard.polling import poll_ms
+from dashboard.rendering import done, render_page_or_fragment, toast, wants_fragment
+from dashboard.steps import Step, step
+from dashboard.words import choices
+from provisioning import queries
+from provisioning.services.operations import retry_operation
+from provisioning.states import OperationState
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """An operation with everything its page and its rows show."""
+
+    operation: Any
+    state: str
+    steps: list[Step]
+    done: int
+    problems: list[Any]
+    elapsed: timedelta
+    poll: int | None
+
+    @property
+    def total(self) -> int:
+        """How many steps are known so far."""
+        return len(self.steps)
+
+
+def progress_of(operation: Any) -> Progress:
+    """What to show for an operation whose steps and their resources were prefetched."""
+    rows = list(operation.steps.all())
+    problems = [row.resource for row in rows if row.state == "stuck"]
+    is_settled = operation.state != OperationState.RUNNING
+    state = "stuck" if problems and not is_settled else operation.state
+    return Progress(
+        operation=operation,
+        state=state,
+        steps=[_step(operation, row) for row in rows],
+        done=sum(row.state == "done" for row in rows),
+        problems=problems,
+        elapsed=(operation.finished_at or clock.now()) - operation.started_at,
+        poll=poll_ms(since=operation.started_at, is_settled=is_settled),
+    )
+
+
+@requires("operations.view")
+@require_safe
+def listing(request: OperatorRequest) -> HttpResponse:
+    """Operations, newest first; polls while one of those shown is running."""
+    state = request.GET.get("state", "").strip()
+    found = queries.operations(tenant_ids=request.visible_tenants, state=state or None)
+    page = page_of(request, found)
+    rows = [progress_of(operation) for operation in page.rows]
+    delays = [row.poll for row in rows if row.poll]
+    context = {
+        "rows": rows,
+        "next_cursor": page.next_cursor,
+        "state": state,
+        "states": [choice for choice in choices("operation") if choice[0] in OperationState.values],
+        # One page asks for all its rows together, so it does not need the pace of a single operation.
+        "poll": max(min(delays), 3000) if delays else None,
+    }
+    return render_page_or_fragment(
+        request, "dashboard/operations/list.html", "dashboard/operations/_table.html", context
+    )
+
+
+@requires("operations.view")
+@require_safe
+def detail(request: OperatorRequest, ref: str) -> HttpResponse:
+    """One operation with its steps; as a fragment, its status alone."""
+    return _status(request, ref)
+
+
+@requires("operations.retry")
+@require_POST
+def retry(request: OperatorRequest, ref: str) -> HttpResponse:
+    """Look again now, from the step that did not go on."""
+    operation = queries.operation(ref, tenant_ids=request.visible_tenants)
+    retry_operation(operation_id=operation.pk, actor=request.actor)
+    message = "Trying again from the step that did not go on."
+    if wants_fragment(request):
+        return toast(_status(request, ref), message)
+    return done(request, message, "operation-detail", ref)
+
+
+def _status(request: OperatorRequest, ref: str) -> HttpResponse:
+    operation = queries.operation(ref, tenant_ids=request.visible_tenants)
+    context = {"shown": progress_of(operation), "crumbs": [("Operations", reverse("operation-list"))]}
+    return render_page_or_fragment(
+        request, "dashboard/operations/detail.html", "dashboard/operations/_status.html", context
+    )
+
+
+def _step(operation: Any, row: Any) -> Step:
+    seconds = (row.done_at - operation.started_at).total_seconds() if row.done_at else None
+    return step(row.title, row.state, detail=_said(row), seconds=seconds)
+
+
+def _said(row: Any) -> str:
+    """What AWS last showed of the step's resource, while that still matters."""
+    resource = row.resource
+    if resource is None:
+        return ""
+    if row.state == "running":
+        return f"{resource.aws_status or resource.get_phase_display()} · {resource.name}"
+    return resource.detail if row.state == "stuck" else resource.name
