@@ -29,6 +29,9 @@ SWEEP = ENV.sweep_seconds
 BEAT = {
     "events: dispatch what a lost message left behind": ("events.tasks.dispatch_events", SWEEP),
     "accounts: keys of leaving tenants": ("accounts.tasks.revoke_departed_access", SWEEP),
+    "models_registry: uploads that wait for the gate": ("models_registry.tasks.validate_undecided_versions", SWEEP),
+    "models_registry: uploads that never arrived": ("models_registry.tasks.sweep_abandoned_uploads", 4 * SWEEP),
+    "models_registry: artifacts of departed tenants": ("models_registry.tasks.erase_departed_artifacts", SWEEP),
 }
 
 app.conf.update(

@@ -7,6 +7,7 @@ message costs one sweep. `ring("task", argument="tenant"|"subject")` passes the 
 from events.dispatch import Reaction, ring
 
 REACTIONS: dict[str, tuple[Reaction, ...]] = {
+    "adapter.upload_completed": (ring("models_registry.tasks.validate_version", version_id="subject"),),
     "tenant.offboarding_started": (ring("accounts.tasks.revoke_tenant_access", tenant_id="tenant"),),
 }
 

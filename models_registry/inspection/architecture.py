@@ -34,6 +34,9 @@ class Architecture:
     family: str
     layers: int
     hidden: int
+    heads: int
+    key_value_heads: int
+    head_dim: int
     vocabulary: int
     in_layer: Mapping[str, tuple[int, int]]
 
@@ -76,6 +79,9 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
         family=family,
         layers=_number(config, "num_hidden_layers"),
         hidden=hidden,
+        heads=heads,
+        key_value_heads=kv_heads,
+        head_dim=head,
         vocabulary=_number(config, "vocab_size"),
         in_layer=modules,
     )

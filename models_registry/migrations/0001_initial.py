@@ -1,9 +1,10 @@
 """Base models on offer, adapters with their versions and releases, and what was served when."""
 
-import core.clock
 import django.contrib.postgres.fields.ranges
 import django.db.models.deletion
 from django.db import migrations, models
+
+import core.clock
 
 
 class Migration(migrations.Migration):

@@ -1,0 +1,274 @@
+"""What should serve from when: wishes from people, and what provisioning found to be true.
+
+A wish becomes live only when the data plane has been told to route to it; the served intervals are written then, so
+that the ledger tells what answered, not what somebody wanted.
+"""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
+
+from core.actors import Actor
+from core.errors import Conflict
+from core.states import move
+from events.record import record_event
+from models_registry.models import Adapter, AdapterVersion, Release, ServedInterval
+from models_registry.queries import newest_release, previous_served
+from models_registry.services.adapters import lock_staying_tenant
+from models_registry.states import RELEASE_MOVES, ReleaseState, VersionState
+
+_OPEN = (ReleaseState.PENDING, ReleaseState.LIVE)
+
+
+class VersionNotReady(Conflict):
+    """Only a version that passed the gate and is not archived can be released."""
+
+    code = "version_not_ready"
+    title = "The version cannot be released"
+
+
+class NothingToRollBackTo(Conflict):
+    """No earlier version has served, so there is nothing to go back to."""
+
+    code = "nothing_to_roll_back_to"
+    title = "Nothing to roll back to"
+
+
+class NothingReleased(Conflict):
+    """There is no release that could be withdrawn."""
+
+    code = "nothing_released"
+    title = "Nothing is released"
+
+
+def release_version(*, version_id: int, reason: str, actor: Actor) -> Release:
+    """Wish that a version serves; it goes live when provisioning has proved it. Answers the release.
+
+    Quiet when the newest wish is for this version already. Raises VersionNotReady and TenantLeaving.
+    """
+    with transaction.atomic(durable=True):
+        adapter = _lock(AdapterVersion.objects.values_list("adapter_id", flat=True).get(pk=version_id))
+        version = AdapterVersion.objects.get(pk=version_id)
+        return _wish(adapter, version, Release.Kind.RELEASE, reason, actor)
+
+
+def roll_back(*, adapter_id: int, to_version_id: int | None = None, reason: str, actor: Actor) -> Release:
+    """Wish that an earlier version serves again: the named one, or the one that served before.
+
+    While a newer release is still on its way, "before" is the version that is live now. Quiet when the newest wish is
+    for that version already. Raises NothingToRollBackTo, VersionNotReady and TenantLeaving.
+    """
+    with transaction.atomic(durable=True):
+        adapter = _lock(adapter_id)
+        version = _earlier(adapter) if to_version_id is None else _of_adapter(adapter, to_version_id)
+        return _wish(adapter, version, Release.Kind.ROLL_BACK, reason, actor)
+
+
+def withdraw(*, adapter_id: int, reason: str, actor: Actor) -> Release:
+    """Wish that no version of the adapter serves. Raises NothingReleased when none does or is about to."""
+    with transaction.atomic(durable=True):
+        adapter = _lock(adapter_id)
+        newest = newest_release(adapter.pk)
+        if newest is None:
+            raise NothingReleased(f"Nothing of {adapter.name} is released.")
+        return _wish(adapter, None, Release.Kind.WITHDRAW, reason, actor)
+
+
+def record_live(*, release_ids: Collection[int], at: datetime, actor: Actor) -> list[Release]:
+    """Provisioning says: since `at` the data plane routes to these releases. Answers those that became live now.
+
+    Closes what served before, opens the new interval, and supersedes every older release. One that was overtaken by a
+    newer live release is superseded itself. Quiet for what is live already.
+    """
+    return _record(release_ids, at, actor, withdrawn=False)
+
+
+def record_withdrawn(*, release_ids: Collection[int], at: datetime, actor: Actor) -> list[Release]:
+    """Provisioning says: since `at` nothing is routed to the adapters of these withdrawals any more."""
+    return _record(release_ids, at, actor, withdrawn=True)
+
+
+def refuse(*, release_id: int, code: str, detail: str, evidence: dict[str, Any], actor: Actor) -> Release:
+    """Provisioning says: this release was not made live, and why; what served before goes on. Quiet unless pending."""
+    with transaction.atomic(durable=True):
+        release = Release.objects.select_related("adapter__tenant").get(pk=release_id)
+        _lock_row(release.adapter_id)
+        release.refresh_from_db(fields=["state"])
+        if release.state == ReleaseState.PENDING:
+            changes = {"refusal_code": code, "refusal_detail": detail, "evidence": evidence}
+            move(release, to=ReleaseState.REFUSED, table=RELEASE_MOVES, **changes)
+            record_event(
+                "adapter.release_refused",
+                tenant=release.adapter.tenant,
+                subject=release,
+                actor=actor,
+                reason=detail,
+                after={"code": code},
+                data={"id": release.public_id, "adapter": release.adapter.public_id, "code": code},
+            )
+    return release
+
+
+def end_serving(*, tenant_id: int, at: datetime, actor: Actor) -> int:
+    """A departed tenant's routes are gone since `at`: close every open interval. Answers how many there were."""
+    with transaction.atomic(durable=True):
+        adapters = list(Adapter.objects.filter(tenant_id=tenant_id).order_by("pk").select_for_update())
+        ended = 0
+        for adapter in adapters:
+            ended += _close_served(adapter, at)
+            for release in Release.objects.filter(adapter=adapter, state__in=_OPEN):
+                move(release, to=ReleaseState.SUPERSEDED, table=RELEASE_MOVES)
+            if adapter.live_version_id is not None:
+                Adapter.objects.filter(pk=adapter.pk).update(live_version=None)
+                record_event("adapter.withdrawn", tenant=adapter.tenant, subject=adapter, actor=actor)
+    return ended
+
+
+def _wish(adapter: Adapter, version: AdapterVersion | None, kind: str, reason: str, actor: Actor) -> Release:
+    """Write a release down, unless the newest wish is the same; inside the caller's transaction and adapter lock."""
+    if version is not None and version.state != VersionState.READY:
+        raise VersionNotReady(
+            f"Version {version} of {adapter.name} is {version.state}.", hint="Release a version that is ready."
+        )
+    newest = newest_release(adapter.pk)
+    if newest is not None and newest.version_id == (version.pk if version else None):
+        return newest
+    release = Release.objects.create(
+        adapter=adapter,
+        version=version,
+        kind=kind,
+        sequence=_take_sequence(adapter.pk),
+        reason=reason,
+        requested_by=actor.name,
+    )
+    record_event(
+        _REQUESTED[kind],
+        tenant=adapter.tenant,
+        subject=release,
+        actor=actor,
+        reason=reason,
+        after={"adapter": adapter.public_id, "version": version.number if version else None},
+    )
+    return release
+
+
+_REQUESTED = {
+    Release.Kind.RELEASE: "adapter.release_requested",
+    Release.Kind.ROLL_BACK: "adapter.roll_back_requested",
+    Release.Kind.WITHDRAW: "adapter.withdraw_requested",
+}
+_DONE = {
+    Release.Kind.RELEASE: "adapter.released",
+    Release.Kind.ROLL_BACK: "adapter.rolled_back",
+    Release.Kind.WITHDRAW: "adapter.withdrawn",
+}
+
+
+def _earlier(adapter: Adapter) -> AdapterVersion:
+    newest, live = newest_release(adapter.pk), adapter.live_version
+    if live is not None and newest is not None and newest.version_id != live.pk:
+        version: AdapterVersion | None = live
+    else:
+        interval = previous_served(adapter.pk, adapter.live_version_id)
+        version = interval.version if interval else None
+    if version is None:
+        raise NothingToRollBackTo(
+            f"No earlier version of {adapter.name} has served.", hint="Release the version that you want instead."
+        )
+    return version
+
+
+def _of_adapter(adapter: Adapter, version_id: int) -> AdapterVersion:
+    version = AdapterVersion.objects.filter(pk=version_id, adapter=adapter).first()
+    if version is None:
+        raise NothingToRollBackTo(f"That version is not one of {adapter.name}.")
+    return version
+
+
+def _record(release_ids: Collection[int], at: datetime, actor: Actor, *, withdrawn: bool) -> list[Release]:
+    became: list[Release] = []
+    with transaction.atomic(durable=True):
+        wanted = Release.objects.filter(pk__in=release_ids)
+        adapter_ids = wanted.values_list("adapter_id", flat=True)
+        adapters = Adapter.objects.filter(pk__in=adapter_ids).order_by("pk").select_for_update()
+        for adapter in adapters:
+            for release in wanted.filter(adapter=adapter).select_related("version").order_by("sequence"):
+                if (release.version_id is None) != withdrawn:
+                    raise ValueError(f"{release.public_id} is a {release.kind}: the other recording service takes it")
+                if release.state == ReleaseState.PENDING and _go_live(adapter, release, at, actor):
+                    became.append(release)
+    return became
+
+
+def _go_live(adapter: Adapter, release: Release, at: datetime, actor: Actor) -> bool:
+    """Make one pending release the live one; inside the transaction, with the adapter locked."""
+    overtaken = Release.objects.filter(adapter=adapter, state=ReleaseState.LIVE, sequence__gt=release.sequence)
+    if overtaken.exists():
+        move(release, to=ReleaseState.SUPERSEDED, table=RELEASE_MOVES)
+        return False
+    at = _after_last_start(adapter, at)
+    _close_served(adapter, at)
+    older = Release.objects.filter(adapter=adapter, state__in=_OPEN, sequence__lt=release.sequence)
+    for superseded in older:
+        move(superseded, to=ReleaseState.SUPERSEDED, table=RELEASE_MOVES)
+    move(release, to=ReleaseState.LIVE, table=RELEASE_MOVES, live_at=at)
+    if release.version is not None:
+        ServedInterval.objects.create(
+            adapter=adapter, version=release.version, release=release, during=DateTimeTZRange(at, None, "[)")
+        )
+    before = AdapterVersion.objects.filter(pk=adapter.live_version_id).values_list("public_id", "number").first()
+    adapter.live_version = release.version
+    Adapter.objects.filter(pk=adapter.pk).update(live_version=release.version)
+    after = (release.version.public_id, release.version.number) if release.version else None
+    record_event(
+        _DONE[Release.Kind(release.kind)],
+        tenant=adapter.tenant,
+        subject=release,
+        actor=actor,
+        reason=release.reason,
+        before={"version": before[0], "number": before[1]} if before else None,
+        after={"version": after[0], "number": after[1]} if after else None,
+        data={"id": release.public_id, "adapter": adapter.public_id, "version": after[0] if after else None},
+    )
+    return True
+
+
+def _after_last_start(adapter: Adapter, at: datetime) -> datetime:
+    """`at`, or just after the last interval's start when clocks of two workers disagree: no interval is empty."""
+    last = ServedInterval.objects.filter(adapter=adapter).order_by("-during").first()
+    if last is None:
+        return at
+    return max(at, last.during.upper or last.during.lower + timedelta(microseconds=1))
+
+
+def _close_served(adapter: Adapter, at: datetime) -> int:
+    closed = 0
+    for interval in ServedInterval.objects.filter(adapter=adapter, during__endswith__isnull=True):
+        end = max(at, interval.during.lower + timedelta(microseconds=1))
+        ended = DateTimeTZRange(interval.during.lower, end, "[)")
+        closed += ServedInterval.objects.filter(pk=interval.pk).update(during=ended)
+    return closed
+
+
+def _lock(adapter_id: int) -> Adapter:
+    """The adapter, locked, of a tenant that stays; the tenant is locked first, as everywhere."""
+    lock_staying_tenant(Adapter.objects.values_list("tenant_id", flat=True).get(pk=adapter_id))
+    _lock_row(adapter_id)
+    return Adapter.objects.select_related("tenant", "live_version").get(pk=adapter_id)
+
+
+def _lock_row(adapter_id: int) -> None:
+    Adapter.objects.select_for_update().get(pk=adapter_id)
+
+
+def _take_sequence(adapter_id: int) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE models_registry_adapter SET next_sequence = next_sequence + 1 WHERE id = %s "
+            "RETURNING next_sequence - 1",
+            [adapter_id],
+        )
+        return int(cursor.fetchone()[0])

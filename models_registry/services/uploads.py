@@ -1,0 +1,218 @@
+"""Taking an upload in: bounded, into quarantine, never half."""
+
+import hashlib
+import json
+import logging
+import tempfile
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, BinaryIO, Protocol
+
+from django.db import transaction
+
+from aws.connect import artifacts
+from aws.errors import AwsError
+from core import clock
+from core.actors import Actor
+from core.crashpoints import crashpoint
+from core.errors import Invalid, NotFound, QuotaExceeded
+from core.states import move
+from events.record import record_event
+from models_registry.artifacts import clear, quarantine_key, quarantine_prefix
+from models_registry.models import Adapter, AdapterVersion
+from models_registry.services.adapters import lock_staying_tenant
+from models_registry.states import VERSION_MOVES, VersionState
+from tenants.models import Tenant
+from tenants.queries import tier_version_of
+
+log = logging.getLogger(__name__)
+
+MAX_PARTS = 32
+MAX_PART_NAME = 200
+MAX_NOTES = 4000
+MAX_METRICS_BYTES = 8 * 1024
+COPY_BYTES = 256 * 1024
+ABANDONED_AFTER = timedelta(hours=1)
+"""No request lasts that long: gunicorn and the proxy end it well before."""
+
+
+class UploadInvalid(Invalid):
+    """Nothing usable was sent, or the words sent with it are too long."""
+
+    code = "upload_invalid"
+    title = "The upload cannot be used"
+
+
+class Readable(Protocol):
+    """A request's body or one of its files."""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes; empty at the end. A connection that breaks raises OSError."""
+        ...
+
+
+@dataclass(frozen=True)
+class UploadedPart:
+    """One file of a request: the name it was sent under, and its content."""
+
+    name: str
+    stream: Readable
+
+
+@dataclass(frozen=True)
+class _Spooled:
+    name: str
+    size: int
+    sha256: str
+    file: BinaryIO
+
+
+def receive_upload(
+    *,
+    adapter_id: int,
+    files: Iterable[UploadedPart],
+    notes: str = "",
+    metrics: Mapping[str, Any] | None = None,
+    dataset_ref: str = "",
+    actor: Actor,
+) -> AdapterVersion:
+    """Take in one .tar.gz or an adapter's files, and leave them to validation; the version has no number yet.
+
+    The content goes to a temporary file first, bounded by the tier's `max_adapter_bytes`; only when all of it has
+    arrived does a row appear and do the objects go to quarantine. What fails on the way leaves neither. Raises
+    UploadInvalid, NotFound, TenantLeaving, QuotaExceeded, aws.errors.AwsError, and whatever reading a part raises.
+    """
+    words = {"notes": notes, "metrics": dict(metrics or {}), "dataset_ref": dataset_ref}
+    _refuse_invalid(words)
+    adapter = Adapter.objects.select_related("tenant").filter(pk=adapter_id).first()
+    if adapter is None:
+        raise NotFound("There is no such adapter.")
+    tier = tier_version_of(adapter.tenant_id, clock.now())
+    with ExitStack() as stack:
+        spooled = _spool(files, tier.max_adapter_bytes, stack)
+        version = _begin(adapter, spooled, words, actor)
+        try:
+            crashpoint("upload:begun")
+            _store(adapter.tenant, version, spooled)
+            crashpoint("upload:stored")
+            return _complete(version, actor)
+        except Exception:
+            _forget(version)
+            raise
+
+
+def sweep_abandoned_uploads() -> int:
+    """Forget uploads whose process died, and empty the quarantine of what has been decided; how many there were."""
+    done = 0
+    died = AdapterVersion.objects.filter(
+        state=VersionState.UPLOADING, claimed_until__lt=clock.real_now()
+    ).select_related("tenant")
+    for version in died:
+        _forget(version)
+        done += 1
+    undecided = [VersionState.UPLOADING, VersionState.VALIDATING]
+    decided = (
+        AdapterVersion.objects.filter(quarantine_cleared_at=None).exclude(state__in=undecided).select_related("tenant")
+    )
+    for version in decided[:100]:
+        clear_quarantine(version)
+        done += 1
+    return done
+
+
+def clear_quarantine(version: AdapterVersion) -> None:
+    """Delete what a decided version has in quarantine. Raises aws.errors; the sweep tries again then."""
+    clear(quarantine_prefix(version.tenant, version))
+    AdapterVersion.objects.filter(pk=version.pk).update(quarantine_cleared_at=clock.now())
+
+
+def _refuse_invalid(words: Mapping[str, Any]) -> None:
+    try:
+        metrics_bytes = len(json.dumps(words["metrics"], allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UploadInvalid("The metrics are not plain JSON.") from error
+    if len(words["notes"]) > MAX_NOTES or "\0" in words["notes"]:
+        raise UploadInvalid(f"Notes are up to {MAX_NOTES} characters of text.")
+    if len(words["dataset_ref"]) > 200 or not words["dataset_ref"].isprintable():
+        raise UploadInvalid("A dataset reference is up to 200 printable characters.")
+    if metrics_bytes > MAX_METRICS_BYTES or "\\u0000" in json.dumps(words["metrics"]):
+        raise UploadInvalid(f"Metrics are up to {MAX_METRICS_BYTES} bytes of JSON.")
+
+
+def _spool(parts: Iterable[UploadedPart], max_bytes: int, stack: ExitStack) -> list[_Spooled]:
+    """The parts in temporary files, which vanish with the stack, each with its size and sha256."""
+    spooled: list[_Spooled] = []
+    room = max_bytes
+    for part in parts:
+        if len(spooled) == MAX_PARTS:
+            raise UploadInvalid(f"An upload has up to {MAX_PARTS} files.", hint="Send the adapter's two files.")
+        if not 0 < len(part.name) <= MAX_PART_NAME or not part.name.isprintable():
+            raise UploadInvalid(f"A file name has 1 to {MAX_PART_NAME} printable characters.")
+        file = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 (the stack closes it)
+        digest, size = hashlib.sha256(), 0
+        while chunk := part.stream.read(COPY_BYTES):
+            size += len(chunk)
+            if size > room:
+                raise QuotaExceeded(
+                    f"The tier takes adapters of up to {max_bytes:,} bytes.",
+                    hint="Train with a lower rank or save in bfloat16, or move the tenant to a larger tier.",
+                )
+            digest.update(chunk)
+            file.write(chunk)
+        room -= size
+        file.seek(0)
+        spooled.append(_Spooled(part.name, size, digest.hexdigest(), file))
+    if not sum(part.size for part in spooled):
+        raise UploadInvalid("Nothing was uploaded.", hint="Send a .tar.gz, or the two files that PEFT saved.")
+    return spooled
+
+
+def _begin(adapter: Adapter, spooled: list[_Spooled], words: Mapping[str, Any], actor: Actor) -> AdapterVersion:
+    with transaction.atomic(durable=True):
+        tenant = lock_staying_tenant(adapter.tenant_id)
+        return AdapterVersion.objects.create(
+            adapter=adapter,
+            tenant=tenant,
+            parts=[{"name": part.name, "size": part.size} for part in spooled],
+            uploaded_by=actor.name,
+            claimed_until=clock.real_now() + ABANDONED_AFTER,
+            **words,
+        )
+
+
+def _store(tenant: Tenant, version: AdapterVersion, spooled: list[_Spooled]) -> None:
+    store = artifacts()
+    for position, part in enumerate(spooled):
+        store.put(quarantine_key(tenant, version, position), part.file, sha256=part.sha256)
+
+
+def _complete(version: AdapterVersion, actor: Actor) -> AdapterVersion:
+    with transaction.atomic(durable=True):
+        tenant = lock_staying_tenant(version.tenant_id)
+        move(version, to=VersionState.VALIDATING, table=VERSION_MOVES, claimed_until=None)
+        record_event(
+            "adapter.upload_completed",
+            tenant=tenant,
+            subject=version,
+            actor=actor,
+            after={"files": [part["name"] for part in version.parts]},
+        )
+    return version
+
+
+def _forget(version: AdapterVersion) -> None:
+    """Remove an upload that did not arrive, if AWS lets us; otherwise its row stays, and the sweep finds both.
+
+    The row goes last, and only while it is still uploading: what validation has taken over is not ours any more.
+    """
+    if not AdapterVersion.objects.filter(pk=version.pk, state=VersionState.UPLOADING).exists():
+        return
+    try:
+        clear(quarantine_prefix(version.tenant, version))
+    except AwsError as error:
+        log.warning("upload %s could not be cleared from quarantine yet: %s", version.public_id, error)
+        return
+    with transaction.atomic(durable=True):
+        AdapterVersion.objects.filter(pk=version.pk, state=VersionState.UPLOADING).delete()

@@ -1,0 +1,254 @@
+"""Deciding on an upload: the gate, the repack, and the number.
+
+The work talks to S3 for as long as the upload is large, so it holds no transaction: claim, work, record. A worker
+that dies leaves its claim to run out; the sweep rings again.
+"""
+
+import logging
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F, Q
+
+from aws import errors
+from aws.connect import artifacts
+from core import clock
+from core.actors import SYSTEM
+from core.crashpoints import crashpoint
+from core.states import move
+from events.record import record_event
+from models_registry.artifacts import artifact_key, quarantine_key
+from models_registry.inspection.engines import load_engine
+from models_registry.inspection.findings import Finding
+from models_registry.inspection.repack import Artifact, write_artifact
+from models_registry.inspection.sources import CONFIG_NAME, WEIGHTS_NAME, ArchiveSource, FilesSource, PlainFile, Source
+from models_registry.inspection.verdict import Verdict, inspect_adapter
+from models_registry.models import Adapter, AdapterVersion
+from models_registry.services.uploads import clear_quarantine
+from models_registry.states import VERSION_MOVES, VersionState
+from tenants.models import Tenant
+from tenants.queries import tier_version_of
+from tenants.states import TenantState
+
+log = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 3
+RETRY_SECONDS = 15
+SWEEP_BATCH = 5
+"""Few, because the sweep is one task under one time limit; it comes again soon."""
+_GZIP = b"\x1f\x8b"
+
+
+@dataclass(frozen=True)
+class _Decision:
+    """What the work came to: the verdict, and the artifact if it was accepted."""
+
+    accepted: bool
+    findings: Sequence[Finding]
+    facts: dict[str, Any]
+    artifact: Artifact | None = None
+
+
+def validate_version(*, version_id: int) -> None:
+    """Judge an upload; accepted ones are repacked under their sha256 and get the adapter's next number.
+
+    Quiet when the version is decided or another worker is at it. When AWS does not answer, the reason is written
+    down and the sweep comes back; after three workers died of the same upload it is rejected (validation_failed).
+    """
+    version = _claim(version_id)
+    if version is None:
+        return
+    crashpoint("validation:claimed")
+    try:
+        decision = _gave_up() if version.attempts > MAX_ATTEMPTS else _decide(version)
+        crashpoint("validation:stored")
+    except errors.Missing:
+        decision = _rejected("upload_lost", "The uploaded files are gone from quarantine.", "Upload them again.")
+    except errors.AwsError as error:
+        _wait(version, error)
+        return
+    if _record(version, decision):
+        _clear(version)
+
+
+def validate_undecided_versions() -> int:
+    """Judge what waits for a worker: never claimed, or claimed by one that is gone. Answers how many were tried."""
+    free = Q(claimed_until=None) | Q(claimed_until__lt=clock.real_now())
+    waiting = AdapterVersion.objects.filter(free, state=VersionState.VALIDATING).order_by("pk")
+    version_ids = list(waiting.values_list("pk", flat=True)[:SWEEP_BATCH])
+    for version_id in version_ids:
+        validate_version(version_id=version_id)
+    return len(version_ids)
+
+
+def _claim(version_id: int) -> AdapterVersion | None:
+    """Take the version for one lease; None when it is decided or somebody else has it."""
+    free = Q(claimed_until=None) | Q(claimed_until__lt=clock.real_now())
+    until = clock.real_now() + timedelta(seconds=settings.LEASE_SECONDS)
+    with transaction.atomic(durable=True):
+        taken = AdapterVersion.objects.filter(free, pk=version_id, state=VersionState.VALIDATING).update(
+            claimed_until=until, attempts=F("attempts") + 1
+        )
+        if not taken:
+            return None
+        return AdapterVersion.objects.select_related(
+            "tenant", "adapter__foundation_model", "adapter__serving_profile"
+        ).get(pk=version_id)
+
+
+def _decide(version: AdapterVersion) -> _Decision:
+    """Judge, and store what is accepted. Raises aws.errors; done twice it stores the same bytes under the same key."""
+    profile, tenant = version.adapter.serving_profile, version.tenant
+    if tenant.state in (TenantState.OFFBOARDING, TenantState.OFFBOARDED):
+        return _rejected("tenant_leaving", "The tenant is leaving; nothing new is taken in.", "")
+    tier = tier_version_of(tenant.pk, clock.now())
+    with tempfile.TemporaryFile() as weights, tempfile.TemporaryFile() as packed:
+        verdict = inspect_adapter(
+            _source(version, tier.max_adapter_bytes),
+            base=version.adapter.foundation_model.config,
+            engine=load_engine(profile.engine),
+            max_rank=profile.max_lora_rank,
+            spool=weights,
+        )
+        verdict = _hold_against_tier(verdict, tier.max_lora_rank, str(tier))
+        if not verdict.accepted or verdict.content is None:
+            return _Decision(False, verdict.findings, verdict.facts)
+        artifact = write_artifact(weights, verdict.content, packed)
+        packed.seek(0)
+        artifacts().put(artifact_key(tenant, artifact.sha256), packed, sha256=artifact.sha256)
+    findings = [*verdict.findings, *_duplicates(version, artifact)]
+    return _Decision(True, findings, verdict.facts, artifact)
+
+
+def _source(version: AdapterVersion, max_bytes: int) -> Source:
+    """The upload as it lies in quarantine: one archive, or plain files; what a single file is, its first bytes say."""
+    store = artifacts()
+    keys = [quarantine_key(version.tenant, version, position) for position in range(len(version.parts))]
+    if len(keys) == 1:
+        name = version.parts[0]["name"]
+        is_named_so = name.lower().endswith((".tar.gz", ".tgz", ".gz", ".tar", ".zip"))
+        if is_named_so or (name not in (CONFIG_NAME, WEIGHTS_NAME) and store.read_range(keys[0], 0, 2) == _GZIP):
+            return ArchiveSource(partial(store.open, keys[0]), max_bytes)
+    files = [
+        PlainFile(part["name"], part["size"], partial(store.open, key))
+        for part, key in zip(version.parts, keys, strict=True)
+    ]
+    return FilesSource(files, max_bytes)
+
+
+def _hold_against_tier(verdict: Verdict, max_rank: int, tier: str) -> Verdict:
+    """The engine's and the profile's limits are the gate's; what the tenant has bought is looked at here."""
+    rank = verdict.facts.get("rank")
+    if not isinstance(rank, int) or rank <= max_rank:
+        return verdict
+    finding = Finding(
+        "quota_exceeded",
+        "error",
+        f"The adapter has rank {rank}; {tier} allows up to {max_rank}.",
+        f"Train with r={max_rank} or less, or move the tenant to a larger tier.",
+    )
+    return replace(verdict, accepted=False, findings=(finding, *verdict.findings), content=None)
+
+
+def _duplicates(version: AdapterVersion, artifact: Artifact) -> list[Finding]:
+    same = (
+        AdapterVersion.objects.filter(adapter=version.adapter, sha256=artifact.sha256, state=VersionState.READY)
+        .order_by("number")
+        .first()
+    )
+    if same is None:
+        return []
+    return [Finding("duplicate_content", "warning", f"The content is the same as that of version {same.number}.")]
+
+
+def _rejected(code: str, message: str, hint: str) -> _Decision:
+    return _Decision(False, [Finding(code, "error", message, hint)], {})
+
+
+def _gave_up() -> _Decision:
+    return _rejected(
+        "validation_failed",
+        f"{MAX_ATTEMPTS} workers ended without a verdict on this upload.",
+        "Upload it again; if that fails too, ask the operators to look into the workers' logs.",
+    )
+
+
+def _wait(version: AdapterVersion, error: errors.AwsError) -> None:
+    """Give the claim back with the reason; AWS being away is no fault of the upload, so the attempt does not count."""
+    log.warning("validation of %s waits: %s", version.public_id, error)
+    reason = f"AWS answered {error.code} to {error.operation}: {error.message}"
+    if error.request_id:
+        reason += f" (request {error.request_id})"
+    with transaction.atomic(durable=True):
+        AdapterVersion.objects.filter(pk=version.pk, state=VersionState.VALIDATING).update(
+            claimed_until=clock.real_now() + timedelta(seconds=RETRY_SECONDS),
+            attempts=F("attempts") - 1,
+            waiting_reason=reason[:1000],
+        )
+
+
+def _record(version: AdapterVersion, decision: _Decision) -> bool:
+    """Write the decision down; False when somebody else has decided meanwhile."""
+    with transaction.atomic(durable=True):
+        tenant = Tenant.objects.get(pk=version.tenant_id)
+        # The adapter's lock orders numbers and `latest_version` among uploads that end together.
+        Adapter.objects.select_for_update().get(pk=version.adapter_id)
+        version.refresh_from_db(fields=["state"])
+        if version.state != VersionState.VALIDATING:
+            return False
+        changes: dict[str, Any] = {
+            "findings": [finding.as_dict() for finding in decision.findings],
+            "facts": decision.facts,
+            "rank": decision.facts.get("rank"),
+            "alpha": decision.facts.get("alpha"),
+            "target_modules": decision.facts.get("target_modules", []),
+            "decided_at": clock.now(),
+            "claimed_until": None,
+            "waiting_reason": "",
+        }
+        codes = [finding.code for finding in decision.findings if finding.severity == "error"]
+        if decision.artifact is None:
+            move(version, to=VersionState.REJECTED, table=VERSION_MOVES, **changes)
+            record_event(
+                "adapter.version_rejected", tenant=tenant, subject=version, actor=SYSTEM, after={"codes": codes}
+            )
+            return True
+        changes |= {
+            "number": _take_number(version.adapter_id),
+            "sha256": decision.artifact.sha256,
+            "size_bytes": decision.artifact.size_bytes,
+            "artifact_key": artifact_key(tenant, decision.artifact.sha256),
+        }
+        move(version, to=VersionState.READY, table=VERSION_MOVES, **changes)
+        Adapter.objects.filter(pk=version.adapter_id).update(latest_version=version)
+        record_event(
+            "adapter.version_ready",
+            tenant=tenant,
+            subject=version,
+            actor=SYSTEM,
+            after={"number": version.number, "sha256": version.sha256},
+            data={"id": version.public_id, "adapter": version.adapter.public_id, "number": version.number},
+        )
+    return True
+
+
+def _take_number(adapter_id: int) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE models_registry_adapter SET next_number = next_number + 1 WHERE id = %s RETURNING next_number - 1",
+            [adapter_id],
+        )
+        return int(cursor.fetchone()[0])
+
+
+def _clear(version: AdapterVersion) -> None:
+    try:
+        clear_quarantine(version)
+    except errors.AwsError as error:
+        log.warning("quarantine of %s is cleared by the sweep: %s", version.public_id, error)

@@ -1,0 +1,29 @@
+"""Doorbells of this room."""
+
+from celery import shared_task
+
+from models_registry.services import artifacts, uploads, validation
+
+
+@shared_task(acks_late=True)
+def validate_version(*, version_id: int, **_: object) -> None:
+    """Judge one upload."""
+    validation.validate_version(version_id=version_id)
+
+
+@shared_task(acks_late=True)
+def validate_undecided_versions(**_: object) -> None:
+    """Judge uploads whose bell was lost or whose worker died."""
+    validation.validate_undecided_versions()
+
+
+@shared_task(acks_late=True)
+def sweep_abandoned_uploads(**_: object) -> None:
+    """Forget uploads that never arrived, and empty quarantine behind those that are decided."""
+    uploads.sweep_abandoned_uploads()
+
+
+@shared_task(acks_late=True)
+def erase_departed_artifacts(**_: object) -> None:
+    """Erase the artifacts of tenants whose departure waits for nothing else of ours."""
+    artifacts.erase_departed_artifacts()
