@@ -92,7 +92,7 @@ def _uv() -> list[str]:
     if not program.exists():
         print("Fetching the installer (uv) …", flush=True)
         if not _uv_by_pip(tools):
-            _uv_by_hand(program)
+            fetch_uv(program)
     return [str(program)]
 
 
@@ -113,7 +113,7 @@ def _succeeds(command: list[str]) -> bool:
     return subprocess.run(command).returncode == 0
 
 
-def _uv_by_hand(program: Path) -> None:
+def fetch_uv(program: Path) -> None:
     """Fetch the pinned uv's wheel from the package index, check its hash against the lock, take the program out."""
     words = (REQUIREMENTS / "bootstrap.txt").read_text().replace("\\", " ").split()
     version = words[0].removeprefix("uv==")
