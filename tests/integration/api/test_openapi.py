@@ -1,0 +1,43 @@
+"""The OpenAPI document: valid, without a warning, and complete."""
+
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+
+from api.schema import document
+
+
+def test_the_document_is_valid_and_was_made_without_a_warning() -> None:
+    call_command("spectacular", "--validate", "--fail-on-warn", stdout=StringIO())
+
+
+@pytest.fixture
+def operations() -> dict[str, dict[str, object]]:
+    paths = document()["paths"]
+    return {f"{method.upper()} {path}": said for path, methods in paths.items() for method, said in methods.items()}
+
+
+def test_every_operation_says_what_it_needs(operations: dict[str, dict[str, object]]) -> None:
+    assert len(operations) > 10
+    names = [said["operationId"] for said in operations.values()]
+    assert len(names) == len(set(names))
+    for address, said in operations.items():
+        assert said["summary"], address
+        assert said["x-required-scope"], address
+        assert said["security"] == [{"apiKey": []}], address
+        assert {"4XX", "5XX"} < set(said["responses"]), address  # type: ignore[call-overload]
+
+
+def test_headers_that_an_operation_requires_are_in_the_document(operations: dict[str, dict[str, object]]) -> None:
+    said = operations["POST /api/v1/tenants/{tenant}/offboard"]
+    headers = {p["name"] for p in said["parameters"] if p["in"] == "header" and p["required"]}  # type: ignore[attr-defined]
+    assert headers == {"Idempotency-Key", "If-Match"}
+
+
+def test_anybody_may_read_it() -> None:
+    response = Client().get("/api/v1/openapi.json")
+    assert response.status_code == 200
+    assert response.json()["openapi"].startswith("3.1")
+    assert Client().post("/api/v1/openapi.json").status_code == 405
