@@ -1,0 +1,72 @@
+"""What is counted: every meter with its unit and its one declared source; pure.
+
+CloudWatch does not add up over dimensions, so the same tokens put under two dimension sets would be counted twice. A
+meter therefore has exactly one metric under exactly one dimension set, or is derived from the resource ledger.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+DIMENSIONS = ("TenantId", "AdapterVersion", "Line")
+STATISTIC = "Sum"
+BASE_VERSION = "base"
+# From here on a double cannot tell a whole number from its neighbour.
+FIRST_INEXACT = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """`metric` is the CloudWatch metric, or empty when the meter comes from the resource ledger."""
+
+    key: str
+    title: str
+    unit: str
+    metric: str = ""
+
+
+METERS = {
+    meter.key: meter
+    for meter in (
+        Meter("input_tokens", "Input tokens", "token", "InputTokens"),
+        Meter("output_tokens", "Output tokens", "token", "OutputTokens"),
+        Meter("requests", "Requests", "request", "Requests"),
+        Meter("endpoint_seconds", "Endpoint time", "second"),
+    )
+}
+CLOUDWATCH_METERS = tuple(meter for meter in METERS.values() if meter.metric)
+LEDGER_METER = "endpoint_seconds"
+METRICS = {meter.metric: meter for meter in CLOUDWATCH_METERS}
+
+
+class Unusable(ValueError):
+    """A value that cannot be a count; the text says why."""
+
+
+def quantity(value: float) -> int:
+    """The whole number that a CloudWatch Sum stands for.
+
+    Raises Unusable for what cannot be an exact count: negative, fractional, infinite, not a number, or 2^53 and more.
+    """
+    if not math.isfinite(value):
+        raise Unusable("not a finite number")
+    if value < 0:
+        raise Unusable("negative")
+    if value >= FIRST_INEXACT:
+        raise Unusable("2^53 or more: a double no longer counts exactly there")
+    if value != int(value):
+        raise Unusable("not a whole number")
+    return int(value)
+
+
+def describe_query(source: str, meter: str, tenant: str, adapter_version: str, line: str, bucket_seconds: int) -> str:
+    """Say in one line where a bucket's value came from, so that anyone can ask again.
+
+    `source` is `cloudwatch:REGION:NAMESPACE` or `ledger`.
+    """
+    if not METERS[meter].metric:
+        return f"resource ledger: seconds in service of {tenant}'s own endpoints on line {line}"
+    _, region, namespace = source.split(":", 2)
+    dimensions: Mapping[str, str] = dict(zip(DIMENSIONS, (tenant, adapter_version, line), strict=True))
+    said = ",".join(f"{name}={value}" for name, value in dimensions.items())
+    return f"{region} {namespace} {METERS[meter].metric}{{{said}}} {STATISTIC}/{bucket_seconds}s"

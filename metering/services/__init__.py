@@ -1,0 +1,1 @@
+"""What metering does: collect usage, and seal it."""

@@ -1,0 +1,19 @@
+"""How much is known about an hour of usage.
+
+    waiting ──► provisional ──► settled
+       ▲             │
+       └─────────────┘  (a tenant joined whose usage was not asked for)
+
+`waiting`: never read completely, so nothing is known. `provisional`: read completely, but points may still arrive late.
+`settled`: read completely after the last horizon for late points; a point that is missing now means zero.
+"""
+
+from django.db import models
+
+
+class WindowState(models.TextChoices):
+    """The state of a CollectionWindow."""
+
+    WAITING = "waiting", "Waiting"
+    PROVISIONAL = "provisional", "Provisional"
+    SETTLED = "settled", "Settled"
