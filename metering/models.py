@@ -138,7 +138,7 @@ class UsageRevision(models.Model):
 
 
 class ParkedPoint(models.Model):
-    """A value that cannot be a count, kept as text; it holds up the sealing of its tenant until a later read mends it."""
+    """A value that cannot be a count, kept as text; it holds up sealing until a later read mends it."""
 
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="parked_points")
     meter = models.CharField(max_length=30, choices=METER_CHOICES)
