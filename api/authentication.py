@@ -28,6 +28,14 @@ class ApiKeyAuthentication(BaseAuthentication):
         return 'Bearer realm="control plane"'
 
 
+def principal_of_request(request: Request) -> Principal:
+    """Who calls; authentication has put it there."""
+    principal = request.auth
+    if not isinstance(principal, Principal):
+        raise Unauthenticated("The request carries no API key.")
+    return principal
+
+
 def request_id_of(request: Request | HttpRequest) -> str:
     """The id that the middleware gave to this request."""
     return str(getattr(request, "request_id", ""))

@@ -10,21 +10,22 @@ Before the method runs, the caller is known, holds the scope, and `self.query` a
 OpenAPI document (`api.schema`) is written from the same declaration, so the two cannot differ.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import wraps
 from typing import Any
 
 from django.db.models import QuerySet
-from django.http import HttpRequest
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.schemas.inspectors import ViewInspector
 from rest_framework.views import APIView
 
 from accounts.access import Principal
 from accounts.roles import ALL_PERMISSIONS
+from api.authentication import principal_of_request
 from api.bodies import Body, JsonBody, NoBody, Query, read_query
 from api.doors import Door, Out
 from api.idempotency import KeyRule, run_once
@@ -94,16 +95,17 @@ def endpoint(
 class JsonOnly(BaseContentNegotiation):
     """JSON whatever Accept says: a billing system that asks for text/html is better served with JSON than with 406."""
 
-    def select_parser(self, request: Request, parsers: Sequence[BaseParser]) -> BaseParser | None:
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         """The parser of the Content-Type; None is a 415."""
         wanted = (request.content_type or "").partition(";")[0].strip().lower()
         return next((parser for parser in parsers if parser.media_type == wanted), None)
 
     def select_renderer(
-        self, request: Request, renderers: Sequence[BaseRenderer], format_suffix: str | None = None
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
         """Always the first."""
-        return renderers[0], renderers[0].media_type or "application/json"
+        renderer = next(iter(renderers))
+        return renderer, renderer.media_type or "application/json"
 
 
 class ApiView(APIView):
@@ -113,7 +115,7 @@ class ApiView(APIView):
     parser_classes: Sequence[type[BaseParser]] = [JsonBody]
     renderer_classes: Sequence[type[BaseRenderer]] = [JSONRenderer]
     content_negotiation_class = JsonOnly
-    schema = DoorSchema()  # type: ignore[no-untyped-call]
+    schema: ViewInspector | None = DoorSchema()
     query: dict[str, Any]
     body: dict[str, Any]
     _matched: bool
@@ -132,8 +134,7 @@ class ApiView(APIView):
     @property
     def principal(self) -> Principal:
         """Who calls."""
-        principal: Principal = self.request.auth
-        return principal
+        return principal_of_request(self.request)
 
     @property
     def actor(self) -> Actor:
@@ -181,8 +182,8 @@ class ApiView(APIView):
             order=order,
         )
 
-    def finalize_response(self, request: Request | HttpRequest, *args: Any, **kwargs: Any) -> Response:  # type: ignore[override]
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Nothing that the API says may be kept by a cache on the way: it is somebody's own."""
-        response: Response = super().finalize_response(request, *args, **kwargs)
+        response = super().finalize_response(request, response, *args, **kwargs)
         response.headers.setdefault("Cache-Control", "no-store")
         return response

@@ -27,7 +27,7 @@ class EventOut(serializers.Serializer[Any]):
     reason = serializers.CharField(allow_blank=True)
     before = serializers.JSONField(allow_null=True)
     after = serializers.JSONField(allow_null=True)
-    data = serializers.JSONField(allow_null=True)
+    data = serializers.JSONField(allow_null=True)  # type: ignore[assignment]  # DRF moves declared fields away
 
     def get_tenant(self, event: Any) -> str | None:
         """The tenant's id; null for what concerns no tenant."""

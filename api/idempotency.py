@@ -27,6 +27,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from api.authentication import principal_of_request
 from api.models import IdempotentRequest
 from core import clock
 from core.errors import Conflict, DomainError, Invalid
@@ -122,7 +123,7 @@ def _begin(request: Request, key: str) -> Attempt | Response:
     """Write the request down as ours, or find out what became of the first one."""
     at, token = clock.real_now(), secrets.token_hex(16)
     identity = {
-        "principal": request.auth.actor.ref,
+        "principal": principal_of_request(request).actor.ref,
         "method": request.method,
         "path": request.path,
         "key": key,

@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.access import Principal
+from api.authentication import principal_of_request
 from core.paging import InvalidCursor, keyset_page
 
 WALKING = ("limit", "cursor")
@@ -41,7 +41,7 @@ def page_reply(
 
 
 def _belongs_to(request: Request, query: Mapping[str, Any]) -> str:
-    principal: Principal = request.auth
+    principal = principal_of_request(request)
     sees = None if principal.tenant_ids is None else sorted(principal.tenant_ids)
     filters = {name: str(value) for name, value in sorted(query.items()) if name not in WALKING}
     return "api.cursor:" + json.dumps([request.path, filters, sees])

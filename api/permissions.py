@@ -6,6 +6,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from accounts.access import require
+from api.authentication import principal_of_request
 from api.doors import door_of
 from core.errors import Forbidden
 
@@ -30,5 +31,5 @@ class HasScope(BasePermission):
         door = door_of(view, method)
         if door is None:
             raise ScopeUndeclared("This operation is not open to API keys.")
-        require(request.auth, door.scope)
+        require(principal_of_request(request), door.scope)
         return True
