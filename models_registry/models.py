@@ -108,8 +108,9 @@ class AdapterVersion(PublicModel):
     """One upload of an adapter. Once ready its content and its number never change (a trigger sees to it).
 
     `parts` lists the uploaded files in quarantine: name and size in bytes, in the order of their keys. `sha256` and
-    `size_bytes` are those of the repacked artifact under `artifact_key`. `claimed_until` and `attempts` belong to
-    whoever works on the row, the uploading request or the validating worker, in real time; `waiting_reason` says why validation has not ended, when AWS is in the way.
+    `size_bytes` are those of the repacked artifact under `artifact_key`. `claimed_until` (real time) and `attempts`
+    belong to whoever works on the row, the uploading request or the validating worker; `waiting_reason` says why
+    validation has not ended, when AWS is in the way.
     """
 
     PREFIX = "adv"

@@ -80,7 +80,7 @@ def _read_base(path: Path) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         detail = f"{path}, line {error.lineno}: {error.msg}."
         raise CommandError(detail, returncode=UNREADABLE) from error
-    except (UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise CommandError(f"{path} is not a JSON file.", returncode=UNREADABLE) from error
     if not isinstance(base, dict):
         raise CommandError(f"{path} does not hold a JSON object.", returncode=UNREADABLE)
