@@ -99,6 +99,11 @@ class Home:
             return None
         return facts
 
+    def refuse_while_running(self) -> None:
+        """Raises AlreadyRunning when a stack holds this folder."""
+        if not self._is_free():
+            raise AlreadyRunning(_where(self.running()))
+
     def _is_free(self) -> bool:
         """Whether nobody holds the lock; a recorded process number alone may by now be a stranger's."""
         try:
@@ -114,7 +119,8 @@ class Home:
         return True
 
     def remove(self) -> None:
-        """Delete the folder and everything outside that belongs to it. Call it with nothing running."""
+        """Delete the folder and everything outside that belongs to it. Raises AlreadyRunning, and deletes nothing."""
+        self.refuse_while_running()
         if self._outside_record.exists():
             shutil.rmtree(self.outside(), ignore_errors=True)
         shutil.rmtree(self.path, ignore_errors=True)

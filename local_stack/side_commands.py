@@ -51,13 +51,10 @@ def bench(name: str | None) -> int:
 
 
 def reset(*, confirmed: bool) -> int:
-    """Delete everything that running left here; refuses while something runs."""
+    """Delete everything that running left here. Raises AlreadyRunning while something runs."""
     homes = [HOME, *(Home(HOME.path / name) for name in ("demo", "bench"))]
     for home in homes:
-        running = home.running()
-        if running is not None:
-            print(f"Something runs here (process {running['pid']}); stop it first.", file=sys.stderr)
-            return 1
+        home.refuse_while_running()
     if not HOME.path.exists():
         print("There is nothing to delete.")
         return 0
