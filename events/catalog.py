@@ -27,10 +27,27 @@ CATALOG: dict[str, str] = {
     "adapter.rolled_back": "An earlier version serves again.",
     "adapter.withdrawn": "No version of the adapter serves any more.",
     "adapter.release_refused": "A version was not made live; what served before goes on.",
+    # provisioning
+    "resource.ready": "Something in AWS serves.",
+    "resource.stuck": "Something in AWS waits for a quota, for capacity or for a person.",
+    "resource.gone": "Something in AWS was deleted, failed or vanished; AWS says that it does not exist.",
+    "runtime_config.published": "Data planes follow a new version of a tenant's runtime config.",
+    "operation.started": "Work that people can follow has begun.",
+    "operation.retried": "Somebody asked for another try.",
+    "operation.succeeded": "An operation has ended well.",
+    "operation.failed": "An operation needs a person, with the reason.",
     # accounts
     "operator.created": "A person was added to the operating team.",
     "login_link.created": "A one-time login link was made for a person.",
     "login_link.used": "A person signed in with a one-time link.",
     "api_key.issued": "An API key was issued; its secret is not kept.",
     "api_key.revoked": "An API key was put out of use.",
+    # billing
+    "rate_card.published": "A rate card was closed to change; it may price tiers now.",
+    "invoice.drafted": "A period was rated into a draft; it can still change until it is finalized.",
+    "invoice.finalized": "An invoice got its number and cannot change any more.",
+    "invoice.paid": "The money for an invoice came.",
+    "invoice.voided": "A finalized invoice or note was declared void; it keeps its number.",
+    "credit_note.issued": "Part or all of an invoice was taken back.",
+    "debit_note.issued": "Usage that became known late was charged.",
 }

@@ -1,1 +1,1 @@
-"""Making it so: wishes in PostgreSQL, one look at AWS, at most one change per resource and pass."""
+"""Making it so: what tenants should have in AWS, what is there, and what data planes may route to."""

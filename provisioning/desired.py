@@ -1,0 +1,180 @@
+"""From tenants, lines and releases to wishes. It reads values and answers values.
+
+What a line needs: model, endpoint config, endpoint, base component; an adapter component per wanted version. Shared
+parts belong to the pool: one endpoint per region and instance type, whose size is the largest that any of its lines
+asks for, and one base component per line that shares it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from provisioning.specs import (
+    ADAPTER_COMPONENT,
+    BASE_COMPONENT,
+    ENDPOINT,
+    ENDPOINT_CONFIG,
+    MODEL,
+    POOL,
+    Ref,
+    Wish,
+)
+
+SHARED = "shared"
+
+
+@dataclass(frozen=True, slots=True)
+class LineFacts:
+    """A serving line with what its profile says."""
+
+    pk: int
+    name: str
+    region: str
+    endpoint_scope: str
+    component_scope: str
+    instance_type: str
+    instance_count: int
+    max_instance_count: int
+    copies: int
+    image: str
+    environment: dict[str, str]
+    model_data_uri: str
+    accelerators: int
+    min_memory_mb: int
+    execution_role_arn: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterFacts:
+    """A version that should have a component: pending, live, or kept warm."""
+
+    version_id: int
+    version_ref: str
+    adapter_ref: str
+    adapter_name: str
+    artifact_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class TenantFacts:
+    """A tenant whose resources are wished for: its lines in the order of its tier, and its adapters."""
+
+    ref: str
+    slug: str
+    lines: Sequence[LineFacts]
+    adapters: Sequence[AdapterFacts] = ()
+
+
+def wishes_for_pool(lines: Iterable[LineFacts]) -> list[Wish]:
+    """What the lines that any tenant uses share. Parents come before what needs them."""
+    used = sorted(lines, key=lambda line: line.pk)
+    on_shared = [line for line in used if line.endpoint_scope == SHARED]
+    wishes: list[Wish] = []
+    for region, instance_type in sorted({(line.region, line.instance_type) for line in on_shared}):
+        sharing = [line for line in on_shared if (line.region, line.instance_type) == (region, instance_type)]
+        wishes += _endpoint(POOL, POOL, _shared_place(sharing[0]), sharing, line_id=None)
+    for line in on_shared:
+        if line.component_scope == SHARED:
+            wishes += _base(POOL, POOL, line)
+    return wishes
+
+
+def wishes_for_tenant(tenant: TenantFacts) -> list[Wish]:
+    """What the tenant has for itself. Parents, shared ones excepted, come before what needs them."""
+    wishes: list[Wish] = []
+    for line in tenant.lines:
+        if line.endpoint_scope != SHARED:
+            wishes += _endpoint(tenant.ref, tenant.slug, line.name, [line], line_id=line.pk)
+        if line.component_scope != SHARED:
+            wishes += _base(tenant.ref, tenant.slug, line)
+    if tenant.lines:
+        wishes += [_adapter(tenant, tenant.lines[0], adapter) for adapter in tenant.adapters]
+    return wishes
+
+
+def endpoint_slot(tenant_ref: str, line: LineFacts) -> str:
+    """The slot of the endpoint that the line's answers come from."""
+    shared = line.endpoint_scope == SHARED
+    return f"{POOL}/{_shared_place(line)}/endpoint" if shared else f"{tenant_ref}/{line.name}/endpoint"
+
+
+def base_slot(tenant_ref: str, line: LineFacts) -> str:
+    """The slot of the base component that the line's answers come from."""
+    return f"{POOL if line.component_scope == SHARED else tenant_ref}/{line.name}/base"
+
+
+def adapter_slot(tenant_ref: str, line: LineFacts, adapter_ref: str, version_ref: str) -> str:
+    """The slot of a version's component: one per version, so that two of them can stand side by side."""
+    return f"{tenant_ref}/{line.name}/{adapter_ref}/{version_ref}"
+
+
+def foundation_slots(tenant_ref: str, lines: Sequence[LineFacts]) -> list[str]:
+    """The slots, the pool's included, that must be ready before the tenant is served at all; parents first."""
+    slots: list[str] = []
+    for line in lines:
+        endpoint, base = endpoint_slot(tenant_ref, line), base_slot(tenant_ref, line)
+        slots += [f"{endpoint}-config", endpoint, f"{base}-model", base]
+    return list(dict.fromkeys(slots))
+
+
+def _shared_place(line: LineFacts) -> str:
+    return f"{line.region}/{line.instance_type}"
+
+
+def _endpoint(owner: str, slug: str, place: str, lines: Sequence[LineFacts], *, line_id: int | None) -> list[Wish]:
+    line, slot = lines[0], f"{owner}/{place}/endpoint"
+    config = {
+        "instance_type": line.instance_type,
+        "instance_count": max(each.instance_count for each in lines),
+        "max_instance_count": max(each.max_instance_count for each in lines),
+        "execution_role_arn": line.execution_role_arn,
+    }
+    common: dict[str, Any] = {"slug": slug, "region": line.region, "line_id": line_id}
+    return [
+        Wish(slot=f"{slot}-config", kind=ENDPOINT_CONFIG, identity=config, **common),
+        Wish(
+            slot=slot,
+            kind=ENDPOINT,
+            identity={"place": place, "owner": owner},
+            settings={"config_name": Ref(f"{slot}-config")},
+            **common,
+        ),
+    ]
+
+
+def _base(owner: str, slug: str, line: LineFacts) -> list[Wish]:
+    slot = base_slot(owner, line)
+    model = {
+        "image": line.image,
+        "model_data_uri": line.model_data_uri,
+        "environment": dict(line.environment),
+        "execution_role_arn": line.execution_role_arn,
+    }
+    identity = {
+        "endpoint_name": Ref(endpoint_slot(owner, line)),
+        "model_name": Ref(f"{slot}-model"),
+        "accelerators": line.accelerators,
+        "min_memory_mb": line.min_memory_mb,
+    }
+    common: dict[str, Any] = {"slug": slug, "region": line.region, "line_id": line.pk}
+    return [
+        Wish(slot=f"{slot}-model", kind=MODEL, identity=model, **common),
+        Wish(slot=slot, kind=BASE_COMPONENT, identity=identity, settings={"copies": line.copies}, **common),
+    ]
+
+
+def _adapter(tenant: TenantFacts, line: LineFacts, adapter: AdapterFacts) -> Wish:
+    return Wish(
+        slot=adapter_slot(tenant.ref, line, adapter.adapter_ref, adapter.version_ref),
+        kind=ADAPTER_COMPONENT,
+        slug=f"{tenant.slug}-{adapter.adapter_name}",
+        region=line.region,
+        line_id=line.pk,
+        identity={
+            "endpoint_name": Ref(endpoint_slot(tenant.ref, line)),
+            "base_component_name": Ref(base_slot(tenant.ref, line)),
+            "artifact_url": adapter.artifact_url,
+            "adapter_version": adapter.version_ref,
+        },
+        adapter_version_id=adapter.version_id,
+    )

@@ -1,0 +1,221 @@
+"""Reading what provisioning knows. `tenant_ids` has no default: None means that the caller may see all."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.db.models import Prefetch, Q, QuerySet
+
+from core import clock
+from core.errors import NotFound
+from core.periods import Period, floor_to_bucket
+from models_registry.states import ReleaseState
+from provisioning.desired import LineFacts
+from provisioning.models import (
+    ManagedResource,
+    Operation,
+    OperationStep,
+    PublishedConfig,
+    ResourceInterval,
+    ServingLine,
+    TierRoute,
+)
+from provisioning.states import OperationState, Phase
+from tenants.models import Tenant
+from tenants.states import TenantState
+
+SERVED = (TenantState.PROVISIONING, TenantState.PROVISIONING_FAILED, TenantState.ACTIVE, TenantState.SUSPENDED)
+WITHDRAWN = "withdrawn"
+
+
+# --- lines ------------------------------------------------------------------------------------------------------
+def served_tenants() -> QuerySet[Tenant]:
+    """Tenants that need their lines: those being provisioned or served, and leaving ones until traffic is withdrawn."""
+    withdrawn = PublishedConfig.objects.filter(is_current=True, document__status=WITHDRAWN).values("tenant_id")
+    with_traffic = PublishedConfig.objects.filter(is_current=True).exclude(tenant_id__in=withdrawn).values("tenant_id")
+    return Tenant.objects.filter(Q(state__in=SERVED) | Q(state=TenantState.OFFBOARDING, pk__in=with_traffic))
+
+
+def needs_lines(tenant: Tenant) -> bool:
+    """Whether this tenant is one of `served_tenants`."""
+    return served_tenants().filter(pk=tenant.pk).exists()
+
+
+def lines_of(tenant_id: int) -> list[ServingLine]:
+    """The serving lines of the tier version that the tenant is on now, in the tier's order."""
+    routes = TierRoute.objects.filter(
+        tier_version__assignments__tenant_id=tenant_id, tier_version__assignments__period__contains=clock.now()
+    )
+    return [route.line for route in _with_profiles(routes).order_by("position")]
+
+
+def lines_in_use() -> list[ServingLine]:
+    """The lines that at least one served tenant is on now."""
+    routes = TierRoute.objects.filter(
+        tier_version__assignments__tenant__in=served_tenants(), tier_version__assignments__period__contains=clock.now()
+    )
+    return list({route.line_id: route.line for route in _with_profiles(routes)}.values())
+
+
+def line_facts(line: ServingLine) -> LineFacts:
+    """A line as the pure rooms know it."""
+    profile = line.profile
+    return LineFacts(
+        pk=line.pk,
+        name=line.name,
+        region=line.region,
+        endpoint_scope=line.endpoint_scope,
+        component_scope=line.component_scope,
+        instance_type=line.instance_type,
+        instance_count=line.instance_count,
+        max_instance_count=line.max_instance_count,
+        copies=line.copies,
+        image=profile.image,
+        environment=profile.environment,
+        model_data_uri=profile.foundation_model.model_data_uri,
+        accelerators=profile.accelerators,
+        min_memory_mb=profile.min_memory_mb,
+        execution_role_arn=settings.ENV.execution_role_arn,
+    )
+
+
+def list_lines() -> QuerySet[ServingLine]:
+    """All serving lines with their profile and base model."""
+    return ServingLine.objects.select_related("profile__foundation_model")
+
+
+# --- resources --------------------------------------------------------------------------------------------------
+def resources_of(tenant_ids: Collection[int] | None, *, include_gone: bool = False) -> QuerySet[ManagedResource]:
+    """Resources of the tenants named, newest first; None means all, shared ones included."""
+    rows = ManagedResource.objects.visible_to(tenant_ids)
+    rows = rows if include_gone else rows.living()
+    return rows.select_related("tenant", "line", "adapter_version__adapter").order_by("-pk")
+
+
+def get_resource(ref: str, *, tenant_ids: Collection[int] | None) -> ManagedResource:
+    """One resource by public id or AWS name. Raises NotFound when absent or invisible."""
+    rows = resources_of(tenant_ids, include_gone=True).prefetch_related("needs")
+    row = rows.filter(Q(public_id=ref) | Q(name=ref)).first()
+    if row is None:
+        raise NotFound(f"There is no resource {ref}.")
+    return row
+
+
+def stuck_resources(tenant_ids: Collection[int] | None) -> QuerySet[ManagedResource]:
+    """Resources that wait for a quota, for capacity, or for a person."""
+    return resources_of(tenant_ids).exclude(stuck_reason="")
+
+
+def who_owned(*, account: str, region: str, kind: str, name: str) -> ManagedResource | None:
+    """Whose AWS object this is or was; names are never reused, so no instant is needed."""
+    rows = ManagedResource.objects.select_related("tenant", "line", "adapter_version")
+    return rows.filter(account=account, region=region, kind=kind, name=name).first()
+
+
+@dataclass(frozen=True, slots=True)
+class UptimeRow:
+    """Serving seconds of one kind of resource on one line within one bucket, summed over the tenant's resources."""
+
+    kind: str
+    line: str
+    bucket_start: datetime
+    seconds: float
+
+
+def uptime(tenant_id: int, period: Period, *, bucket_seconds: int = 3600) -> list[UptimeRow]:
+    """How long the tenant's own resources served, by kind, line and bucket, up to now; shared ones are nobody's.
+
+    An interval that is still open counts up to the business clock.
+    """
+    intervals = ResourceInterval.objects.filter(
+        resource__tenant_id=tenant_id, during__overlap=(period.start, period.end)
+    ).select_related("resource__line")
+    sums: dict[tuple[str, str, datetime], float] = {}
+    for interval in intervals:
+        end = min(interval.during.upper or clock.now(), period.end)
+        start = max(interval.during.lower, period.start)
+        line = interval.resource.line.name if interval.resource.line else ""
+        for bucket, seconds in _by_bucket(start, end, bucket_seconds):
+            key = (interval.resource.kind, line, bucket)
+            sums[key] = sums.get(key, 0.0) + seconds
+    return [UptimeRow(*key, seconds) for key, seconds in sorted(sums.items())]
+
+
+def _by_bucket(start: datetime, end: datetime, bucket_seconds: int) -> Iterable[tuple[datetime, float]]:
+    at = start
+    while at < end:
+        bucket = floor_to_bucket(at, bucket_seconds)
+        following = datetime.fromtimestamp(bucket.timestamp() + bucket_seconds, bucket.tzinfo)
+        yield bucket, (min(following, end) - at).total_seconds()
+        at = following
+
+
+# --- runtime configs --------------------------------------------------------------------------------------------
+def published_configs(tenant_id: int) -> QuerySet[PublishedConfig]:
+    """All versions of a tenant's runtime config, newest first."""
+    return PublishedConfig.objects.filter(tenant_id=tenant_id).order_by("-version")
+
+
+def current_config(tenant_id: int) -> PublishedConfig | None:
+    """The version that data planes follow, or None before the first."""
+    return PublishedConfig.objects.filter(tenant_id=tenant_id, is_current=True).first()
+
+
+def routed_names() -> set[str]:
+    """The endpoints and components that data planes may be using, now or once the newest version is written."""
+    newest = PublishedConfig.objects.order_by("tenant_id", "-version").distinct("tenant_id").values("pk")
+    relevant = PublishedConfig.objects.filter(Q(is_current=True) | Q(pk__in=newest))
+    return {name for names in relevant.values_list("routed_names", flat=True) for name in names}
+
+
+# --- operations -------------------------------------------------------------------------------------------------
+def operations(
+    tenant_ids: Collection[int] | None, *, state: str | None = None, kind: str | None = None
+) -> QuerySet[Operation]:
+    """Operations with their steps and the steps' resources, newest first."""
+    found = Operation.objects.visible_to(tenant_ids)
+    if state:
+        found = found.filter(state=state)
+    if kind:
+        found = found.filter(kind=kind)
+    steps = OperationStep.objects.select_related("resource__line")
+    related = ("tenant", "release__adapter", "release__version")
+    return found.select_related(*related).prefetch_related(Prefetch("steps", queryset=steps)).order_by("-pk")
+
+
+def operation(ref: str, *, tenant_ids: Collection[int] | None) -> Operation:
+    """One operation by public id. Raises NotFound when absent or invisible."""
+    found = operations(tenant_ids).filter(public_id=ref).first()
+    if found is None:
+        raise NotFound(f"There is no operation {ref}.")
+    return found
+
+
+def unsettled_tenant_ids() -> list[int]:
+    """Tenants that somebody should look at: on their way, with something open, or not routed as they should be.
+
+    When something shared is on its way and no tenant is, one served tenant stands for the pool.
+    """
+    moving = (TenantState.SIGNED_UP, TenantState.PROVISIONING, TenantState.PROVISIONING_FAILED, TenantState.OFFBOARDING)
+    open_operations = Operation.objects.filter(state__in=(OperationState.RUNNING, OperationState.FAILED))
+    open_operations = open_operations.exclude(release__state=ReleaseState.REFUSED)
+    restless = ManagedResource.objects.exclude(phase=Phase.READY).exclude(phase=Phase.GONE, stuck_reason="")
+    current = PublishedConfig.objects.filter(is_current=True)
+    wanted = (
+        Q(state__in=moving)
+        | Q(pk__in=open_operations.values("tenant_id"))
+        | Q(pk__in=restless.filter(tenant__isnull=False).values("tenant_id"))
+        | Q(adapters__releases__state=ReleaseState.PENDING)
+        | Q(state=TenantState.SUSPENDED, pk__in=current.filter(document__status="active").values("tenant_id"))
+        | Q(state=TenantState.ACTIVE, pk__in=current.filter(document__status="suspended").values("tenant_id"))
+    )
+    found = set(Tenant.objects.exclude(state=TenantState.OFFBOARDED).filter(wanted).values_list("pk", flat=True))
+    found |= set(open_operations.values_list("tenant_id", flat=True))
+    if not found and restless.filter(tenant=None).exists():
+        found |= set(served_tenants().order_by("pk").values_list("pk", flat=True)[:1])
+    return sorted(found)
+
+
+def _with_profiles(routes: QuerySet[TierRoute]) -> QuerySet[TierRoute]:
+    return routes.select_related("line__profile__foundation_model")

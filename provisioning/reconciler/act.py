@@ -1,0 +1,61 @@
+"""Performs exactly one change to AWS. Whether it happened is found out by the next look."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from aws import connect, errors
+from aws.gateway import Receipt
+from core.clock import real_now
+from core.crashpoints import boundary
+from provisioning.models import ManagedResource
+from provisioning.reconciler.observe import INSTALL_TAG, RESOURCE_TAG
+from provisioning.reconciler.plan import Action
+from provisioning.specs import ENDPOINT, HOSTING_KINDS, POOL, hosted_spec
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What AWS answered: a receipt, or an error. Neither, when the lease was too short to begin."""
+
+    receipt: Receipt | None = None
+    error: errors.AwsError | None = None
+
+
+def perform(row: ManagedResource, action: Action, *, install: str, send_until: datetime) -> Result:
+    """Carry out CREATE, UPDATE or DELETE for a row, unless `send_until` (real time) has passed.
+
+    A create that reaches AWS after the lease, when somebody else may have found that nothing is there and closed the
+    row, would be a leak; so a worker that was held up sends nothing.
+    """
+    if real_now() >= send_until:
+        return Result()
+    try:
+        with boundary(f"{action} {row.kind}"):
+            return Result(receipt=_send(row, action, install))
+    except errors.AwsError as error:
+        return Result(error=error)
+
+
+def tags_of(row: ManagedResource, *, install: str) -> dict[str, str]:
+    """The ownership tags that every object of ours carries."""
+    return {
+        INSTALL_TAG: install,
+        RESOURCE_TAG: row.public_id,
+        "cp:tenant": row.tenant.public_id if row.tenant else POOL,
+        "cp:kind": row.kind,
+    }
+
+
+def _send(row: ManagedResource, action: Action, install: str) -> Receipt:
+    hosting = connect.hosting(row.region)
+    match action:
+        case Action.CREATE:
+            spec = hosted_spec(row.kind, row.name, row.identity, row.settings)
+            return hosting.create(spec, tags=tags_of(row, install=install))
+        case Action.UPDATE if row.kind == ENDPOINT:
+            return hosting.point_endpoint(row.name, config_name=row.settings["config_name"])
+        case Action.UPDATE:
+            return hosting.set_copies(row.name, copies=row.settings["copies"])
+        case Action.DELETE:
+            return hosting.delete(HOSTING_KINDS[row.kind], row.name)
+    raise ValueError(f"{action} changes nothing in AWS")

@@ -1,0 +1,220 @@
+"""One pass over a batch: claim, observe, plan, act, record.
+
+Claim and record are transactions, everything that talks to AWS stands between them. A claim raises the row's fence
+and every later write names it: a worker whose lease was taken over writes nothing.
+"""
+
+import os
+import random
+import socket
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q
+
+from core.actors import SYSTEM
+from core.clock import now, real_now
+from core.crashpoints import boundary
+from core.locks import advisory_lock
+from events.record import record_event
+from provisioning.models import ManagedResource
+from provisioning.reconciler.act import Result, perform
+from provisioning.reconciler.ledger import keep_ledger
+from provisioning.reconciler.observe import Observation, observe
+from provisioning.reconciler.outcome import Outcome, Pace, conclude
+from provisioning.reconciler.plan import Action, Decision, Seen, Wanted, decide
+from provisioning.specs import ENDPOINT, ENDPOINT_CONFIG, seen_settings
+from provisioning.states import PHASE_MOVES, Phase
+
+THREADS = 8
+# Wishes and records touch rows and their neighbours; one at a time, so that no two wait for each other.
+WISHES_LOCK = "provisioning: wishes and records"
+CHANGES = (Action.CREATE, Action.UPDATE, Action.DELETE)
+
+
+@dataclass(frozen=True, slots=True)
+class PassReport:
+    """What one pass did: rows claimed, calls made that change AWS, rows recorded (the rest had lost their lease)."""
+
+    claimed: int
+    changes: int
+    recorded: int
+
+
+def run_pass(*, limit: int) -> PassReport:
+    """Reconcile up to `limit` due rows once."""
+    rows = claim(limit)
+    if not rows:
+        return PassReport(0, 0, 0)
+    with ThreadPoolExecutor(max_workers=THREADS) as threads:
+        observations = observe(rows, install=settings.INSTALL_NAME, threads=threads)
+        decisions = {row.pk: _decide(row, observations[row.pk]) for row in rows}
+        results = _act(rows, decisions, threads)
+    pace = Pace(sweep_seconds=settings.ENV.sweep_seconds, chance=random.random())
+    outcomes = {
+        row.pk: conclude(row, observations[row.pk], decisions[row.pk], results.get(row.pk), pace) for row in rows
+    }
+    recorded = record(rows, outcomes)
+    return PassReport(len(rows), len(results), recorded)
+
+
+def claim(limit: int) -> list[ManagedResource]:
+    """Take due rows whose lease is free, in the order in which they became due; each claim raises the fence."""
+    with boundary("commit claim"), transaction.atomic(durable=True):
+        at = real_now()
+        due = (
+            ManagedResource.objects.living()
+            .filter(Q(lease_until=None) | Q(lease_until__lte=at), look_again_at__lte=at)
+            .order_by("look_again_at", "pk")
+            .select_for_update(skip_locked=True)
+            .values_list("pk", flat=True)[:limit]
+        )
+        claimed = list(due)
+        ManagedResource.objects.filter(pk__in=claimed).update(
+            fence=F("fence") + 1,
+            lease_owner=f"{socket.gethostname()}:{os.getpid()}",
+            lease_until=at + timedelta(seconds=settings.ENV.lease_seconds),
+        )
+        return list(
+            ManagedResource.objects.filter(pk__in=claimed)
+            .select_related("tenant", "line")
+            .prefetch_related("needs", "needed_by")
+            .order_by("pk")
+        )
+
+
+def record(rows: Iterable[ManagedResource], outcomes: Mapping[int, Outcome]) -> int:
+    """Write what the pass taught, give the leases back, tell what is worth telling; how many rows were still ours."""
+    with boundary("commit record"), transaction.atomic(durable=True):
+        advisory_lock(WISHES_LOCK)
+        return sum(_record(row, outcomes[row.pk]) for row in rows)
+
+
+def _decide(row: ManagedResource, seen: Observation) -> Decision:
+    if seen.error is not None:
+        return Decision(Action.WAIT, "AWS did not answer.")
+    return decide(_wanted(row), _seen(row, seen))
+
+
+def _wanted(row: ManagedResource) -> Wanted:
+    return Wanted(
+        is_wanted=row.is_wanted,
+        is_deleting=row.phase == Phase.DELETING,
+        has_served=row.ready_at is not None,
+        settings=row.settings,
+        digest=row.digest,
+        sent_digest=row.sent_digest if row.phase == Phase.UPDATING else "",
+        was_seen_since_sent=bool(row.aws_status),
+        failed_digest=row.failed_digest,
+        stuck_reason=row.stuck_reason,
+        detail=row.detail,
+        parents_ready=all(parent.phase in (Phase.READY, Phase.UPDATING) for parent in row.needs.all()),
+        is_needed=any(child.phase != Phase.GONE for child in row.needed_by.all()),
+    )
+
+
+def _seen(row: ManagedResource, seen: Observation) -> Seen:
+    sighting = seen.sighting
+    if sighting is None:
+        return Seen()
+    return Seen(
+        status=sighting.status,
+        is_ours=seen.is_ours,
+        settings=seen_settings(row.kind, sighting),
+        failure=sighting.failure,
+        failure_reason=sighting.failure_reason,
+    )
+
+
+def _act(rows: Iterable[ManagedResource], decisions: Mapping[int, Decision], threads: Executor) -> dict[int, Result]:
+    """Make the changes that were decided, each once, in threads; boto3's sockets wait, Python does not."""
+    acting = [row for row in rows if decisions[row.pk].action in CHANGES]
+
+    def change(row: ManagedResource) -> Result:
+        return perform(row, decisions[row.pk].action, install=settings.INSTALL_NAME, send_until=_send_until(row))
+
+    return {row.pk: result for row, result in zip(acting, threads.map(change, acting), strict=True)}
+
+
+def _send_until(row: ManagedResource) -> datetime:
+    """Half of the lease: the other half is for boto3's own retries and the record."""
+    if row.lease_until is None:
+        raise ValueError(f"{row} is not claimed")
+    return row.lease_until - timedelta(seconds=settings.ENV.lease_seconds / 2)
+
+
+def _record(row: ManagedResource, outcome: Outcome) -> bool:
+    if outcome.phase != row.phase and outcome.phase not in PHASE_MOVES[row.phase]:
+        raise ValueError(f"{row.public_id}: {row.phase} cannot become {outcome.phase}")
+    changes = _columns(row, outcome)
+    still_ours = ManagedResource.objects.filter(pk=row.pk, fence=row.fence)
+    if not still_ours.update(**changes):
+        return False
+    # A wish that changed during the pass makes the row due at once.
+    ManagedResource.objects.filter(pk=row.pk, generation__gt=row.generation).update(look_again_at=real_now())
+    was_phase, was_stuck = row.phase, row.stuck_reason
+    for column, value in changes.items():
+        setattr(row, column, value)
+    keep_ledger(row, was_phase=was_phase)
+    if row.phase != was_phase:
+        _wake_neighbours(row)
+    _prune_needs(row)
+    _tell(row, was_phase=was_phase, was_stuck=was_stuck)
+    return True
+
+
+def _columns(row: ManagedResource, outcome: Outcome) -> dict[str, Any]:
+    changes: dict[str, Any] = {
+        **outcome.changes,
+        "phase": outcome.phase,
+        "look_again_at": real_now() + timedelta(seconds=outcome.after_seconds),
+        "lease_owner": None,
+        "lease_until": None,
+    }
+    if outcome.phase != row.phase:
+        changes["phase_since"] = now()
+        if outcome.phase == Phase.READY and row.ready_at is None:
+            changes["ready_at"] = now()
+        if outcome.phase == Phase.GONE:
+            changes["gone_at"] = now()
+    return changes
+
+
+def _wake_neighbours(row: ManagedResource) -> None:
+    """Who waits for this row to be ready, or to be gone, is looked at now."""
+    if row.phase == Phase.READY:
+        row.needed_by.filter(phase__in=(Phase.WISHED, Phase.READY)).update(look_again_at=real_now())
+    if row.phase == Phase.GONE:
+        row.needs.filter(is_wanted=False).exclude(phase=Phase.GONE).update(look_again_at=real_now())
+
+
+def _prune_needs(row: ManagedResource) -> None:
+    """An endpoint that is seen on its new config no longer needs the old one, which may then be deleted."""
+    settled = row.phase == Phase.READY and not row.stuck_reason and row.observed_generation == row.generation
+    if row.kind == ENDPOINT and settled:
+        old = [
+            parent
+            for parent in row.needs.all()
+            if parent.kind == ENDPOINT_CONFIG and parent.name != row.settings["config_name"]
+        ]
+        if old:
+            row.needs.remove(*old)
+
+
+def _tell(row: ManagedResource, *, was_phase: str, was_stuck: str) -> None:
+    if row.phase == Phase.READY and was_phase != Phase.READY and not row.stuck_reason:
+        _event("resource.ready", row)
+    if row.phase == Phase.GONE and was_phase != Phase.GONE:
+        _event("resource.gone", row)
+    if row.stuck_reason and row.stuck_reason != was_stuck:
+        _event("resource.stuck", row)
+
+
+def _event(name: str, row: ManagedResource) -> None:
+    facts = {"kind": row.kind, "name": row.name, "phase": row.phase, "stuck_reason": row.stuck_reason}
+    record_event(name, tenant=row.tenant, subject=row, actor=SYSTEM, reason=row.detail, after=facts)

@@ -1,0 +1,97 @@
+"""Looks at AWS for a batch of rows; never changes anything.
+
+Rows of one kind are found by list pages where that is cheaper than one Describe each. A Describe follows only where
+the page cannot answer: mutable settings, a failure's reason, or to confirm that something known has vanished.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from aws import connect, errors
+from aws.gateway import HostingKind, Sighting
+from core.crashpoints import boundary
+from provisioning.models import ManagedResource
+from provisioning.reconciler.plan import BROKEN, FAILED, IN_SERVICE
+from provisioning.specs import BASE_COMPONENT, ENDPOINT, HOSTING_KINDS, NAME_WORDS
+from provisioning.states import Phase
+
+RESOURCE_TAG = "cp:resource"
+INSTALL_TAG = "cp:install"
+# A page of a hundred costs about as much as four Describes (measured: 3.4 ms and 0.8 ms).
+LISTING_PAYS_FROM = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What AWS showed of one row: an error means that nothing is known; no sighting means that it is not there."""
+
+    sighting: Sighting | None = None
+    is_ours: bool = True
+    error: errors.AwsError | None = None
+
+
+def observe(rows: Iterable[ManagedResource], *, install: str, threads: Executor) -> dict[int, Observation]:
+    """An Observation for each row, by primary key. AWS's refusals are answers here, not exceptions."""
+    groups: dict[tuple[str, str], list[ManagedResource]] = defaultdict(list)
+    for row in rows:
+        groups[(row.region, row.kind)].append(row)
+    listings = {key: _listing(*key, install) for key, group in groups.items() if len(group) >= LISTING_PAYS_FROM}
+    answers: dict[int, Observation] = {}
+    closely: list[tuple[ManagedResource, Sighting | None]] = []
+    for key, group in groups.items():
+        listing = listings.get(key)
+        for row in group:
+            if isinstance(listing, errors.AwsError):
+                answers[row.pk] = Observation(error=listing)
+                continue
+            listed = listing.get(row.name) if listing is not None else None
+            if listing is not None and not _needs_closer_look(row, listed):
+                answers[row.pk] = Observation(sighting=listed)
+            else:
+                closely.append((row, listed))
+    for row, observation in zip((row for row, _ in closely), threads.map(_look, closely), strict=True):
+        answers[row.pk] = observation
+    return answers
+
+
+def _listing(region: str, kind: str, install: str) -> Mapping[str, Sighting] | errors.AwsError:
+    try:
+        with boundary(f"list {kind}"):
+            return connect.hosting(region).list(_hosting(kind), name_contains=f"{install}-{NAME_WORDS[kind]}-")
+    except errors.AwsError as error:
+        return error
+
+
+def _needs_closer_look(row: ManagedResource, listed: Sighting | None) -> bool:
+    if listed is None:
+        # Absence of something that was known is confirmed by asking for it by name.
+        return bool(row.arn)
+    if not row.arn or row.phase == Phase.DELETING or not row.is_wanted:
+        return True  # ownership is read before anything is adopted or deleted
+    if listed.status in BROKEN or listed.status == FAILED:
+        return True
+    return listed.status == IN_SERVICE and row.kind in (ENDPOINT, BASE_COMPONENT)
+
+
+def _look(asked: tuple[ManagedResource, Sighting | None]) -> Observation:
+    row, _ = asked
+    hosting = connect.hosting(row.region)
+    try:
+        with boundary(f"describe {row.kind}"):
+            sighting = hosting.describe(_hosting(row.kind), row.name)
+        if row.arn and row.is_wanted and row.phase != Phase.DELETING and sighting.status != FAILED:
+            return Observation(sighting=sighting)
+        with boundary(f"tags {row.kind}"):
+            tags = hosting.tags(sighting.arn)
+    except errors.Missing:
+        return Observation()
+    except errors.AwsError as error:
+        return Observation(error=error)
+    is_ours = tags.get(RESOURCE_TAG) == row.public_id and tags.get(INSTALL_TAG, "") != ""
+    return Observation(sighting=sighting, is_ours=is_ours)
+
+
+def _hosting(kind: str) -> HostingKind:
+    return HOSTING_KINDS[kind]

@@ -1,0 +1,223 @@
+"""Brings one tenant closer to what it should be. Level-triggered: it asks what is, so it may run at any time and twice.
+
+Serving: wishes -> (the loop makes them) -> probe -> publish -> releases live, tenant active -> wishes again.
+Leaving: publish withdrawn -> wish nothing -> (the loop deletes) -> nothing left in AWS -> step `resources` done.
+"""
+
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+
+from aws import connect
+from aws.errors import AwsError
+from core.actors import SYSTEM
+from core.clock import now
+from core.crashpoints import boundary
+from models_registry.models import AdapterVersion
+from models_registry.queries import WantedRelease, wanted_releases
+from models_registry.services import releases
+from models_registry.states import ReleaseState
+from provisioning import queries
+from provisioning.desired import AdapterFacts
+from provisioning.models import ManagedResource
+from provisioning.runtime_config import Route
+from provisioning.services import operations, probing, publishing, routing
+from provisioning.services.desired_state import Wishes, sync_tenant
+from provisioning.states import Phase
+from tenants.models import OffboardingStep, Tenant
+from tenants.queries import tier_version_of
+from tenants.services import offboarding, onboarding
+from tenants.states import TenantState
+
+log = logging.getLogger(__name__)
+
+WITHDRAWN, SUSPENDED, ACTIVE = "withdrawn", "suspended", "active"
+
+
+def converge_tenant(*, tenant_id: int) -> None:
+    """Take every step that can be taken now. What AWS refuses is noted at the tenant's operations, and swept."""
+    with boundary("commit begin provisioning"):
+        onboarding.begin_provisioning(tenant_id=tenant_id, actor=SYSTEM)
+    operations.refresh(tenant_id=tenant_id)
+    trouble = ""
+    try:
+        tenant = Tenant.objects.get(pk=tenant_id)
+        if tenant.state == TenantState.OFFBOARDING:
+            _depart(tenant)
+        elif tenant.state != TenantState.OFFBOARDED:
+            _serve(tenant)
+    except AwsError as error:
+        trouble = (
+            f"{error.operation}: {error.message or error.code} (request {error.request_id or 'without an answer'})"
+        )
+        log.warning("converging %s is held up: %s", tenant_id, trouble)
+    operations.refresh(tenant_id=tenant_id, trouble=trouble)
+
+
+def converge_around(*, resource_id: int) -> None:
+    """Converge whoever a resource matters to: its tenant, or for a shared one everybody that it serves."""
+    row = ManagedResource.objects.get(pk=resource_id)
+    if row.tenant_id is not None:
+        converge_tenant(tenant_id=row.tenant_id)
+    elif row.phase == Phase.GONE:
+        sweep_served_tenants()
+    else:
+        sweep_unsettled_tenants()
+
+
+def sweep_unsettled_tenants() -> int:
+    """Converge every tenant that is on its way somewhere; how many there were."""
+    return _converge_all(queries.unsettled_tenant_ids())
+
+
+def sweep_served_tenants() -> int:
+    """Converge every tenant that is served, however settled it looks: drift, and warm copies whose time is over."""
+    return _converge_all(list(queries.served_tenants().order_by("pk").values_list("pk", flat=True)))
+
+
+def _converge_all(tenant_ids: Sequence[int]) -> int:
+    for tenant_id in tenant_ids:
+        converge_tenant(tenant_id=tenant_id)
+    return len(tenant_ids)
+
+
+# --- serving ----------------------------------------------------------------------------------------------------
+def _serve(tenant: Tenant) -> None:
+    wishes = sync_tenant(tenant_id=tenant.pk, adapters=_adapters(tenant.pk))
+    _probe(wishes, wanted_releases(tenant.pk))
+    wanted = wanted_releases(tenant.pk)  # without what the probe refused
+    if wishes.is_founded or queries.current_config(tenant.pk) is not None:
+        lines = queries.lines_of(tenant.pk)
+        status = SUSPENDED if tenant.state == TenantState.SUSPENDED else ACTIVE
+        routes = routing.routes_of(tenant, lines, wishes, wanted)
+        publishing.publish(tenant_id=tenant.pk, status=status, region=lines[0].region, routes=routes)
+        if _record_releases(tenant.pk, wanted):
+            # The old version is not routed any more: keep it warm, or let it go.
+            wishes = sync_tenant(tenant_id=tenant.pk, adapters=_adapters(tenant.pk))
+    _advance(tenant, wishes)
+
+
+def _adapters(tenant_id: int) -> list[AdapterFacts]:
+    """The versions that should have a component: wished for, live until that serves, and warm for a roll back."""
+    facts: dict[int, AdapterFacts] = {}
+    for wanted in wanted_releases(tenant_id):
+        live = wanted.live_version if wanted.release.state == ReleaseState.PENDING else None
+        warm = wanted.previous if _is_warm(tenant_id, wanted) else None
+        for version in (wanted.version, live, warm):
+            if version is not None:
+                facts[version.pk] = _facts(wanted, version)
+    return [facts[pk] for pk in sorted(facts)]
+
+
+def _facts(wanted: WantedRelease, version: AdapterVersion) -> AdapterFacts:
+    return AdapterFacts(
+        version_id=version.pk,
+        version_ref=version.public_id,
+        adapter_ref=wanted.adapter.public_id,
+        adapter_name=wanted.adapter.name,
+        artifact_url=connect.artifacts().url(version.artifact_key),
+    )
+
+
+def _is_warm(tenant_id: int, wanted: WantedRelease) -> bool:
+    if wanted.previous_stopped_at is None:
+        return False
+    tier = tier_version_of(tenant_id, now())
+    return tier.keep_previous_warm and now() < wanted.previous_stopped_at + timedelta(hours=tier.warm_window_hours)
+
+
+def _probe(wishes: Wishes, wanted: Sequence[WantedRelease]) -> None:
+    """Ask every component that has become ready and was never asked; refuse the release whose adapter does nothing."""
+    pending = {
+        each.version.pk: each.release
+        for each in wanted
+        if each.version is not None and each.release.state == ReleaseState.PENDING
+    }
+    for row in wishes.rows.values():
+        if row.adapter_version_id is None or row.probed_at is not None or row.phase != Phase.READY:
+            continue
+        verdict = probing.probe(row)
+        release = pending.get(row.adapter_version_id)
+        if not verdict.code:
+            row.probed_at = now()
+            with boundary("commit probed"):
+                ManagedResource.objects.filter(pk=row.pk).update(probed_at=row.probed_at)
+        elif release is not None:
+            with boundary("commit refusal"):
+                releases.refuse(
+                    release_id=release.pk,
+                    code=verdict.code,
+                    detail=verdict.detail,
+                    evidence=verdict.evidence,
+                    actor=SYSTEM,
+                )
+        else:
+            log.error("%s serves no more: %s", row.public_id, verdict.detail)
+            ManagedResource.objects.filter(pk=row.pk).update(detail=verdict.detail)
+
+
+def _record_releases(tenant_id: int, wanted: Sequence[WantedRelease]) -> bool:
+    """Tell the registry which releases data planes follow; whether any of them is news."""
+    config = queries.current_config(tenant_id)
+    if config is None or config.written_at is None:
+        return False
+    routed = {route["adapter_version"] for route in config.document["routes"].values()}
+    adapters = {route["adapter"] for route in config.document["routes"].values()}
+    news = False
+    for each in wanted:
+        if each.release.state != ReleaseState.PENDING:
+            continue
+        at = max(config.written_at, each.release.requested_at)
+        if each.version is not None and each.version.public_id in routed:
+            with boundary("commit release live"):
+                news |= bool(releases.record_live(release_ids=[each.release.pk], at=at, actor=SYSTEM))
+        elif each.version is None and each.adapter.public_id not in adapters:
+            with boundary("commit release withdrawn"):
+                news |= bool(releases.record_withdrawn(release_ids=[each.release.pk], at=at, actor=SYSTEM))
+    return news
+
+
+def _advance(tenant: Tenant, wishes: Wishes) -> None:
+    """Move the tenant to active, or to provisioning_failed and back, according to its foundation."""
+    if tenant.state not in (TenantState.PROVISIONING, TenantState.PROVISIONING_FAILED):
+        return
+    obstacles = wishes.obstacles
+    if obstacles and not wishes.is_founded:
+        reason = "; ".join(f"{row.get_kind_display()} {row.name}: {row.detail}" for row in obstacles)
+        with boundary("commit provisioning failed"):
+            onboarding.fail_provisioning(tenant_id=tenant.pk, reason=reason, actor=SYSTEM)
+        return
+    if tenant.state == TenantState.PROVISIONING_FAILED:
+        with boundary("commit provisioning again"):
+            onboarding.begin_provisioning(tenant_id=tenant.pk, actor=SYSTEM)
+    if wishes.is_founded and queries.current_config(tenant.pk) is not None:
+        with boundary("commit activation"):
+            onboarding.activate_tenant(tenant_id=tenant.pk, actor=SYSTEM)
+
+
+# --- leaving ----------------------------------------------------------------------------------------------------
+def _depart(tenant: Tenant) -> None:
+    newest = queries.published_configs(tenant.pk).first()
+    if newest is not None:
+        no_routes: dict[str, Route] = {}
+        region = newest.document["region"]
+        published = publishing.publish(tenant_id=tenant.pk, status=WITHDRAWN, region=region, routes=no_routes)
+        if published.config is None or published.config.written_at is None:
+            return
+        with boundary("commit end serving"):
+            releases.end_serving(tenant_id=tenant.pk, at=published.config.written_at, actor=SYSTEM)
+    sync_tenant(tenant_id=tenant.pk, adapters=())
+    step = OffboardingStep.objects.get(tenant=tenant, key=OffboardingStep.Key.RESOURCES)
+    if step.done_at is not None or ManagedResource.objects.filter(tenant=tenant).living().exists():
+        return
+    with boundary("erase configs"):
+        erased = connect.config_store().erase(tenant.public_id)
+    gone = ManagedResource.objects.filter(tenant=tenant).order_by("pk")
+    detail = {
+        "deleted": [{"kind": row.kind, "name": row.name} for row in gone],
+        "config_items_erased": erased,
+    }
+    with boundary("commit resources step"):
+        offboarding.complete_offboarding_step(
+            tenant_id=tenant.pk, key=OffboardingStep.Key.RESOURCES, detail=detail, actor=SYSTEM
+        )

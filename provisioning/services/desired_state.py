@@ -1,0 +1,213 @@
+"""Writes wishes: which resources should exist for a tenant and for the pool. AWS is not asked for anything here."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Max
+
+from aws import connect
+from core.clock import real_now
+from core.crashpoints import boundary
+from core.locks import advisory_lock
+from provisioning import queries
+from provisioning.desired import (
+    AdapterFacts,
+    LineFacts,
+    TenantFacts,
+    foundation_slots,
+    wishes_for_pool,
+    wishes_for_tenant,
+)
+from provisioning.models import ManagedResource
+from provisioning.reconciler.loop import WISHES_LOCK
+from provisioning.specs import Wish, derive_name, digest, resolve
+from provisioning.states import Phase, StuckReason
+from tenants.models import Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """A tenant's rows by slot, those of the pool included; `missing` are slots whose last incarnation failed."""
+
+    foundation: Sequence[str]
+    rows: Mapping[str, ManagedResource] = field(default_factory=dict)
+    blocked: Sequence[ManagedResource] = ()
+
+    @property
+    def is_founded(self) -> bool:
+        """Whether everything that the tenant needs before it is served at all is serving."""
+        serving = (Phase.READY, Phase.UPDATING)
+        return all(slot in self.rows and self.rows[slot].phase in serving for slot in self.foundation)
+
+    @property
+    def obstacles(self) -> list[ManagedResource]:
+        """The foundation's stuck resources, with the reasons that people are shown."""
+        slots = set(self.foundation)
+        stuck = [row for slot, row in self.rows.items() if slot in slots and row.stuck_reason]
+        return stuck + [row for row in self.blocked if row.slot in slots]
+
+
+def sync_tenant(*, tenant_id: int, adapters: Sequence[AdapterFacts]) -> Wishes:
+    """Make rows for what the tenant and the pool should have; what is not wished any more is unwished.
+
+    `adapters` are the versions that should have a component. What the current runtime configs route to stays wished
+    until they route elsewhere. Raises AwsError when the account cannot be asked for its id.
+    """
+    account = connect.account_id()
+    with boundary("commit wishes"), transaction.atomic(durable=True):
+        tenant = Tenant.objects.select_for_update().get(pk=tenant_id)
+        advisory_lock(WISHES_LOCK)
+        lines = [queries.line_facts(line) for line in queries.lines_of(tenant_id)] if _is_served(tenant) else []
+        writer = _Writer(account=account, routed=queries.routed_names())
+        writer.fill(None, wishes_for_pool(queries.line_facts(line) for line in queries.lines_in_use()))
+        facts = TenantFacts(ref=tenant.public_id, slug=tenant.slug, lines=lines, adapters=adapters if lines else ())
+        writer.fill(tenant, wishes_for_tenant(facts))
+        return Wishes(foundation_slots(tenant.public_id, lines), writer.rows, tuple(writer.blocked))
+
+
+def lines_for(tenant_id: int) -> list[LineFacts]:
+    """The tenant's lines in order."""
+    return [queries.line_facts(line) for line in queries.lines_of(tenant_id)]
+
+
+def _is_served(tenant: Tenant) -> bool:
+    return queries.needs_lines(tenant)
+
+
+class _Writer:
+    """Matches wishes with rows; inside the caller's transaction, under the wishes lock."""
+
+    def __init__(self, *, account: str, routed: set[str]) -> None:
+        self.rows: dict[str, ManagedResource] = {}
+        self.blocked: list[ManagedResource] = []
+        self._account = account
+        self._routed = routed
+
+    def fill(self, tenant: Tenant | None, wishes: Iterable[Wish]) -> None:
+        """Match one owner's wishes; parents must have been matched before, here or in an earlier call."""
+        owned = ManagedResource.objects.filter(tenant=tenant).living().prefetch_related("needs")
+        usable = {
+            (row.slot, row.identity_digest): row for row in owned if row.is_wanted and row.phase != Phase.DELETING
+        }
+        matched: set[int] = set()
+        for wish in wishes:
+            row = self._match(tenant, wish, usable)
+            if row is not None:
+                self.rows[wish.slot] = row
+                matched.add(row.pk)
+        left = [row for row in usable.values() if row.pk not in matched]
+        kept = _still_routed(left, self._routed)
+        _unwish([row for row in left if row.pk not in kept])
+
+    def _match(
+        self, tenant: Tenant | None, wish: Wish, usable: Mapping[tuple[str, str], ManagedResource]
+    ) -> ManagedResource | None:
+        if any(slot not in self.rows for slot in wish.needs):
+            return None  # a parent is blocked, so there is no name to build on
+        names = {slot: self.rows[slot].name for slot in wish.needs}
+        identity, wanted = resolve(wish.identity, names), resolve(wish.settings, names)
+        row = usable.get((wish.slot, digest(identity)))
+        if row is None:
+            row = self._new(tenant, wish, identity, wanted)
+        elif row.digest != _digest(identity, wanted):
+            _rewish(row, wanted, _digest(identity, wanted))
+        if row is not None:
+            row.needs.add(*(self.rows[slot] for slot in wish.needs))
+        return row
+
+    def _new(
+        self, tenant: Tenant | None, wish: Wish, identity: dict[str, Any], wanted: dict[str, Any]
+    ) -> ManagedResource | None:
+        last = (
+            ManagedResource.objects.filter(slot=wish.slot, identity_digest=digest(identity))
+            .order_by("-incarnation")
+            .first()
+        )
+        if last is not None and _is_blocking(last, _digest(identity, wanted)):
+            self.blocked.append(last)
+            return None
+        if last is not None and last.stuck_reason:
+            ManagedResource.objects.filter(pk=last.pk).update(stuck_reason=StuckReason.NONE)  # a new one takes over
+        name, incarnation = self._free_name(wish, digest(identity))
+        return ManagedResource.objects.create(
+            tenant=tenant,
+            line_id=wish.line_id,
+            adapter_version_id=wish.adapter_version_id,
+            kind=wish.kind,
+            slot=wish.slot,
+            slug=wish.slug,
+            account=self._account,
+            region=wish.region,
+            name=name,
+            incarnation=incarnation,
+            identity=identity,
+            identity_digest=digest(identity),
+            settings=wanted,
+            digest=_digest(identity, wanted),
+            # A new try after a failure goes on with its backoff.
+            failures=last.failures if last is not None else 0,
+        )
+
+    def _free_name(self, wish: Wish, identity_digest: str) -> tuple[str, int]:
+        """The first incarnation whose name was never used, by a gone row either."""
+
+        def name(incarnation: int) -> str:
+            return derive_name(
+                install=settings.INSTALL_NAME,
+                kind=wish.kind,
+                slug=wish.slug,
+                identity_digest=identity_digest,
+                incarnation=incarnation,
+            )
+
+        used = ManagedResource.objects.filter(
+            account=self._account,
+            region=wish.region,
+            kind=wish.kind,
+            identity_digest__startswith=identity_digest[:8],
+        )
+        incarnation = (used.aggregate(last=Max("incarnation"))["last"] or 0) + 1
+        return name(incarnation), incarnation
+
+
+def _digest(identity: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    return digest({"identity": identity, "settings": wanted})
+
+
+def _is_blocking(last: ManagedResource, wanted_digest: str) -> bool:
+    """Whether a failed incarnation forbids a new one: for ever the same wish, or until its backoff has passed."""
+    if last.phase != Phase.GONE or not last.stuck_reason or last.failed_digest != wanted_digest:
+        return False
+    return last.stuck_reason == StuckReason.TERMINAL or last.look_again_at > real_now()
+
+
+def _rewish(row: ManagedResource, wanted: Mapping[str, Any], wanted_digest: str) -> None:
+    """Another setting for a row that exists: what failed before is forgotten, because the wish is another."""
+    row.settings, row.digest, row.stuck_reason, row.detail = dict(wanted), wanted_digest, StuckReason.NONE, ""
+    ManagedResource.objects.filter(pk=row.pk).update(
+        settings=row.settings,
+        digest=row.digest,
+        stuck_reason=row.stuck_reason,
+        detail=row.detail,
+        generation=F("generation") + 1,
+        look_again_at=real_now(),
+    )
+
+
+def _unwish(rows: Iterable[ManagedResource]) -> None:
+    ManagedResource.objects.filter(pk__in=[row.pk for row in rows]).update(
+        is_wanted=False, stuck_reason=StuckReason.NONE, generation=F("generation") + 1, look_again_at=real_now()
+    )
+
+
+def _still_routed(rows: Sequence[ManagedResource], routed: set[str]) -> set[int]:
+    """Rows that data planes may be using, and what those rows run on."""
+    kept = {row.pk for row in rows if row.name in routed and row.phase != Phase.WISHED}
+    while True:
+        needed = {parent.pk for row in rows if row.pk in kept for parent in row.needs.all()}
+        if needed <= kept:
+            return kept
+        kept |= needed

@@ -1,0 +1,74 @@
+"""Phases of a managed resource, and why one can be stuck.
+
+    wished --> creating --> ready <--> updating
+       |          |           |           |
+       |          v           v           v
+       |       deleting <-----+-----------+
+       v          |
+      gone <------+        (from anywhere, when AWS says that the object does not exist)
+
+The phase is what AWS last showed us; being stuck is a condition beside it, with a reason that a person can read.
+A gone row stays: its name is never used again.
+"""
+
+from django.db import models
+
+from core.states import Moves
+
+
+class Phase(models.TextChoices):
+    """Where a resource is in its life."""
+
+    WISHED = "wished", "Wished"
+    CREATING = "creating", "Creating"
+    READY = "ready", "Ready"
+    UPDATING = "updating", "Updating"
+    DELETING = "deleting", "Deleting"
+    GONE = "gone", "Gone"
+
+
+PHASE_MOVES: Moves = {
+    Phase.WISHED: frozenset({Phase.CREATING, Phase.READY, Phase.UPDATING, Phase.DELETING, Phase.GONE}),
+    Phase.CREATING: frozenset({Phase.READY, Phase.UPDATING, Phase.DELETING, Phase.GONE}),
+    Phase.READY: frozenset({Phase.UPDATING, Phase.DELETING, Phase.GONE}),
+    Phase.UPDATING: frozenset({Phase.READY, Phase.DELETING, Phase.GONE}),
+    Phase.DELETING: frozenset({Phase.GONE}),
+    Phase.GONE: frozenset(),
+}
+
+
+class StuckReason(models.TextChoices):
+    """What a stuck resource waits for."""
+
+    NONE = "", "Not stuck"
+    QUOTA = "quota", "Account quota reached"
+    AUTH = "auth", "Access denied"
+    CONFLICT = "conflict", "The name is taken by an object that is not ours"
+    CAPACITY = "capacity", "No capacity in AWS"
+    TERMINAL = "terminal", "Refused or failed; a person is needed"
+
+
+WHAT_TO_DO: dict[str, str] = {
+    StuckReason.QUOTA: "Raise the quota in Service Quotas or free instances; it is tried again by itself.",
+    StuckReason.AUTH: "Check the control plane's credentials and policies; it is tried again by itself.",
+    StuckReason.CONFLICT: "Somebody else's object has this name. Rename or delete it, then retry.",
+    StuckReason.CAPACITY: "AWS has no such instances free. It is tried again by itself; another type may be available.",
+    StuckReason.TERMINAL: "Read the reason, change what is wrong, then retry.",
+}
+
+
+class OperationState(models.TextChoices):
+    """How an operation stands."""
+
+    RUNNING = "running", "Running"
+    SUCCEEDED = "succeeded", "Succeeded"
+    FAILED = "failed", "Failed"
+    SUPERSEDED = "superseded", "Superseded"
+
+
+OPERATION_MOVES: Moves = {
+    OperationState.RUNNING: frozenset({OperationState.SUCCEEDED, OperationState.FAILED, OperationState.SUPERSEDED}),
+    OperationState.FAILED: frozenset({OperationState.RUNNING, OperationState.SUCCEEDED, OperationState.SUPERSEDED}),
+    OperationState.SUCCEEDED: frozenset(),
+    OperationState.SUPERSEDED: frozenset(),
+}

@@ -1,0 +1,35 @@
+"""Doorbells of this room."""
+
+from celery import shared_task
+
+from provisioning.services import converge, reconciling
+
+
+@shared_task(acks_late=True)
+def converge_tenant(*, tenant_id: int, **_: object) -> None:
+    """Take every step that can be taken for a tenant now."""
+    converge.converge_tenant(tenant_id=tenant_id)
+
+
+@shared_task(acks_late=True)
+def converge_around(*, resource_id: int, **_: object) -> None:
+    """Converge whoever a resource matters to."""
+    converge.converge_around(resource_id=resource_id)
+
+
+@shared_task(acks_late=True)
+def reconcile_due(**_: object) -> None:
+    """Look at every resource that is due."""
+    reconciling.reconcile_due()
+
+
+@shared_task(acks_late=True)
+def sweep_unsettled_tenants(**_: object) -> None:
+    """Converge tenants whose bell was lost."""
+    converge.sweep_unsettled_tenants()
+
+
+@shared_task(acks_late=True)
+def sweep_served_tenants(**_: object) -> None:
+    """Look at every served tenant, however settled it seems."""
+    converge.sweep_served_tenants()
