@@ -29,7 +29,6 @@ class Migration(migrations.Migration):
                 ("registration_number", models.CharField(blank=True, max_length=20)),
                 ("payment_details", models.TextField(blank=True)),
                 ("payment_days", models.PositiveSmallIntegerField(default=30)),
-                ("timezone", models.CharField(default="UTC", max_length=60)),
                 ("number_prefix", models.CharField(default="INV", max_length=10)),
             ],
             options={

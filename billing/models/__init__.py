@@ -1,6 +1,6 @@
 """Rate cards and who issues invoices (`pricing`), and the invoices themselves (`invoices`)."""
 
-from billing.models.invoices import Invoice, InvoiceDocument, InvoiceLine, InvoiceSequence
+from billing.models.invoices import Invoice, InvoiceDocument, InvoiceLine, InvoiceSequence, UsageClaim
 from billing.models.pricing import Issuer, Rate, RateCard, TaxRule, TierPrice
 
 __all__ = [
@@ -13,4 +13,5 @@ __all__ = [
     "RateCard",
     "TaxRule",
     "TierPrice",
+    "UsageClaim",
 ]

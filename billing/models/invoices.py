@@ -1,7 +1,9 @@
 """Invoices and notes, their lines, their numbers, and the claims that stop usage from being billed twice."""
 
 from collections.abc import Collection
+from datetime import date
 from typing import Any, Self
+from zoneinfo import ZoneInfo
 
 from django.db import models
 from django.db.models import F, Q
@@ -9,6 +11,7 @@ from django.db.models import F, Q
 from billing.models.pricing import Issuer, Rate
 from billing.states import InvoiceKind, InvoiceState
 from core.models import PublicModel
+from metering.models import Seal
 from tenants.models import Tenant
 
 # The widest exponent of ISO 4217 in use is three (KWD).
@@ -119,6 +122,11 @@ class Invoice(PublicModel):
     def __str__(self) -> str:
         return self.number or self.public_id
 
+    @property
+    def issued_on(self) -> date | None:
+        """The date on the document: the day of finalizing in the invoice's own zone."""
+        return self.finalized_at.astimezone(ZoneInfo(self.timezone)).date() if self.finalized_at else None
+
 
 class InvoiceLine(PublicModel):
     """One amount and why. It can be written and deleted only while its invoice is a draft, by trigger."""
@@ -146,6 +154,24 @@ class InvoiceLine(PublicModel):
         ordering = ["invoice_id", "position"]
         constraints = [
             models.UniqueConstraint(fields=["invoice", "position"], name="invoice_line_position_unique"),
+        ]
+
+
+class UsageClaim(models.Model):
+    """This invoice or note bills this seal; of one seal there is at most one live claim, so nothing is billed twice.
+
+    A seal holds what changed since the seals before it (`metering.Seal`), so a note over late usage claims just the
+    newer ones. Voiding a document releases its claims.
+    """
+
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="claims")
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+")
+    seal = models.ForeignKey(Seal, on_delete=models.PROTECT, related_name="claims")
+    released_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["seal"], condition=Q(released_at=None), name="usage_claim_seal_unique"),
         ]
 
 

@@ -23,7 +23,6 @@ class Issuer(PublicModel):
     registration_number = models.CharField(max_length=20, blank=True)
     payment_details = models.TextField(blank=True)
     payment_days = models.PositiveSmallIntegerField(default=30)
-    timezone = models.CharField(max_length=60, default="UTC")
     number_prefix = models.CharField(max_length=10, default="INV")
 
     def __str__(self) -> str:

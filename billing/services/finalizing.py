@@ -1,0 +1,74 @@
+"""Closing drafts: numbers, dates and the hash of the content, in one UPDATE for the whole set."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from django.db import connection
+
+from billing.content import content_of, digest
+from billing.models import Invoice, InvoiceLine
+from billing.services.numbers import take_numbers
+from billing.states import InvoiceState
+from core import clock
+from core.states import StaleState
+
+CLOSE = """
+    UPDATE billing_invoice AS invoice
+    SET state = 'finalized', version = version + 1, number = closed.number, finalized_at = %s, due_on = closed.due_on,
+        seller = closed.seller, buyer = closed.buyer, content_sha256 = closed.content_sha256, grace_until = NULL
+    FROM unnest(%s::bigint[], %s::text[], %s::date[], %s::jsonb[], %s::jsonb[], %s::text[])
+        AS closed (id, number, due_on, seller, buyer, content_sha256)
+    WHERE invoice.id = closed.id AND invoice.state = 'draft'
+"""
+
+
+def lines_of(invoices: Sequence[Invoice]) -> dict[int, list[InvoiceLine]]:
+    """The lines of many invoices in one query, in their order."""
+    found: dict[int, list[InvoiceLine]] = defaultdict(list)
+    for line in InvoiceLine.objects.filter(invoice__in=invoices).order_by("invoice_id", "position"):
+        found[line.invoice_id].append(line)
+    return found
+
+
+def close(
+    drafts: Sequence[Invoice], lines: Mapping[int, Sequence[InvoiceLine]], *, corrects: Mapping[int, str]
+) -> None:
+    """Finalize locked drafts with their final `seller` and `buyer`; inside the caller's transaction.
+
+    `corrects` holds, by pk of a note, the number of what it corrects. Numbers are taken as one block per issuer, kind
+    and year, in the order of the drafts. Raises StaleState when a row is no draft any more.
+    """
+    now = clock.now()
+    blocks: dict[tuple[int, str, int], list[Invoice]] = defaultdict(list)
+    for draft in drafts:
+        draft.finalized_at = now
+        issued_on = draft.issued_on
+        assert issued_on is not None  # it follows from finalized_at
+        draft.due_on = issued_on + timedelta(days=draft.issuer.payment_days)
+        blocks[draft.issuer_id, draft.kind, issued_on.year].append(draft)
+    for (_, kind, year), block in sorted(blocks.items(), key=lambda item: item[0]):
+        numbers = take_numbers(issuer=block[0].issuer, kind=kind, year=year, count=len(block))
+        for draft, number in zip(block, numbers, strict=True):
+            draft.number = number
+            content = content_of(draft, lines[draft.pk], corrects=corrects.get(draft.pk, ""))
+            draft.content_sha256 = digest(content)
+    _write(drafts, now)
+    for draft in drafts:
+        draft.state, draft.version, draft.grace_until = InvoiceState.FINALIZED, draft.version + 1, None
+
+
+def _write(drafts: Sequence[Invoice], now: object) -> None:
+    columns = [
+        [draft.pk for draft in drafts],
+        [draft.number for draft in drafts],
+        [draft.due_on for draft in drafts],
+        [json.dumps(draft.seller) for draft in drafts],
+        [json.dumps(draft.buyer) for draft in drafts],
+        [draft.content_sha256 for draft in drafts],
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(CLOSE, [now, *columns])
+        if cursor.rowcount != len(drafts):
+            raise StaleState("A draft changed while it was being finalized.", hint="Read it again, then decide.")

@@ -1,0 +1,190 @@
+"""The life of an invoice: drafted from sealed usage, refreshed, finalized under a number, paid or voided."""
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from billing.models import Invoice, InvoiceLine, UsageClaim
+from billing.queries.issuers import tax_terms, the_issuer
+from billing.queries.segments import SegmentPlan, plan_segments
+from billing.rating.lines import Segment, Usage
+from billing.services.drafts import Assembled, assemble, buyer_of, save_drafts, seller_of, take_over
+from billing.services.finalizing import close, lines_of
+from billing.services.records import record_invoice_event
+from billing.services.usage import billable_seals, seal_spans, usage_of
+from billing.states import INVOICE_MOVES, InvoiceKind, InvoiceState
+from core import clock
+from core.actors import Actor
+from core.errors import Conflict
+from core.periods import Period
+from core.states import move
+from tenants.models import Tenant
+
+
+class NothingToInvoice(Conflict):
+    """A draft without lines cannot become an invoice."""
+
+    code = "nothing_to_invoice"
+    title = "Nothing to invoice"
+
+
+class PeriodOverlaps(Conflict):
+    """Part of the period is on another invoice that stands."""
+
+    code = "period_overlaps"
+    title = "Period invoiced already"
+
+
+class HasNotes(Conflict):
+    """An invoice with notes that stand is not voided: the notes would correct nothing."""
+
+    code = "invoice_has_notes"
+    title = "Invoice has notes"
+
+
+def draft_invoices(*, tenant_ids: Collection[int], period: Period, actor: Actor) -> list[Invoice]:
+    """Seal the usage of a period and write, or refresh, one draft per tenant that owes something.
+
+    What is finalized for exactly this period is answered as it is, so a repeated call is harmless. Sealing has its own
+    transaction: a crash in between is repaired by the next call. Raises UsageIncomplete, NoRateCard, PeriodOverlaps,
+    PeriodSpansMonths and NoIssuer.
+    """
+    tenants = list(Tenant.objects.filter(pk__in=tenant_ids).order_by("pk"))
+    issuer = the_issuer()
+    plans = plan_segments(tenants, period)
+    settled = _settled(tenants, period)
+    open_plans = {tenant.pk: plans[tenant.pk] for tenant in tenants if tenant.pk not in settled and plans[tenant.pk]}
+    seal_spans(open_plans, actor=actor)
+    taxes = {
+        currency: tax_terms(issuer, currency, period.end - timedelta(microseconds=1))
+        for currency in {tenant.currency for tenant in tenants}
+    }
+    with transaction.atomic(durable=True):
+        locked = list(Tenant.objects.select_for_update(no_key=True).filter(pk__in=list(open_plans)).order_by("pk"))
+        existing = _standing(locked, period)
+        seals = billable_seals(open_plans)
+        usage = usage_of(seals)
+        drafts: list[Assembled] = []
+        for tenant in locked:
+            plans_of_tenant = open_plans[tenant.pk]
+            segments = [_segment(plan, usage[tenant.pk, plan.span]) for plan in plans_of_tenant]
+            tax = taxes[tenant.currency]
+            assembled = assemble(tenant=tenant, issuer=issuer, period=period, segments=segments, tax=tax)
+            assembled.seals = [seal for plan in plans_of_tenant for seal in seals[tenant.pk, plan.span]]
+            before = existing.get(tenant.pk)
+            is_wanted = bool(assembled.lines) if before is None else take_over(assembled, before)
+            if is_wanted:
+                drafts.append(assembled)
+        save_drafts(drafts)
+        refreshed = {before.pk for before in existing.values()}
+        for assembled in drafts:
+            if assembled.invoice.pk not in refreshed:
+                record_invoice_event("invoice.drafted", assembled.invoice, actor=actor)
+    ids = [tenant.pk for tenant in tenants]
+    return list(_exactly(ids, period).select_related("tenant", "issuer").order_by("pk"))
+
+
+def refresh_drafts(*, invoice_ids: Collection[int], actor: Actor) -> list[Invoice]:
+    """Seal again and rewrite the drafts among `invoice_ids` from what is known now; one transaction per period."""
+    drafts = Invoice.objects.filter(pk__in=invoice_ids, state=InvoiceState.DRAFT, kind=InvoiceKind.INVOICE)
+    groups: dict[Period, list[int]] = defaultdict(list)
+    for tenant_id, start, end in drafts.values_list("tenant_id", "period_start", "period_end"):
+        groups[Period(start, end)].append(tenant_id)
+    for period, tenant_ids in sorted(groups.items()):
+        draft_invoices(tenant_ids=tenant_ids, period=period, actor=actor)
+    return list(Invoice.objects.filter(pk__in=invoice_ids).select_related("tenant", "issuer").order_by("pk"))
+
+
+def finalize_invoices(*, invoice_ids: Collection[int], actor: Actor) -> list[Invoice]:
+    """Give drafts their numbers and close them to change; what is final already stays as it is.
+
+    All or none: raises NothingToInvoice, and changes nothing, when a draft has no lines.
+    """
+    with transaction.atomic(durable=True):
+        rows = Invoice.objects.filter(pk__in=invoice_ids).select_related("tenant", "issuer")
+        invoices = list(rows.select_for_update(of=("self",)).order_by("pk"))
+        drafts = [invoice for invoice in invoices if invoice.state == InvoiceState.DRAFT]
+        if drafts:
+            lines = lines_of(drafts)
+            refuse_empty(drafts, lines)
+            for draft in drafts:
+                draft.seller, draft.buyer = seller_of(draft.issuer), buyer_of(draft.tenant)
+            close(drafts, lines, corrects={})
+            for draft in drafts:
+                record_invoice_event("invoice.finalized", draft, actor=actor)
+    return invoices
+
+
+def refuse_empty(drafts: Sequence[Invoice], lines: dict[int, list[InvoiceLine]]) -> None:
+    """Raises NothingToInvoice for a draft without lines."""
+    for draft in drafts:
+        if not lines.get(draft.pk):
+            raise NothingToInvoice(
+                f"The draft {draft.public_id} of {draft.tenant.name} has no lines.",
+                hint="Check the tenant's tier, its rate card and its usage, then draft the period again.",
+            )
+
+
+def mark_paid(*, invoice_id: int, reference: str, actor: Actor) -> Invoice:
+    """Record that the money came, under the payer's or bank's reference; quiet when it is recorded already."""
+    with transaction.atomic(durable=True):
+        invoice = Invoice.objects.select_for_update(of=("self",)).select_related("tenant").get(pk=invoice_id)
+        if invoice.state != InvoiceState.PAID:
+            stamps = {"paid_at": clock.now(), "payment_reference": reference}
+            move(invoice, to=InvoiceState.PAID, table=INVOICE_MOVES, **stamps)
+            record_invoice_event("invoice.paid", invoice, actor=actor, reason=reference)
+    return invoice
+
+
+def void_invoice(*, invoice_id: int, reason: str, actor: Actor) -> Invoice:
+    """Declare a finalized invoice or note void; it keeps its number and its content.
+
+    Its claims on usage are released, so drafting the same period again makes a new invoice from the same seals, under
+    a new number. Quiet when it is void already. Raises HasNotes, and IllegalMove for a draft or a paid invoice.
+    """
+    with transaction.atomic(durable=True):
+        invoice = Invoice.objects.select_for_update(of=("self",)).select_related("tenant").get(pk=invoice_id)
+        if invoice.state != InvoiceState.VOID:
+            notes = [str(note) for note in invoice.notes.exclude(state=InvoiceState.VOID).order_by("pk")]
+            if notes:
+                raise HasNotes(
+                    f"{invoice} is corrected by {', '.join(notes)}.", hint="Void the notes first, or credit the rest."
+                )
+            stamps = {"voided_at": clock.now(), "void_reason": reason}
+            move(invoice, to=InvoiceState.VOID, table=INVOICE_MOVES, **stamps)
+            UsageClaim.objects.filter(invoice=invoice, released_at=None).update(released_at=stamps["voided_at"])
+            record_invoice_event("invoice.voided", invoice, actor=actor, reason=reason)
+    return invoice
+
+
+def _exactly(tenant_ids: Collection[int], period: Period) -> QuerySet[Invoice]:
+    return Invoice.objects.standing().filter(
+        tenant_id__in=tenant_ids, kind=InvoiceKind.INVOICE, period_start=period.start, period_end=period.end
+    )
+
+
+def _settled(tenants: Sequence[Tenant], period: Period) -> set[int]:
+    """Tenants whose invoice for exactly this period is final: their usage is not sealed again here."""
+    closed = _exactly([tenant.pk for tenant in tenants], period).exclude(state=InvoiceState.DRAFT)
+    return set(closed.values_list("tenant_id", flat=True))
+
+
+def _standing(tenants: Sequence[Tenant], period: Period) -> dict[int, Invoice]:
+    """The standing invoice of each tenant for this period. Raises PeriodOverlaps for one of another period."""
+    rows = Invoice.objects.standing().filter(tenant__in=tenants, kind=InvoiceKind.INVOICE)
+    found: dict[int, Invoice] = {}
+    for invoice in rows.filter(period_start__lt=period.end, period_end__gt=period.start).select_for_update():
+        if (invoice.period_start, invoice.period_end) != (period.start, period.end):
+            raise PeriodOverlaps(
+                f"{invoice} covers {invoice.period_start.isoformat()} to {invoice.period_end.isoformat()}.",
+                hint="Invoice the rest of the period, or void that invoice first.",
+            )
+        found[invoice.tenant_id] = invoice
+    return found
+
+
+def _segment(plan: SegmentPlan, usage: tuple[Usage, ...]) -> Segment:
+    return Segment(plan.span, plan.fee_span, plan.month, plan.card, usage)

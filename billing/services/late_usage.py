@@ -1,0 +1,122 @@
+"""Usage that arrived after its invoice was closed: the difference of two seals becomes a credit or debit note."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+from django.db import transaction
+from django.db.models import Q
+
+from billing.models import Invoice, InvoiceLine, UsageClaim
+from billing.queries.segments import SegmentPlan, plan_segments
+from billing.rating.lines import RatedLine, Segment, Usage, rate_segment
+from billing.rating.totals import total_up
+from billing.services.credits import NoteLine, lock_correctable, write_note
+from billing.services.drafts import line_row, tax_printed_as_terms
+from billing.services.records import record_invoice_event
+from billing.services.usage import billable_seals, seal_spans, usage_of
+from billing.states import InvoiceKind
+from core.actors import Actor
+from core.errors import Conflict
+from core.periods import Period
+from metering.models import Seal
+
+NOTE_EVENTS = {InvoiceKind.CREDIT_NOTE: "credit_note.issued", InvoiceKind.DEBIT_NOTE: "debit_note.issued"}
+REASON = "Usage that became known after the invoice was closed"
+
+
+class PricesMoved(Conflict):
+    """The invoice was priced over other spans than its tier and prices give today; a person must look."""
+
+    code = "invoice_spans_changed"
+    title = "The invoice's spans changed"
+
+
+def correct_late_usage(*, invoice_id: int, actor: Actor) -> Invoice | None:
+    """Seal an invoiced period again and write a note over what changed; None when no amount did.
+
+    The same cards price the usage that was billed and the usage that is known now, so the note holds nothing but the
+    difference. The note claims the new seals, so each difference is billed once. Raises NotCorrectable,
+    UsageIncomplete and PricesMoved.
+    """
+    with transaction.atomic(durable=True):
+        invoice = lock_correctable(invoice_id)
+    period = Period(invoice.period_start, invoice.period_end)
+    plans = {invoice.tenant_id: plan_segments([invoice.tenant], period)[invoice.tenant_id]}
+    seal_spans(plans, actor=actor)
+    with transaction.atomic(durable=True):
+        invoice = lock_correctable(invoice_id)
+        billed, late = _billed_seals(invoice), billable_seals(plans)
+        if not billed.keys() <= late.keys():
+            raise PricesMoved(
+                f"{invoice} was priced over other spans than its tier and prices give today.",
+                hint="Compare the invoice with the tenant's tiers and prices, and correct it by a credit note.",
+            )
+        known = {span: [*billed.get(span, []), *seals] for span, seals in late.items()}
+        lines = _differences(invoice, plans[invoice.tenant_id], usage_of(billed), usage_of(known))
+        if not lines:
+            return None
+        net = sum((line.amount for line in lines), Decimal(0))
+        kind = InvoiceKind.DEBIT_NOTE if net > 0 else InvoiceKind.CREDIT_NOTE
+        if kind == InvoiceKind.CREDIT_NOTE:
+            lines = [replace(line, amount=-line.amount) for line in lines]
+        terms = tax_printed_as_terms(invoice.taxes)
+        totals = total_up((line.amount for line in lines), terms, invoice.currency)
+        seals = [seal for found in late.values() for seal in found]
+        note = write_note(invoice, kind=kind, lines=lines, totals=totals, reason=REASON, seals=seals)
+        record_invoice_event(NOTE_EVENTS[kind], note, actor=actor, reason=REASON)
+    return note
+
+
+def _billed_seals(invoice: Invoice) -> dict[tuple[int, Period], list[Seal]]:
+    """What the invoice and its notes have claimed, per span."""
+    claims = UsageClaim.objects.filter(Q(invoice=invoice) | Q(invoice__corrects=invoice), released_at=None)
+    found: dict[tuple[int, Period], list[Seal]] = defaultdict(list)
+    for claim in claims.select_related("seal").order_by("seal__revision"):
+        found[claim.tenant_id, Period(claim.seal.period_start, claim.seal.period_end)].append(claim.seal)
+    return found
+
+
+def _differences(
+    invoice: Invoice,
+    plans: Sequence[SegmentPlan],
+    billed: Mapping[tuple[int, Period], tuple[Usage, ...]],
+    known: Mapping[tuple[int, Period], tuple[Usage, ...]],
+) -> list[NoteLine]:
+    """One line per rate and span whose amount changed, signed: positive is owed to us."""
+    originals = {(line.rate_id, line.span_start): line for line in invoice.lines.all()}
+    found = []
+    for plan in plans:
+        was = _rated(plan, billed.get((plan.tenant_id, plan.span), ()))
+        now = _rated(plan, known[plan.tenant_id, plan.span])
+        for rate_id in sorted(was.keys() | now.keys()):
+            original = originals.get((rate_id, plan.span.start))
+            line = _difference(invoice, was.get(rate_id), now.get(rate_id), original)
+            if line is not None:
+                found.append(line)
+    return found
+
+
+def _rated(plan: SegmentPlan, usage: tuple[Usage, ...]) -> dict[int, RatedLine]:
+    segment = Segment(plan.span, plan.fee_span, plan.month, plan.card, usage)
+    return {line.rate.id: line for line in rate_segment(segment)}
+
+
+def _difference(
+    invoice: Invoice, before: RatedLine | None, after: RatedLine | None, original: InvoiceLine | None
+) -> NoteLine | None:
+    shown = after or before
+    assert shown is not None  # the rate is in one of the two
+    was, now = (Decimal(0) if line is None else line.amount for line in (before, after))
+    if was == now:
+        return None
+    had, has = (Decimal(0) if line is None else line.quantity for line in (before, after))
+    tax = tax_printed_as_terms(invoice.taxes)
+    row = original or line_row(invoice, 0, shown, tax.rate if tax else Decimal(0))
+    explanation: dict[str, object] = {
+        "difference": {"billed": str(was), "now": str(now)},
+        "before": None if before is None else before.explanation,
+        "after": None if after is None else after.explanation,
+    }
+    return NoteLine(row, now - was, abs(has - had), shown.unit, explanation)
