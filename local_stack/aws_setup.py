@@ -1,6 +1,6 @@
 """The few things an installation's AWS account holds before the product runs: the bucket and the config table.
 
-Uses boto3, so call it only after installation.
+Uses boto3, which reads the environment of its process: call it in one whose environment is the stack's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ def create_bucket_and_table(env: Mapping[str, str]) -> None:
         aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
         region_name=env["AWS_DEFAULT_REGION"],
     )
-    config = Config(connect_timeout=3, read_timeout=10, retries={"max_attempts": 2}, proxies={})
+    config = Config(
+        connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 8, "mode": "standard"}, proxies={}
+    )
     s3 = session.client("s3", endpoint_url=url, config=config)
     bucket = env["CP_ARTIFACT_BUCKET"]
     if bucket not in {found["Name"] for found in s3.list_buckets()["Buckets"]}:

@@ -14,15 +14,20 @@ OPERATOR = "admin"
 
 
 def main() -> None:
-    """Migrate, seed, collect static files, make the first operator and a login for them."""
+    """Bucket and table, migrate, seed, collect static files, make the first operator and a login for them."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.settings")
     import django
 
     django.setup()
+    from django.conf import settings
     from django.core.management import call_command
 
+    from local_stack.aws_setup import create_bucket_and_table
+
     steps = io.StringIO()
-    _create_database()
+    if settings.ENVIRONMENT == "local":  # elsewhere both are the operator's to make
+        _create_database()
+        create_bucket_and_table(os.environ)
     call_command("migrate", interactive=False, verbosity=1, stdout=steps)
     applied = steps.getvalue().count("... OK") or steps.getvalue().count("OK\n")
     call_command("seed_catalogue", stdout=steps)
@@ -35,13 +40,11 @@ def main() -> None:
 
 
 def _create_database() -> None:
-    """Create the database that the settings name, unless it exists; on the embedded server nobody else does."""
+    """Create the database that the settings name, unless it exists."""
     import psycopg
     from django.conf import settings
     from psycopg import sql
 
-    if settings.ENVIRONMENT != "local":
-        return
     database = settings.DATABASES["default"]
     with psycopg.connect(
         host=database["HOST"], user=database["USER"], dbname="postgres", autocommit=True

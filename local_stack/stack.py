@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from local_stack import aws_setup, emulator, environment, postgres, terminal, valkey
+from local_stack import emulator, environment, postgres, terminal, valkey
 from local_stack.emulator import OPENER
 from local_stack.home import Home
 from local_stack.paths import ROOT, socket_folder
@@ -68,7 +68,7 @@ class Stack:
 
     # --- starting ---------------------------------------------------------------------------------------------
     def start_services(self) -> None:
-        """PostgreSQL, Valkey and the local AWS; sets `env`. The AWS may need a moment more: `wait_for_aws`."""
+        """PostgreSQL, Valkey and the local AWS; sets `env`. The AWS may need a moment more; `prepare` waits."""
         home = self.home
         if not home.clock_file.exists():
             home.clock_file.write_text("0")
@@ -97,13 +97,6 @@ class Stack:
         self._start(postgres.part(place, log=self._log("postgres"), guard=self._guard))
         self._start(valkey.part(home.path, sockets=sockets, log=self._log("valkey"), guard=self._guard))
 
-    def wait_for_aws(self) -> None:
-        """Until the local AWS answers and holds the installation's bucket and table."""
-        if "aws" in self._parts:
-            self._wait("aws")
-        if not self._is_external:
-            aws_setup.create_bucket_and_table(self.env)
-
     def start_product(self, *, wanted_port: int = 8000) -> str:
         """Prepare the database, then web, worker and beat, all healthy; the path of a one-time login."""
         port = emulator.free_port(wanted_port)
@@ -130,7 +123,8 @@ class Stack:
             text=True,
         )
         try:
-            self.wait_for_aws()
+            if "aws" in self._parts:
+                self._wait("aws")
             output, complaint = preparing.communicate(timeout=180)
         finally:
             preparing.kill()
