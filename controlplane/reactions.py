@@ -6,9 +6,28 @@ message costs one sweep. `ring("task", argument="tenant"|"subject")` passes the 
 
 from events.dispatch import Reaction, ring
 
+CONVERGE = ring("provisioning.tasks.converge_tenant", tenant_id="tenant")
+CONVERGE_AROUND = ring("provisioning.tasks.converge_around", resource_id="subject")
+RECONCILE = ring("provisioning.tasks.reconcile_due")
+
 REACTIONS: dict[str, tuple[Reaction, ...]] = {
+    "tenant.signed_up": (CONVERGE,),
+    "tenant.suspended": (CONVERGE,),
+    "tenant.resumed": (CONVERGE,),
+    "tenant.offboarded": (CONVERGE,),
+    "adapter.release_requested": (CONVERGE,),
+    "adapter.roll_back_requested": (CONVERGE,),
+    "adapter.withdraw_requested": (CONVERGE,),
+    "operation.started": (RECONCILE,),
+    "operation.retried": (CONVERGE, RECONCILE),
+    "resource.ready": (CONVERGE_AROUND, RECONCILE),
+    "resource.gone": (CONVERGE_AROUND, RECONCILE),
+    "resource.stuck": (CONVERGE_AROUND,),
     "adapter.upload_completed": (ring("models_registry.tasks.validate_version", version_id="subject"),),
-    "tenant.offboarding_started": (ring("accounts.tasks.revoke_tenant_access", tenant_id="tenant"),),
+    "tenant.offboarding_started": (
+        ring("accounts.tasks.revoke_tenant_access", tenant_id="tenant"),
+        CONVERGE,
+    ),
 }
 
 __all__ = ["REACTIONS", "ring"]
