@@ -19,6 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.authentication import request_id_of
+from aws.errors import AwsError, Retryable
 from core.errors import DomainError, FieldError, Forbidden, Invalid, NotFound
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,24 @@ class TemporarilyUnavailable(DomainError):
     title = "Temporarily unavailable"
     retryable = True
     retry_after_seconds = 5
+
+
+class AwsUnavailable(DomainError):
+    """AWS is slow, full or away. Nothing was changed; the same request may be sent again."""
+
+    code = "aws_unavailable"
+    status = 503
+    title = "AWS does not answer"
+    retryable = True
+    retry_after_seconds = 15
+
+
+class AwsRefused(DomainError):
+    """AWS refused what the control plane asked of it; an operator has to look."""
+
+    code = "aws_refused"
+    status = 502
+    title = "AWS refused"
 
 
 class InternalError(DomainError):
@@ -142,8 +161,19 @@ def as_refusal(error: Exception) -> DomainError:
         case OperationalError() | InterfaceError():
             log.warning("the database did not answer: %s", error)
             return TemporarilyUnavailable("The database did not answer in time.", hint="Try again in a few seconds.")
+        case AwsError():
+            return aws_refusal(error)
         case _:
             return InternalError("Something went wrong on our side.", hint="Quote the request id to your operator.")
+
+
+def aws_refusal(error: AwsError) -> DomainError:
+    """What AWS answered, with the request id that its support asks for."""
+    log.warning("AWS: %s (request %s)", error, error.request_id or "without an answer")
+    said = f"{error.operation}: {error.message}" + (f" (AWS request {error.request_id})" if error.request_id else "")
+    if isinstance(error, Retryable):
+        return AwsUnavailable(said, hint="Nothing was changed. Send the request again after Retry-After.")
+    return AwsRefused(said, hint="Nothing was changed. Ask an operator to look at AWS and at the policies.")
 
 
 def field_errors(details: Any, pointer: str = "") -> list[FieldError]:

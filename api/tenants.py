@@ -91,7 +91,7 @@ class TenantOut(serializers.Serializer[Any]):
     invoice_language = serializers.CharField()
     contact_email = serializers.CharField(allow_blank=True)
     tags = serializers.DictField(child=serializers.CharField())
-    state = serializers.ChoiceField(choices=TenantState.values)
+    state = serializers.ChoiceField(choices=TenantState.choices)
     state_reason = serializers.CharField(allow_blank=True)
     version = serializers.IntegerField(help_text="Raised by each change; the ETag carries it.")
     created_at = serializers.DateTimeField()
@@ -125,7 +125,7 @@ class TenantOut(serializers.Serializer[Any]):
 class TenantQuery(PageQuery):
     """Filters of the list."""
 
-    state = serializers.ChoiceField(choices=TenantState.values, required=False)
+    state = serializers.ChoiceField(choices=TenantState.choices, required=False)
     tier = serializers.CharField(required=False, max_length=30, help_text="A tier's key.")
     q = serializers.CharField(required=False, max_length=120, help_text="Part of a name, or an id.")
 
@@ -321,7 +321,7 @@ class OffboardingOut(serializers.Serializer[Any]):
     """How far a departure is."""
 
     tenant = serializers.CharField()
-    state = serializers.ChoiceField(choices=TenantState.values)
+    state = serializers.ChoiceField(choices=TenantState.choices)
     steps = OffboardingStepOut(many=True)
 
 

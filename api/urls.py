@@ -2,7 +2,7 @@
 
 from django.urls import path, register_converter
 
-from api import api_keys, events, schema, tenants
+from api import adapters, api_keys, events, operations, releases, schema, tenants
 from api.unknown import UnknownAddress
 
 
@@ -31,6 +31,25 @@ urlpatterns = [
     path("tenants/<ref:tenant>/resume", tenants.TenantResumption.as_view()),
     path("tenants/<ref:tenant>/offboard", tenants.TenantDeparture.as_view()),
     path("tenants/<ref:tenant>/offboarding", tenants.TenantOffboarding.as_view()),
+    path("tenants/<ref:tenant>/runtime-configs", operations.ConfigList.as_view()),
+    path("tenants/<ref:tenant>/runtime-configs/diff", operations.ConfigDifference.as_view()),
+    path("foundation-models", adapters.FoundationModelList.as_view()),
+    path("adapters", adapters.AdapterList.as_view()),
+    path("adapters/<ref:adapter>", adapters.AdapterDetail.as_view()),
+    path("adapters/<ref:adapter>/versions", adapters.VersionList.as_view()),
+    path("adapters/<ref:adapter>/releases", releases.ReleaseList.as_view()),
+    path("adapters/<ref:adapter>/timeline", releases.AdapterTimeline.as_view()),
+    path("adapters/<ref:adapter>/served-at", releases.AdapterServedAt.as_view()),
+    path("adapters/<ref:adapter>/roll-back", releases.AdapterRollBack.as_view()),
+    path("adapters/<ref:adapter>/withdraw", releases.AdapterWithdrawal.as_view()),
+    path("adapter-versions/<ref:adapter_version>", adapters.VersionDetail.as_view()),
+    path("adapter-versions/<ref:adapter_version>/release", releases.VersionRelease.as_view()),
+    path("releases/<ref:release>", releases.ReleaseDetail.as_view()),
+    path("operations", operations.OperationList.as_view()),
+    path("operations/<ref:operation>", operations.OperationDetail.as_view()),
+    path("operations/<ref:operation>/retry", operations.OperationRetry.as_view()),
+    path("resources", operations.ResourceList.as_view()),
+    path("resources/<ref:resource>", operations.ResourceDetail.as_view()),
     path("events", events.EventList.as_view()),
     path("api-keys", api_keys.ApiKeyList.as_view()),
     path("api-keys/<ref:api_key>", api_keys.ApiKeyDetail.as_view()),

@@ -135,6 +135,15 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1.0.0",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    # Several resources have a field `state`; clients generated from the document get a type for each.
+    "ENUM_NAME_OVERRIDES": {
+        "TenantStateEnum": "tenants.states.TenantState",
+        "VersionStateEnum": "models_registry.states.VersionState",
+        "ReleaseStateEnum": "models_registry.states.ReleaseState",
+        "OperationStateEnum": "provisioning.states.OperationState",
+        "PhaseEnum": "provisioning.states.Phase",
+        "StepStateEnum": ["waiting", "running", "stuck", "done"],
+    },
 }
 
 LOGGING = {

@@ -1,0 +1,242 @@
+"""/operations, /resources and runtime configs: how what was asked for becomes real."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from api.bodies import PageQuery, Query
+from api.endpoint import ApiView, endpoint
+from api.fields import actions_open_to
+from api.idempotency import KeyRule
+from core.errors import NotFound
+from provisioning import queries
+from provisioning.runtime_config import difference
+from provisioning.services.operations import retry_operation
+from provisioning.states import OperationState, Phase
+from tenants.queries import get_tenant
+
+RETRYABLE = (OperationState.RUNNING, OperationState.FAILED)
+
+
+class StepResourceOut(serializers.Serializer[Any]):
+    """The AWS object that a step waits for."""
+
+    id = serializers.CharField(source="public_id")
+    kind = serializers.CharField()
+    name = serializers.CharField()
+    phase = serializers.ChoiceField(choices=Phase.choices)
+    stuck_reason = serializers.CharField(allow_blank=True)
+    detail = serializers.CharField(allow_blank=True)
+    what_to_do = serializers.CharField(allow_blank=True)
+    aws_request_id = serializers.CharField(source="last_request_id", allow_blank=True)
+
+
+class StepOut(serializers.Serializer[Any]):
+    """One step of an operation."""
+
+    title = serializers.CharField()
+    state = serializers.ChoiceField(choices=["waiting", "running", "stuck", "done"])
+    done_at = serializers.DateTimeField(allow_null=True)
+    resource = StepResourceOut(allow_null=True)
+
+
+class OperationOut(serializers.Serializer[Any]):
+    """Something that takes a while, with its steps as they are now."""
+
+    id = serializers.CharField(source="public_id")
+    tenant = serializers.CharField(source="tenant.public_id")
+    release = serializers.CharField(source="release.public_id", default=None, allow_null=True)
+    kind = serializers.CharField()
+    title = serializers.CharField()
+    state = serializers.ChoiceField(choices=OperationState.choices)
+    detail = serializers.CharField(allow_blank=True, help_text="Why it failed or waits.")
+    started_at = serializers.DateTimeField()
+    finished_at = serializers.DateTimeField(allow_null=True)
+    steps = serializers.SerializerMethodField()
+    available_actions = serializers.SerializerMethodField()
+
+    @extend_schema_field(StepOut(many=True))
+    def get_steps(self, operation: Any) -> list[Any]:
+        """Its steps in order."""
+        return list(StepOut(operation.steps.all(), many=True).data)
+
+    def get_available_actions(self, operation: Any) -> list[str]:
+        """What the caller may do with it now."""
+        possible = {"retry": operation.state in RETRYABLE}
+        return actions_open_to(self.context["principal"], {"retry": "operations.retry"}, possible)
+
+
+class ResourceOut(serializers.Serializer[Any]):
+    """Something that exists in AWS, or is to."""
+
+    id = serializers.CharField(source="public_id")
+    tenant = serializers.CharField(source="tenant.public_id", default=None, allow_null=True, help_text="Null: shared.")
+    kind = serializers.CharField()
+    name = serializers.CharField(help_text="Its name in AWS.")
+    arn = serializers.CharField(allow_blank=True)
+    region = serializers.CharField()
+    line = serializers.CharField(source="line.name", default=None, allow_null=True)
+    phase = serializers.ChoiceField(choices=Phase.choices)
+    is_wanted = serializers.BooleanField()
+    aws_status = serializers.CharField(allow_blank=True)
+    stuck_reason = serializers.CharField(allow_blank=True)
+    detail = serializers.CharField(allow_blank=True)
+    what_to_do = serializers.CharField(allow_blank=True)
+    last_operation = serializers.CharField(allow_blank=True)
+    aws_request_id = serializers.CharField(source="last_request_id", allow_blank=True)
+    created_at = serializers.DateTimeField()
+    ready_at = serializers.DateTimeField(allow_null=True)
+    gone_at = serializers.DateTimeField(allow_null=True)
+
+
+class ConfigOut(serializers.Serializer[Any]):
+    """A version of a tenant's runtime config."""
+
+    id = serializers.CharField(source="public_id")
+    version = serializers.IntegerField()
+    is_current = serializers.BooleanField(help_text="Whether data planes follow it.")
+    sha256 = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    written_at = serializers.DateTimeField(allow_null=True, help_text="Null until the config table holds it.")
+    document = serializers.JSONField()
+
+
+class ChangeOut(serializers.Serializer[Any]):
+    """One value that differs."""
+
+    path = serializers.CharField()
+    before = serializers.JSONField(allow_null=True)
+    after = serializers.JSONField(allow_null=True)
+
+
+class DifferenceOut(serializers.Serializer[Any]):
+    """What changed between two versions."""
+
+    before = serializers.IntegerField()
+    after = serializers.IntegerField()
+    changes = ChangeOut(many=True)
+
+
+class OperationQuery(PageQuery):
+    """Filters of the list."""
+
+    tenant = serializers.CharField(required=False, max_length=110, help_text="A tenant's id, slug or `ext:…`.")
+    state = serializers.ChoiceField(choices=OperationState.choices, required=False)
+    kind = serializers.CharField(required=False, max_length=20)
+
+
+class ResourceQuery(PageQuery):
+    """Filters of the list."""
+
+    tenant = serializers.CharField(required=False, max_length=110, help_text="A tenant's id, slug or `ext:…`.")
+    include_gone = serializers.BooleanField(default=False, help_text="Also what was deleted.")
+
+
+class DifferenceQuery(Query):
+    """The two versions to compare."""
+
+    before = serializers.IntegerField(min_value=1, max_value=2**31 - 1)
+    after = serializers.IntegerField(min_value=1, max_value=2**31 - 1)
+
+
+class ScopedView(ApiView):
+    """Lists that can be narrowed to one tenant."""
+
+    def narrowed(self) -> Any:
+        """The tenants that the caller sees, or the one that `tenant` names. Raises NotFound."""
+        ref = self.query.get("tenant")
+        return {get_tenant(ref, tenant_ids=self.visible_tenants).pk} if ref else self.visible_tenants
+
+
+class OperationList(ScopedView):
+    """All operations."""
+
+    @endpoint("list_operations", scope="operations.view", query=OperationQuery, reply=OperationOut, many=True)
+    def get(self, request: Request) -> Response:
+        """List operations with their steps, newest first."""
+        found = queries.operations(self.narrowed(), state=self.query.get("state"), kind=self.query.get("kind"))
+        return self.page(found, OperationOut)
+
+
+class OperationDetail(ApiView):
+    """One operation."""
+
+    @endpoint("get_operation", scope="operations.view", reply=OperationOut)
+    def get(self, request: Request, operation: str) -> Response:
+        """Read an operation, with its steps as they are now."""
+        return self.reply(OperationOut, queries.operation(operation, tenant_ids=self.visible_tenants))
+
+
+class OperationRetry(ApiView):
+    """Trying again what failed."""
+
+    @endpoint(
+        "retry_operation",
+        scope="operations.retry",
+        reply=OperationOut,
+        status=202,
+        idempotency=KeyRule.REQUIRED,
+    )
+    def post(self, request: Request, operation: str) -> Response:
+        """Retry an operation: look again now, and send again what failed."""
+        found = queries.operation(operation, tenant_ids=self.visible_tenants)
+        retry_operation(operation_id=found.pk, actor=self.actor)
+        again = queries.operation(found.public_id, tenant_ids=self.visible_tenants)
+        return self.reply(OperationOut, again, status=202, location=f"/api/v1/operations/{again.public_id}")
+
+
+class ResourceList(ScopedView):
+    """All resources."""
+
+    @endpoint("list_resources", scope="operations.view", query=ResourceQuery, reply=ResourceOut, many=True)
+    def get(self, request: Request) -> Response:
+        """List what exists in AWS or is to, newest first."""
+        found = queries.resources_of(self.narrowed(), include_gone=self.query["include_gone"])
+        return self.page(found, ResourceOut)
+
+
+class ResourceDetail(ApiView):
+    """One resource."""
+
+    @endpoint("get_resource", scope="operations.view", reply=ResourceOut)
+    def get(self, request: Request, resource: str) -> Response:
+        """Read a resource by its id or its name in AWS."""
+        return self.reply(ResourceOut, queries.get_resource(resource, tenant_ids=self.visible_tenants))
+
+
+class ConfigView(ApiView):
+    """What every operation on a tenant's runtime configs does."""
+
+    def configs(self, tenant: str) -> Any:
+        """The versions of this tenant, newest first. Raises NotFound."""
+        return queries.published_configs(get_tenant(tenant, tenant_ids=self.visible_tenants).pk)
+
+    def version(self, tenant: str, number: int) -> Any:
+        """One version. Raises NotFound."""
+        found = self.configs(tenant).filter(version=number).first()
+        if found is None:
+            raise NotFound(f"There is no version {number} of this runtime config.")
+        return found
+
+
+class ConfigList(ConfigView):
+    """The versions of a tenant's runtime config."""
+
+    @endpoint("list_runtime_configs", scope="operations.view", query=PageQuery, reply=ConfigOut, many=True)
+    def get(self, request: Request, tenant: str) -> Response:
+        """List the versions of a tenant's runtime config, newest first."""
+        return self.page(self.configs(tenant), ConfigOut, order="-version")
+
+
+class ConfigDifference(ConfigView):
+    """What changed between two versions."""
+
+    @endpoint("compare_runtime_configs", scope="operations.view", query=DifferenceQuery, reply=DifferenceOut)
+    def get(self, request: Request, tenant: str) -> Response:
+        """Compare two versions of a tenant's runtime config."""
+        before, after = (self.version(tenant, self.query[name]) for name in ("before", "after"))
+        changes = difference(before.document, after.document)
+        return self.reply(DifferenceOut, {"before": before.version, "after": after.version, "changes": changes})
