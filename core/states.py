@@ -31,7 +31,8 @@ class IllegalMove(Conflict):
 def move(row: models.Model, *, to: str, table: Moves, **changes: Any) -> None:
     """Move `row.state` along `table`, writing `changes` with it; the row in hand is brought up to date.
 
-    A model with a `version` column gets it raised, so that an ETag read before the move is stale after it.
+    A model with a `version` number (not a link of that name) gets it raised, so that an ETag read before the move is
+    stale after it.
     Raises IllegalMove when the table has no such step and StaleState when the row is no longer in the state it was
     read in; nothing is written then.
     """
@@ -42,7 +43,7 @@ def move(row: models.Model, *, to: str, table: Moves, **changes: Any) -> None:
             hint=f"From {state} it can become: {', '.join(sorted(table.get(state, ()))) or 'nothing'}.",
         )
     updates: dict[str, Any] = {"state": to, **changes}
-    if any(field.name == "version" for field in row._meta.concrete_fields):
+    if any(field.name == "version" and not field.is_relation for field in row._meta.concrete_fields):
         updates["version"] = F("version") + 1
     moved = type(row)._default_manager.filter(pk=row.pk, state=state).update(**updates)
     if not moved:
