@@ -12,7 +12,7 @@ from aws_emulator.clock import Clock
 from aws_emulator.cloudwatch import CloudWatch
 from aws_emulator.front import Front
 from aws_emulator.server import Server
-from aws_emulator.shapes import service_model
+from aws_emulator.shapes import warm_up
 from aws_emulator.state_dir import StateDir
 from aws_emulator.world import World
 
@@ -40,8 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     if keeper is not None:
         keeper.start()
-    # Reading SageMaker's model takes a third of a second; the first caller should not wait for it.
-    threading.Thread(target=service_model, args=("sagemaker",), daemon=True).start()
+    threading.Thread(target=warm_up, daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
     print(f"aws_emulator: http://{options.host}:{server.server_address[1]}", flush=True)

@@ -14,7 +14,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from moto.s3.models import s3_backends
 from moto.sts.models import sts_backends
 
-from aws_emulator.wire import DEFAULT_ACCOUNT, Reply
+from aws_emulator.wire import Reply
 
 _READS = ("Get", "List", "Describe", "Query", "Scan", "BatchGet", "TransactGet")
 
@@ -31,13 +31,11 @@ class OtherServices:
 
     def account_of(self, access_key: str) -> str:
         """The account behind an access key: that of the assumed role, else the default account."""
-        if access_key not in self._accounts:
+        account = self._accounts.get(access_key)
+        if account is None:
             with self.lock:
-                account = get_account_id_from(access_key)
-            if account == DEFAULT_ACCOUNT:
-                return account
-            self._accounts[access_key] = account
-        return self._accounts[access_key]
+                account = self._accounts[access_key] = get_account_id_from(access_key)
+        return account
 
     def call(self, environ: dict[str, Any], body: bytes) -> Reply:
         """Let moto answer the WSGI request."""
@@ -51,6 +49,9 @@ class OtherServices:
         environ.pop("HTTP_TRANSFER_ENCODING", None)
         environ.pop("wsgi.input_terminated", None)
         with self.lock:
+            # Only these two services make or lose access keys.
+            if "/sts/" in environ.get("HTTP_AUTHORIZATION", "") or "/iam/" in environ.get("HTTP_AUTHORIZATION", ""):
+                self._accounts.clear()
             chunks = self._app(environ, start_response)
             try:
                 reply.body = b"".join(chunks)

@@ -149,6 +149,8 @@ class ControlApi:
         behaviour, name = _text(body, "behaviour"), _text(body, "name_contains")
         if behaviour not in BEHAVIOURS:
             raise ControlRefused(f"behaviour must be one of {', '.join(BEHAVIOURS)}.")
+        # What fell due before this order loads as it was told before.
+        self._world.settle_all()
         rules = [rule for rule in self._world.controls.behaviours if name and rule.name_contains != name]
         if behaviour != "normal" or name:
             rules.append(Behaviour(behaviour, name))

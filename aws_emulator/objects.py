@@ -27,10 +27,6 @@ class Move:
     looks: int | None = None
     refusal: str | None = None
 
-    def is_over(self, now: float) -> bool:
-        """Whether the object arrives, at time `now`."""
-        return self.looks == 0 or (self.due_at is not None and self.due_at <= now)
-
 
 @dataclass
 class Resource:
@@ -154,12 +150,18 @@ class Region:
     configs: dict[str, EndpointConfig] = field(default_factory=dict)
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     components: dict[str, Component] = field(default_factory=dict)
-    next_due: float = float("inf")
-    """No move of this region is due before this time."""
+    due: list[tuple[float, str]] = field(default_factory=list)
+    """A heap of (time, ARN): when to look whether that object has arrived."""
 
     def arn(self, kind: str, name: str) -> str:
         """The ARN of an object of the kind `model`, `endpoint-config`, `endpoint` or `inference-component`."""
         return f"arn:aws:sagemaker:{self.name}:{self.account}:{kind}/{name}"
+
+    def under_way(self, arn: str) -> Endpoint | Component | None:
+        """The endpoint or component of that ARN while it moves; None when it stands still or is gone."""
+        name = arn.rpartition("/")[2]
+        found = (self.endpoints if ":endpoint/" in arn else self.components).get(name)
+        return found if found is not None and found.move is not None else None
 
     def adapters_on(self, base_name: str) -> list[Component]:
         """The adapters that ride on that base component."""

@@ -73,8 +73,8 @@ def answer(world: World, account: str, request: Request) -> Reply:
     with world.lock:
         world.calls[operation] += 1
         lost = refuse_request(world, operation, name)
-        if (fault := world.faults.take(("vanish",), operation, name)) is not None:
-            world.vanish(lambda found: found == name, fault.times + 1)
+        if world.faults.take(("vanish",), operation, name) is not None:
+            world.vanish(lambda found: found == name, 1)
         found = find_faults(service_model("sagemaker").operation_model(operation).input_shape, parameters)
         if found:
             raise invalid(refusal(found))

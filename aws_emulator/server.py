@@ -7,7 +7,8 @@ import sys
 import traceback
 from collections.abc import Callable
 from http.server import ThreadingHTTPServer
-from typing import Any
+from socketserver import TCPServer
+from typing import IO, Any, cast
 
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import DechunkedInput
@@ -28,6 +29,11 @@ class Server(ThreadingHTTPServer):
     def __init__(self, host: str, port: int, answer: Answer) -> None:
         self.answer = answer
         super().__init__((host, port), _Handler)
+
+    def server_bind(self) -> None:
+        """Bind without asking the network for this machine's name, which may take seconds."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is no news; anything else is."""
@@ -64,7 +70,7 @@ class _Handler(MotoRequestHandler):
         """The whole body, or None when the client stopped half-way."""
         if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
             try:
-                return DechunkedInput(self.rfile).read()  # type: ignore[no-any-return]
+                return DechunkedInput(cast(IO[bytes], self.rfile)).read()
             except OSError:
                 return None
         length = int(self.headers.get("Content-Length") or 0)

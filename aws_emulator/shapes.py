@@ -5,6 +5,7 @@ maximum values, list sizes, patterns and enums are left to AWS (seen with botoco
 """
 
 import functools
+import itertools
 import re
 import sys
 import unicodedata
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from botocore.loaders import Loader
-from botocore.model import ServiceModel, Shape
+from botocore.model import ListShape, MapShape, ServiceModel, Shape, StructureShape
 
 _UNICODE_CLASS = re.compile(r"\\p\{(L|M|N|P|S|Z|Alnum)\}")
 _LONGEST_VALUE_SHOWN = 1024
@@ -25,30 +26,31 @@ def service_model(service: str) -> ServiceModel:
 
 
 @functools.cache
-def _ranges(unicode_class: str) -> str:
-    """The characters of a Unicode class, as the inside of a character class: Python's `re` has no \\p."""
-    if unicode_class == "Alnum":
-        return "a-zA-Z0-9"
-    found, first, previous = [], -1, -2
-    for code in range(sys.maxunicode + 1):
-        if unicodedata.category(chr(code))[0] != unicode_class:
-            continue
-        if code != previous + 1:
-            if first >= 0:
-                found.append(f"\\U{first:08x}-\\U{previous:08x}")
-            first = code
-        previous = code
-    found.append(f"\\U{first:08x}-\\U{previous:08x}")
-    return "".join(found)
+def _unicode_ranges() -> dict[str, str]:
+    """The characters of each Unicode class, as the inside of a character class: Python's `re` has no \\p."""
+    found: dict[str, list[str]] = {}
+    begins = (unicodedata.category(chr(code))[0] for code in range(sys.maxunicode + 1))
+    code = 0
+    for unicode_class, run in itertools.groupby(begins):
+        length = sum(1 for _ in run)
+        found.setdefault(unicode_class, []).append(f"\\U{code:08x}-\\U{code + length - 1:08x}")
+        code += length
+    return {"Alnum": "a-zA-Z0-9"} | {unicode_class: "".join(ranges) for unicode_class, ranges in found.items()}
 
 
 @functools.cache
 def compile_pattern(pattern: str) -> re.Pattern[str] | None:
     """The pattern of a shape, or None for the few that Java reads and Python cannot (none of them in hosting)."""
     try:
-        return re.compile(_UNICODE_CLASS.sub(lambda match: _ranges(match.group(1)), pattern))
+        return re.compile(_UNICODE_CLASS.sub(lambda match: _unicode_ranges()[match.group(1)], pattern))
     except re.error:
         return None
+
+
+def warm_up() -> None:
+    """Read ahead what the first caller of SageMaker would wait for: its model, and the classes of tag patterns."""
+    service_model("sagemaker").operation_model("CreateEndpoint")
+    _unicode_ranges()
 
 
 def _lower(name: str) -> str:
@@ -94,37 +96,45 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _check(shape: Shape, value: Any, path: str) -> Iterator[str]:
     kind = shape.type_name
     if value is None:
         return
-    if kind == "structure" and isinstance(value, dict):
+    if isinstance(shape, StructureShape) and isinstance(value, dict):
         if not shape.metadata.get("document"):
             yield from _check_structure(shape, value, path)
-    elif kind == "list" and isinstance(value, list):
+    elif isinstance(shape, ListShape) and isinstance(value, list):
         yield from _check_size(shape, value, path)
         for position, item in enumerate(value, 1):
             yield from _check(shape.member, item, f"{path}.{position}.member")
-    elif kind == "map" and isinstance(value, dict):
+    elif isinstance(shape, MapShape) and isinstance(value, dict):
         yield from _check_size(shape, value, path)
         for key, item in value.items():
             yield from _check(shape.key, key, f"{path}.key")
             yield from _check(shape.value, item, f"{path}.{key}.member")
     elif kind in ("string", "character") and isinstance(value, str):
         yield from _check_text(shape, value, path)
-    elif (kind in ("integer", "long") and isinstance(value, int) and not isinstance(value, bool)) or (
-        kind in ("float", "double") and _is_number(value)
+    elif _is_number(value) and (
+        kind in ("float", "double") or (kind in ("integer", "long") and isinstance(value, int))
     ):
         yield from _check_number(shape, value, path)
-    elif not (
-        (kind == "boolean" and isinstance(value, bool))
-        or (kind == "timestamp" and _is_number(value))
-        or (kind == "blob" and isinstance(value, str | bytes))
-    ):
+    elif not _is_of(kind, value):
         yield _broken(value, path, f"be of type {kind}")
 
 
-def _check_structure(shape: Shape, value: dict[str, Any], path: str) -> Iterator[str]:
+def _is_of(kind: str, value: Any) -> bool:
+    if kind == "boolean":
+        return isinstance(value, bool)
+    if kind == "timestamp":
+        return _is_number(value)
+    return kind == "blob" and isinstance(value, str)
+
+
+def _check_structure(shape: StructureShape, value: dict[str, Any], path: str) -> Iterator[str]:
     prefix = f"{path}." if path else ""
     for name in shape.metadata.get("required", []):
         if value.get(name) is None:
@@ -137,7 +147,7 @@ def _check_structure(shape: Shape, value: dict[str, Any], path: str) -> Iterator
             yield from _check(member, item, prefix + _lower(name))
 
 
-def find_faults(shape: Shape | None, value: dict[str, Any]) -> list[str]:
+def find_faults(shape: StructureShape | None, value: dict[str, Any]) -> list[str]:
     """Every rule of the shape that `value` breaks, in AWS's words; empty when it is sound."""
     return [] if shape is None else list(_check_structure(shape, value, ""))
 

@@ -23,12 +23,6 @@ from aws_emulator.world import World
 _EVERY_SECONDS = 0.4
 
 
-def _revive(state: dict[str, Any], value: bytes) -> FakeKey:
-    key = FakeKey.__new__(FakeKey)
-    key.__setstate__({**state, "value": value})
-    return key
-
-
 class _Pickler(pickle.Pickler):
     """Pickles moto's state, with each S3 object's bytes in a file of its own."""
 
@@ -60,7 +54,9 @@ class _Stored:
     blobs: Path
 
     def __new__(cls, state: dict[str, Any], name: str) -> Any:
-        return _revive(state, (cls.blobs / name).read_bytes())
+        key: Any = object.__new__(FakeKey)
+        key.__setstate__({**state, "value": (cls.blobs / name).read_bytes()})
+        return key
 
 
 def _replace(file: Path, value: bytes) -> None:

@@ -3,9 +3,10 @@
 One lock guards all of it: whoever reads or changes objects holds `world.lock`.
 """
 
+import heapq
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,7 +102,7 @@ class World:
             move.refusal = fault.reason
         thing.status, thing.move, thing.modified_at = status, move, self.clock.now()
         if move.due_at is not None:
-            region.next_due = min(region.next_due, move.due_at)
+            heapq.heappush(region.due, (move.due_at, thing.arn))
         self.touch()
 
     def settle_all(self) -> None:
@@ -111,23 +112,22 @@ class World:
 
     def settle(self, region: Region) -> None:
         """Let everything of the region arrive that is due, in the order in which it fell due."""
-        now = self.clock.now()
-        if now < region.next_due:
+        if not region.due:
             return
-        due = [thing for thing in moving(region) if thing.move and thing.move.due_at is not None]
-        due.sort(key=lambda thing: thing.move.due_at if thing.move and thing.move.due_at is not None else 0.0)
-        for thing in due:
-            if thing.move is not None and thing.move.is_over(now):
-                self._arrive(region, thing)
-        waiting = [thing.move.due_at for thing in moving(region) if thing.move and thing.move.due_at is not None]
-        region.next_due = min(waiting, default=float("inf"))
+        now = self.clock.now()
+        while region.due and region.due[0][0] <= now:
+            due_at, arn = heapq.heappop(region.due)
+            thing = region.under_way(arn)
+            # An object may have gone, or gone another way, since the entry was made.
+            if thing is not None and thing.move is not None and thing.move.due_at == due_at:
+                self._arrive(region, thing, due_at)
 
     def settle_looked_at(self, region: Region, things: list[Any]) -> None:
         """Let those arrive that have been looked at often enough."""
         for thing in things:
             move = getattr(thing, "move", None)
             if move is not None and move.looks == 0:
-                self._arrive(region, thing)
+                self._arrive(region, thing, self.clock.now())
 
     def look(self, thing: Any) -> None:
         """Count one Describe or List answer that showed `thing` on its way."""
@@ -136,14 +136,14 @@ class World:
             move.looks -= 1
             self.touch()
 
-    def _arrive(self, region: Region, thing: Endpoint | Component) -> None:
+    def _arrive(self, region: Region, thing: Endpoint | Component, at: float) -> None:
         move, thing.move = thing.move, None
         refusal = move.refusal if move else None
         self.touch()
         if thing.status == DELETING:
             remove(region, thing)
             return
-        thing.modified_at = self.clock.now()
+        thing.modified_at = at
         if isinstance(thing, Endpoint):
             self._arrive_endpoint(region, thing, refusal)
         else:
@@ -221,16 +221,6 @@ class World:
                         gone.append(thing.arn)
         self.touch()
         return gone
-
-
-def moving(region: Region) -> Iterator[Endpoint | Component]:
-    """The endpoints and components that are under way."""
-    for endpoint in region.endpoints.values():
-        if endpoint.move is not None:
-            yield endpoint
-    for component in region.components.values():
-        if component.move is not None:
-            yield component
 
 
 def remove(region: Region, thing: Any) -> None:
