@@ -30,6 +30,7 @@ BEAT = {
     "provisioning: resources that are due": ("provisioning.tasks.reconcile_due", SWEEP),
     "provisioning: tenants on their way": ("provisioning.tasks.sweep_unsettled_tenants", SWEEP),
     "provisioning: drift, and warm copies whose time is over": ("provisioning.tasks.sweep_served_tenants", 40 * SWEEP),
+    "metering: hours that are due to be read": ("metering.tasks.collect_usage", 4 * SWEEP),
     "events: dispatch what a lost message left behind": ("events.tasks.dispatch_events", SWEEP),
     "accounts: keys of leaving tenants": ("accounts.tasks.revoke_departed_access", SWEEP),
     "models_registry: uploads that wait for the gate": ("models_registry.tasks.validate_undecided_versions", SWEEP),

@@ -36,6 +36,8 @@ CATALOG: dict[str, str] = {
     "operation.retried": "Somebody asked for another try.",
     "operation.succeeded": "An operation has ended well.",
     "operation.failed": "An operation needs a person, with the reason.",
+    # metering
+    "usage.sealed": "A tenant's usage of a period was closed for invoices, or what came late to it was claimed.",
     # accounts
     "operator.created": "A person was added to the operating team.",
     "login_link.created": "A one-time login link was made for a person.",

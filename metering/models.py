@@ -1,7 +1,8 @@
 """Usage as it was measured, how well each hour is known, and what was sealed for invoices.
 
-A bucket's natural key is (tenant, meter, line, adapter version, start): collecting the same hour again writes the same
-row. Every value a bucket ever had is a UsageRevision; what an invoice may claim is a SealedBucket. Both only grow.
+A bucket's natural key is (tenant, start, meter, line, adapter version, source): collecting the same hour again writes
+the same row. Every value a bucket ever had is a UsageRevision; what an invoice may claim is a SealedBucket. Both only
+grow.
 """
 
 from django.contrib.postgres.fields import ArrayField
@@ -16,10 +17,6 @@ from tenants.models import Tenant
 
 BUCKET_SECONDS = [900, 3600]
 METER_CHOICES = [(meter.key, meter.title) for meter in METERS.values()]
-
-
-def _quantity(**options: object) -> models.DecimalField:  # type: ignore[type-arg]  # generic in the stubs only
-    return models.DecimalField(max_digits=38, decimal_places=0, **options)  # type: ignore[arg-type]
 
 
 class MeteringScope(models.Model):
@@ -103,18 +100,19 @@ class UsageBucket(models.Model):
     adapter_version = models.CharField(max_length=40, blank=True)
     bucket_start = models.DateTimeField()
     bucket_seconds = models.PositiveIntegerField()
-    quantity = _quantity()
+    quantity = models.DecimalField(max_digits=38, decimal_places=0)
     revision = models.PositiveIntegerField(default=1)
     source = models.CharField(max_length=320)
     fetched_at = models.DateTimeField()
     request_id = models.CharField(max_length=200, blank=True)
-    sealed_quantity = _quantity(default=0)
+    sealed_quantity = models.DecimalField(max_digits=38, decimal_places=0, default=0)
     sealed_revision = models.PositiveIntegerField(default=0)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["tenant", "bucket_start", "meter", "line", "adapter_version"], name="usage_bucket_unique"
+                fields=["tenant", "bucket_start", "meter", "line", "adapter_version", "source"],
+                name="usage_bucket_unique",
             ),
             models.CheckConstraint(condition=Q(quantity__gte=0), name="usage_bucket_not_negative"),
             models.CheckConstraint(condition=Q(bucket_seconds__in=BUCKET_SECONDS), name="usage_bucket_seconds_known"),
@@ -128,8 +126,8 @@ class UsageRevision(models.Model):
 
     bucket = models.ForeignKey(UsageBucket, on_delete=models.PROTECT, related_name="revisions")
     revision = models.PositiveIntegerField()
-    quantity = _quantity()
-    delta = _quantity()
+    quantity = models.DecimalField(max_digits=38, decimal_places=0)
+    delta = models.DecimalField(max_digits=38, decimal_places=0)
     fetched_at = models.DateTimeField()
     request_id = models.CharField(max_length=200, blank=True)
 
@@ -145,6 +143,7 @@ class ParkedPoint(models.Model):
     line = models.CharField(max_length=30)
     adapter_version = models.CharField(max_length=40)
     bucket_start = models.DateTimeField()
+    source = models.CharField(max_length=320)
     value = models.CharField(max_length=60)
     reason = models.CharField(max_length=200)
     fetched_at = models.DateTimeField()
@@ -153,7 +152,8 @@ class ParkedPoint(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["tenant", "bucket_start", "meter", "line", "adapter_version"], name="parked_point_unique"
+                fields=["tenant", "bucket_start", "meter", "line", "adapter_version", "source"],
+                name="parked_point_unique",
             )
         ]
 
@@ -183,7 +183,7 @@ class UnattributedUsage(models.Model):
 class Seal(PublicModel):
     """The usage of a tenant and period as invoices may claim it. Revision 1 is the period, later ones are corrections.
 
-    `sha256` is over the claimed rows in canonical form (`metering.sealed_rows.canonical`); append-only.
+    `sha256` is over the claimed rows in canonical form (`metering.services.sealing`); append-only.
     """
 
     PREFIX = "seal"
@@ -213,7 +213,7 @@ class SealedBucket(models.Model):
     seal = models.ForeignKey(Seal, on_delete=models.PROTECT, related_name="buckets")
     bucket = models.ForeignKey(UsageBucket, on_delete=models.PROTECT, related_name="claims")
     bucket_revision = models.PositiveIntegerField()
-    quantity = _quantity()
+    quantity = models.DecimalField(max_digits=38, decimal_places=0)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["bucket", "bucket_revision"], name="sealed_bucket_once")]

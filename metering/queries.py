@@ -1,0 +1,336 @@
+"""Reading usage. `tenant_ids` has no default: None means that the caller may see all tenants."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any
+
+from django.db import connection
+from django.db.models import Q, QuerySet
+
+from core import clock
+from core.periods import floor_to_bucket
+from metering import schedule
+from metering.meters import describe_query
+from metering.models import Enrolment, ParkedPoint, Seal, UnattributedUsage
+from metering.states import WindowState
+
+HOUR_SECONDS = 3600
+# A window is overdue, and so a gap to show, when it has had two chances to be read.
+OVERDUE_AFTER = 2 * schedule.READS[0]
+
+
+@dataclass(frozen=True, slots=True)
+class UsageSummary:
+    """What a seal claims of one meter on one line by one adapter version; negative in a correction that takes back."""
+
+    tenant_id: int
+    seal_id: int
+    meter: str
+    line: str
+    adapter_version: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class UsageDay:
+    """Usage of one local day."""
+
+    tenant_id: int
+    day: date
+    meter: str
+    line: str
+    adapter_version: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class BucketView:
+    """A bucket with its provenance: what was asked, when it was fetched, in which request, and how sure it is.
+
+    `claimed` is what was sealed of it (in `sealed_buckets`: by that seal); `window_state` as in metering.states.
+    """
+
+    tenant_id: int
+    meter: str
+    line: str
+    adapter_version: str
+    bucket_start: datetime
+    bucket_seconds: int
+    quantity: int
+    revision: int
+    claimed: int
+    fetched_at: datetime
+    request_id: str
+    query: str
+    window_state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A stretch of a tenant's time about which nothing, or nothing final, is known."""
+
+    tenant_id: int
+    start: datetime
+    end: datetime
+    state: str
+    problem: str
+
+    def __str__(self) -> str:
+        why = self.problem or {"": "not opened yet", WindowState.WAITING: "not read yet"}.get(
+            self.state, "not final yet"
+        )
+        return f"{self.start:%Y-%m-%d %H:%M}Z to {self.end:%Y-%m-%d %H:%M}Z: {why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """How far one scope has been read; `read_until` and `settled_until` have no gap before them."""
+
+    scope: str
+    bucket_seconds: int
+    tenants: int
+    read_until: datetime
+    settled_until: datetime
+    last_read_at: datetime | None
+    overdue_windows: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """Usage that changed, or appeared, after its period was sealed: what the next seal of that period would claim."""
+
+    tenant_id: int
+    period_start: datetime
+    period_end: datetime
+    meter: str
+    line: str
+    adapter_version: str
+    quantity: int
+
+
+SUMMARISE = """
+SELECT s.tenant_id, s.id, b.meter, b.line, b.adapter_version, sum(c.quantity)::bigint
+FROM metering_sealedbucket c JOIN metering_seal s ON s.id = c.seal_id JOIN metering_usagebucket b ON b.id = c.bucket_id
+WHERE s.id = ANY(%s) GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+"""
+
+BY_DAY = """
+SELECT tenant_id, (bucket_start AT TIME ZONE %s)::date, meter, line, adapter_version, sum(quantity)::bigint
+FROM metering_usagebucket
+WHERE bucket_start >= %s AND bucket_start < %s AND (%s::bigint[] IS NULL OR tenant_id = ANY(%s))
+GROUP BY 1, 2, 3, 4, 5 ORDER BY 2, 1, 3, 4, 5
+"""
+
+WINDOW_STATE = """
+LEFT JOIN LATERAL (
+    SELECT w.state FROM metering_enrolment e
+    JOIN metering_collectionwindow w ON w.scope_id = e.scope_id
+        AND w.starts_at = to_timestamp(floor(extract(epoch FROM b.bucket_start) / 3600) * 3600)
+    WHERE e.tenant_id = b.tenant_id AND e.starts_at <= b.bucket_start
+      AND (e.ends_at IS NULL OR e.ends_at > b.bucket_start)
+) known ON true
+"""
+
+BUCKETS = f""" SELECT b.tenant_id, b.meter, b.line, b.adapter_version, b.bucket_start, b.bucket_seconds,
+b.quantity::bigint, b.revision, b.sealed_quantity::bigint, b.fetched_at, b.request_id, b.source, t.public_id,
+coalesce(known.state, 'waiting') FROM metering_usagebucket b JOIN tenants_tenant t ON t.id = b.tenant_id
+{WINDOW_STATE} WHERE b.bucket_start >= %(start)s AND b.bucket_start < %(end)s AND (%(tenants)s::bigint[] IS NULL OR
+b.tenant_id = ANY(%(tenants)s)) AND (%(meter)s::text IS NULL OR b.meter = %(meter)s) AND (%(line)s::text IS NULL OR
+b.line = %(line)s) AND (%(adapter_version)s::text IS NULL OR b.adapter_version = %(adapter_version)s) ORDER BY
+b.bucket_start, b.tenant_id, b.meter, b.line, b.adapter_version, b.id LIMIT %(limit)s
+"""
+
+SEALED = f""" SELECT b.tenant_id, b.meter, b.line, b.adapter_version, b.bucket_start, b.bucket_seconds,
+v.quantity::bigint, v.revision, c.quantity::bigint, v.fetched_at, v.request_id, b.source, t.public_id,
+coalesce(known.state, 'waiting') FROM metering_sealedbucket c JOIN metering_usagebucket b ON b.id = c.bucket_id JOIN
+metering_usagerevision v ON v.bucket_id = b.id AND v.revision = c.bucket_revision JOIN tenants_tenant t ON t.id =
+b.tenant_id {WINDOW_STATE} WHERE c.seal_id = %(seal)s AND b.meter = %(meter)s AND (%(line)s::text IS NULL OR b.line =
+%(line)s) AND (%(adapter_version)s::text IS NULL OR b.adapter_version = %(adapter_version)s) AND
+(%(tenants)s::bigint[] IS NULL OR b.tenant_id = ANY(%(tenants)s)) ORDER BY b.bucket_start, b.line, b.adapter_version,
+b.id
+"""
+
+UNKNOWN_HOURS = """
+SELECT e.tenant_id, hour, coalesce(w.state, ''), coalesce(w.problem, '')
+FROM metering_enrolment e
+CROSS JOIN LATERAL generate_series(
+    greatest(e.starts_at, %(start)s), least(coalesce(e.ends_at, 'infinity'), %(end)s) - interval '1 microsecond',
+    interval '1 hour') AS hour
+LEFT JOIN metering_collectionwindow w ON w.scope_id = e.scope_id AND w.starts_at = hour
+WHERE (%(tenants)s::bigint[] IS NULL OR e.tenant_id = ANY(%(tenants)s))
+  AND (w.id IS NULL OR NOT (w.state = ANY(%(good)s)))
+ORDER BY e.tenant_id, hour
+"""
+
+FRESHNESS = """
+SELECT s.key, s.bucket_seconds, (SELECT count(*) FROM metering_enrolment e WHERE e.scope_id = s.id),
+       coalesce(open.first_waiting, newest.ends_at, s.starts_at), s.settled_until, newest.fetched_at,
+       coalesce(open.overdue, 0), coalesce(open.problem, '')
+FROM metering_meteringscope s
+LEFT JOIN LATERAL (
+    SELECT min(w.starts_at) FILTER (WHERE w.state = 'waiting') AS first_waiting,
+           count(*) FILTER (WHERE w.state = 'waiting' AND w.ends_at <= %s) AS overdue, max(w.problem) AS problem
+    FROM metering_collectionwindow w WHERE w.scope_id = s.id AND w.state <> 'settled') open ON true
+LEFT JOIN LATERAL (
+    SELECT max(w.ends_at) AS ends_at, max(w.fetched_at) AS fetched_at
+    FROM metering_collectionwindow w WHERE w.scope_id = s.id) newest ON true
+ORDER BY s.key
+"""
+
+CORRECTIONS = """
+SELECT p.tenant_id, p.period_start, p.period_end, b.meter, b.line, b.adapter_version,
+       sum(b.quantity - b.sealed_quantity)::bigint
+FROM (SELECT DISTINCT tenant_id, period_start, period_end FROM metering_seal
+      WHERE %(tenants)s::bigint[] IS NULL OR tenant_id = ANY(%(tenants)s)) p
+JOIN metering_usagebucket b ON b.tenant_id = p.tenant_id AND b.bucket_start >= p.period_start
+    AND b.bucket_start < p.period_end AND b.quantity <> b.sealed_quantity
+GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 4, 5, 6
+"""
+
+
+def summarise(seal_ids: Collection[int]) -> list[UsageSummary]:
+    """What seals claim, per meter, line and adapter version: what invoices are rated from."""
+    return [UsageSummary(*row) for row in _rows(SUMMARISE, [list(seal_ids)])]
+
+
+def usage_by_day(
+    *, tenant_ids: Collection[int] | None, start: datetime, end: datetime, timezone: str
+) -> list[UsageDay]:
+    """Usage of [start, end) summed over the days of a zone, in order of the day."""
+    tenants = _ids(tenant_ids)
+    return [UsageDay(*row) for row in _rows(BY_DAY, [timezone, start, end, tenants, tenants])]
+
+
+def buckets(
+    *,
+    tenant_ids: Collection[int] | None,
+    start: datetime,
+    end: datetime,
+    meter: str | None = None,
+    line: str | None = None,
+    adapter_version: str | None = None,
+    limit: int = 5000,
+) -> list[BucketView]:
+    """The buckets that begin in [start, end), oldest first, with where each value came from."""
+    asked = {
+        "tenants": _ids(tenant_ids), "start": start, "end": end, "meter": meter, "line": line,
+        "adapter_version": adapter_version, "limit": limit,
+    }  # fmt: skip
+    return [_bucket_view(row) for row in _rows(BUCKETS, asked)]
+
+
+def sealed_buckets(
+    *,
+    seal_id: int,
+    tenant_ids: Collection[int] | None,
+    meter: str,
+    line: str | None = None,
+    adapter_version: str | None = None,
+) -> list[BucketView]:
+    """The buckets behind a seal's quantity, as they were when it was made; their `claimed` adds up to it."""
+    asked = {
+        "seal": seal_id, "tenants": _ids(tenant_ids), "meter": meter, "line": line, "adapter_version": adapter_version,
+    }  # fmt: skip
+    return [_bucket_view(row) for row in _rows(SEALED, asked)]
+
+
+def gaps(*, tenant_ids: Collection[int] | None, as_of: datetime | None = None) -> list[Gap]:
+    """Stretches that should have been read by now and were not, per tenant: unknown usage, not zero usage."""
+    until = floor_to_bucket((as_of or clock.now()) - OVERDUE_AFTER, HOUR_SECONDS)
+    rows = Enrolment.objects.filter(_visible(tenant_ids)).order_by("starts_at").values_list("starts_at", flat=True)
+    first = rows.first()
+    if first is None or first >= until:
+        return []
+    return unknown(tenant_ids=tenant_ids, start=first, end=until, good=(WindowState.PROVISIONAL, WindowState.SETTLED))
+
+
+def unsettled(*, tenant_ids: Collection[int], start: datetime, end: datetime) -> list[Gap]:
+    """Stretches of [start, end) that may still change: what sealing that period waits for."""
+    return unknown(tenant_ids=tenant_ids, start=start, end=end, good=(WindowState.SETTLED,))
+
+
+def unknown(*, tenant_ids: Collection[int] | None, start: datetime, end: datetime, good: Collection[str]) -> list[Gap]:
+    """The hours within [start, end) whose windows are missing or in none of the `good` states, joined to stretches."""
+    asked = {
+        "tenants": _ids(tenant_ids), "start": floor_to_bucket(start, HOUR_SECONDS), "end": end,
+        "good": [str(state) for state in good],
+    }  # fmt: skip
+    return _join(
+        Gap(tenant_id, hour, hour + schedule.WINDOW, state, problem)
+        for tenant_id, hour, state, problem in _rows(UNKNOWN_HOURS, asked)
+    )
+
+
+def freshness(*, as_of: datetime | None = None) -> list[Freshness]:
+    """How far usage has been read and settled, per scope."""
+    return [Freshness(*row) for row in _rows(FRESHNESS, [(as_of or clock.now()) - OVERDUE_AFTER])]
+
+
+def corrections(*, tenant_ids: Collection[int] | None) -> list[Correction]:
+    """Usage that differs from what its period's seals claim, including what was never claimed."""
+    return [Correction(*row) for row in _rows(CORRECTIONS, {"tenants": _ids(tenant_ids)})]
+
+
+def seals(*, tenant_ids: Collection[int] | None) -> QuerySet[Seal]:
+    """Seals, newest first."""
+    return Seal.objects.filter(_visible(tenant_ids)).select_related("tenant").order_by("-pk")
+
+
+def parked_points(*, tenant_ids: Collection[int] | None) -> QuerySet[ParkedPoint]:
+    """Values that cannot be counts and hold up sealing."""
+    return ParkedPoint.objects.filter(_visible(tenant_ids)).select_related("tenant").order_by("-bucket_start")
+
+
+def unattributed() -> QuerySet[UnattributedUsage]:
+    """Usage that is nobody's, newest first; for operators, who may see all tenants."""
+    return UnattributedUsage.objects.order_by("-bucket_start", "pk")
+
+
+def _visible(tenant_ids: Collection[int] | None) -> Q:
+    return Q() if tenant_ids is None else Q(tenant_id__in=tenant_ids)
+
+
+def _ids(tenant_ids: Collection[int] | None) -> list[int] | None:
+    return None if tenant_ids is None else list(tenant_ids)
+
+
+def _join(found: Iterable[Gap]) -> list[Gap]:
+    joined: list[Gap] = []
+    for gap in found:
+        last = joined[-1] if joined else None
+        if last and (last.tenant_id, last.end, last.state, last.problem) == (
+            gap.tenant_id, gap.start, gap.state, gap.problem,
+        ):  # fmt: skip
+            joined[-1] = replace(last, end=gap.end)
+        else:
+            joined.append(gap)
+    return joined
+
+
+def _bucket_view(row: tuple[Any, ...]) -> BucketView:
+    *key, quantity, revision, claimed, fetched_at, request_id, source, public_id, window_state = row
+    tenant_id, meter, line, adapter_version, bucket_start, bucket_seconds = key
+    return BucketView(
+        tenant_id=tenant_id,
+        meter=meter,
+        line=line,
+        adapter_version=adapter_version,
+        bucket_start=bucket_start,
+        bucket_seconds=bucket_seconds,
+        quantity=quantity,
+        revision=revision,
+        claimed=claimed,
+        fetched_at=fetched_at,
+        request_id=request_id,
+        query=describe_query(source, meter, public_id, adapter_version, line, bucket_seconds),
+        window_state=window_state,
+    )
+
+
+def _rows(statement: str, asked: Any) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, asked)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows

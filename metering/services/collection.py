@@ -1,0 +1,249 @@
+"""Reading usage: closed hours, exact series, absolute values, again and again until late points cannot change them.
+
+    open windows → claim a batch (transaction) → read CloudWatch and the ledger (none) → record (transaction)
+
+Only a read in which every series of the batch came back complete counts. Running this twice, at once, or after a
+crash at any line writes the same rows.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+
+from aws import connect
+from aws.errors import AwsError
+from aws.gateway import SeriesQuery, SeriesResult
+from core import clock
+from core.crashpoints import crashpoint
+from core.periods import Period
+from metering import emitters, meters, schedule, store, windows
+from metering.models import CollectionWindow, Enrolment, MeteringScope
+from metering.services.enrolment import advance_watermarks, open_windows
+from metering.services.unattributed import note_unattributed
+from provisioning.queries import uptime
+
+QUERIES_PER_CALL = 500
+# A week of hours at most: with 200 tenants in a scope that is a few hundred thousand points in memory.
+WINDOWS_PER_CLAIM = 168
+SOURCE_LEDGER = "ledger"
+
+
+@dataclass(slots=True)
+class CollectionReport:
+    """What one run did. `problems` are sentences with their counts; their windows are due again."""
+
+    windows_opened: int = 0
+    windows_read: int = 0
+    windows_settled: int = 0
+    windows_unread: int = 0
+    values_changed: int = 0
+    values_parked: int = 0
+    values_unattributed: int = 0
+    queries: int = 0
+    problems: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A tenant of the scope, and the part of time for which it is read here."""
+
+    tenant_id: int
+    starts_at: datetime
+    ends_at: datetime | None
+
+    def covers(self, at: datetime) -> bool:
+        return self.starts_at <= at and (self.ends_at is None or at < self.ends_at)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What reading one stretch of hours gave, before anything is written."""
+
+    fetched_at: datetime
+    readings: list[store.Reading] = field(default_factory=list)
+    refused: list[store.Refused] = field(default_factory=list)
+    request_ids: list[str] = field(default_factory=list)
+    queries: int = 0
+    problem: str = ""
+
+
+def collect_usage(*, as_of: datetime | None = None, budget_seconds: float | None = None) -> CollectionReport:
+    """Read every hour that is due at `as_of` (default: now), and record what is known after it.
+
+    `budget_seconds` stops after about so much real time; what is left is found by the next run. Failures of AWS are
+    in the report, not raised: their windows stay open.
+    """
+    as_of = as_of or clock.now()
+    stop_at = None if budget_seconds is None else time.monotonic() + budget_seconds
+    report = CollectionReport(windows_opened=open_windows(as_of=as_of))
+    read: list[windows.Claimed] = []
+    while claimed := _claim(as_of):
+        scope = MeteringScope.objects.get(pk=claimed[0].scope_id)
+        for stretch in windows.runs(claimed):
+            _read_and_record(scope, stretch, as_of, report)
+        read += claimed
+        if stop_at is not None and time.monotonic() >= stop_at:
+            break
+    if read:
+        span = Period(min(w.starts_at for w in read), max(w.ends_at for w in read))
+        report.values_unattributed = note_unattributed(span=span, as_of=as_of, problems=report.problems)
+        advance_watermarks()
+    return report
+
+
+def read_again(*, start: datetime, end: datetime, as_of: datetime | None = None) -> int:
+    """Make every window of [start, end) due at once, to fill a gap or to look for late points; return how many."""
+    found = CollectionWindow.objects.filter(starts_at__lt=end, ends_at__gt=start)
+    return found.update(due_at=as_of or clock.now())
+
+
+def _claim(as_of: datetime) -> list[windows.Claimed]:
+    now = clock.real_now()
+    lease_until = now + timedelta(seconds=settings.LEASE_SECONDS)
+    with transaction.atomic(durable=True):
+        return windows.claim(as_of=as_of, now=now, lease_until=lease_until, limit=WINDOWS_PER_CLAIM)
+
+
+def _read_and_record(
+    scope: MeteringScope, stretch: Sequence[windows.Claimed], as_of: datetime, report: CollectionReport
+) -> None:
+    crashpoint("before metering read")
+    batch = _read(scope, stretch, as_of)
+    crashpoint("after metering read")
+    report.queries += batch.queries
+    with transaction.atomic(durable=True):
+        ours = windows.lock_ours(stretch)
+        hours = {window.starts_at for window in ours}
+        report.values_changed += store.write_readings([r for r in batch.readings if _hour(r.bucket_start) in hours])
+        report.values_parked += store.write_refused([r for r in batch.refused if _hour(r.bucket_start) in hours])
+        report.windows_settled += windows.record(
+            ours, as_of=as_of, fetched_at=batch.fetched_at, request_ids=batch.request_ids, problem=batch.problem
+        )
+        crashpoint("before metering commit")
+    crashpoint("after metering commit")
+    if batch.problem:
+        report.problems[batch.problem] += len(ours)
+        report.windows_unread += len(ours)
+    else:
+        report.windows_read += len(ours)
+
+
+def _read(scope: MeteringScope, stretch: Sequence[windows.Claimed], as_of: datetime) -> _Batch:
+    """Ask the sources about a stretch of hours. Never raises for AWS: the batch carries the problem."""
+    span = Period(stretch[0].starts_at, stretch[-1].ends_at)
+    batch = _Batch(fetched_at=clock.now())
+    members = _members(scope, span)
+    _read_ledger(scope, span, members, batch)
+    if schedule.is_beyond_retention(span.start, scope.bucket_seconds, as_of):
+        batch.problem = f"CloudWatch no longer keeps {scope.bucket_seconds}-second values this old"
+        return batch
+    asked: dict[str, list[emitters.Emission]] = {}
+    for emission in emitters.emissions(list(members)):
+        if emission.can_emit_in(span.start, span.end):
+            asked.setdefault(emission.emitter.region, []).append(emission)
+    for region, emissions in asked.items():
+        for questions in _chunks(_questions(emissions, scope.bucket_seconds)):
+            try:
+                answer = connect.metrics(region).read_series(
+                    [question.query for question in questions.values()], span.start, span.end
+                )
+            except AwsError as error:
+                batch.problem = batch.problem or f"{error} (request {error.request_id or 'unknown'})"
+                continue
+            batch.queries += len(questions)
+            batch.request_ids += answer.request_ids
+            _take(answer.series, questions, scope, members, " ".join(answer.request_ids)[:200], batch)
+    return batch
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    emission: emitters.Emission
+    meter: str
+    query: SeriesQuery
+
+
+def _questions(emissions: Iterable[emitters.Emission], seconds: int) -> Iterator[_Question]:
+    number = 0
+    for emission in emissions:
+        who = emission.emitter
+        dimensions = dict(zip(meters.DIMENSIONS, (who.tenant, who.adapter_version, who.line), strict=True))
+        for meter in meters.CLOUDWATCH_METERS:
+            query = SeriesQuery(f"q{number}", who.namespace, meter.metric, dimensions, seconds, meters.STATISTIC)
+            yield _Question(emission, meter.key, query)
+            number += 1
+
+
+def _chunks(questions: Iterable[_Question]) -> Iterator[dict[str, _Question]]:
+    """The questions by id, as many as one call takes."""
+    chunk: dict[str, _Question] = {}
+    for question in questions:
+        chunk[question.query.id] = question
+        if len(chunk) == QUERIES_PER_CALL:
+            yield chunk
+            chunk = {}
+    if chunk:
+        yield chunk
+
+
+def _take(
+    series: Mapping[str, SeriesResult],
+    questions: Mapping[str, _Question],
+    scope: MeteringScope,
+    members: Mapping[int, _Member],
+    request_id: str,
+    batch: _Batch,
+) -> None:
+    """Turn the answers of one call into readings; an incomplete or missing series makes the whole batch incomplete."""
+    for id_, question in questions.items():
+        result = series.get(id_)
+        if result is None or not result.complete:
+            said = "no answer" if result is None else result.message
+            batch.problem = batch.problem or f"CloudWatch answered {question.query.metric} incompletely: {said}"
+            continue
+        emission = question.emission
+        who = emission.emitter
+        member = members[emission.tenant_id]
+        source = f"cloudwatch:{who.region}:{who.namespace}"
+        for epoch, value in result.points:
+            at = datetime.fromtimestamp(epoch - epoch % scope.bucket_seconds, UTC)
+            if not member.covers(at):
+                continue
+            key = (emission.tenant_id, question.meter, who.line, who.adapter_version, at)
+            stamp = (batch.fetched_at, request_id)
+            try:
+                if epoch % scope.bucket_seconds:
+                    raise meters.Unusable(f"its time {epoch} is not on the {scope.bucket_seconds}-second grid")
+                count = meters.quantity(value)
+            except meters.Unusable as reason:
+                batch.refused.append(store.Refused(*key, source, repr(value), str(reason), *stamp))
+            else:
+                batch.readings.append(store.Reading(*key, scope.bucket_seconds, count, source, *stamp))
+
+
+def _read_ledger(scope: MeteringScope, span: Period, members: Mapping[int, _Member], batch: _Batch) -> None:
+    """Endpoint time: how long each tenant's own endpoints were in service."""
+    for tenant_id in emitters.tenants_with_endpoints(list(members)):
+        for row in uptime(tenant_id, span, bucket_seconds=scope.bucket_seconds):
+            if row.kind != "endpoint" or not members[tenant_id].covers(row.bucket_start):
+                continue
+            batch.readings.append(
+                store.Reading(
+                    tenant_id, meters.LEDGER_METER, row.line, "", row.bucket_start, scope.bucket_seconds,
+                    round(row.seconds), SOURCE_LEDGER, batch.fetched_at, "",
+                )
+            )  # fmt: skip
+
+
+def _members(scope: MeteringScope, span: Period) -> dict[int, _Member]:
+    rows = Enrolment.objects.filter(scope=scope, starts_at__lt=span.end).exclude(ends_at__lte=span.start)
+    return {row.tenant_id: _Member(row.tenant_id, row.starts_at, row.ends_at) for row in rows}
+
+
+def _hour(at: datetime) -> datetime:
+    return at.replace(minute=0, second=0, microsecond=0)
