@@ -74,7 +74,7 @@ def _plan(
             f"{tenant.billing_timezone}, the billing time zone of {tenant.name}.",
             hint="Invoice each billing month by itself.",
         )
-    bucket = bucket_seconds(tenant.billing_timezone)
+    bucket = bucket_seconds(tenant.billing_timezone, year=period.start.year)
     since_activation = _since(tenant.activated_at, bucket, period)
     plans = []
     for span, version_id in _pieces(stays, bucket, period):

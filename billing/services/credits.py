@@ -7,10 +7,10 @@ from decimal import Decimal
 from django.db import transaction
 from django.db.models import Sum
 
+from billing.assembly import buyer_of, seller_of, tax_printed_as_terms, taxes_printed
 from billing.content import money_text
 from billing.models import Invoice, InvoiceLine, UsageClaim
 from billing.rating.totals import Totals, total_up
-from billing.services.drafts import buyer_of, seller_of, tax_printed_as_terms, taxes_printed
 from billing.services.finalizing import close
 from billing.services.records import record_invoice_event
 from billing.states import InvoiceKind, InvoiceState

@@ -7,11 +7,12 @@ from datetime import timedelta
 from django.db import transaction
 from django.db.models import QuerySet
 
+from billing.assembly import assemble, buyer_of, seller_of
 from billing.models import Invoice, InvoiceLine, UsageClaim
 from billing.queries.issuers import tax_terms, the_issuer
 from billing.queries.segments import SegmentPlan, plan_segments
 from billing.rating.lines import Segment, Usage
-from billing.services.drafts import Assembled, assemble, buyer_of, save_drafts, seller_of, take_over
+from billing.services.drafts import Draft, save_drafts, take_over
 from billing.services.finalizing import close, lines_of
 from billing.services.records import record_invoice_event
 from billing.services.usage import billable_seals, seal_spans, usage_of
@@ -55,7 +56,9 @@ def draft_invoices(*, tenant_ids: Collection[int], period: Period, actor: Actor)
     tenants = list(Tenant.objects.filter(pk__in=tenant_ids).order_by("pk"))
     issuer = the_issuer()
     plans = plan_segments(tenants, period)
-    settled = _settled(tenants, period)
+    settled = {
+        tenant_id for tenant_id, found in _standing(tenants, period).items() if found.state != InvoiceState.DRAFT
+    }
     open_plans = {tenant.pk: plans[tenant.pk] for tenant in tenants if tenant.pk not in settled and plans[tenant.pk]}
     seal_spans(open_plans, actor=actor)
     taxes = {
@@ -67,22 +70,25 @@ def draft_invoices(*, tenant_ids: Collection[int], period: Period, actor: Actor)
         existing = _standing(locked, period)
         seals = billable_seals(open_plans)
         usage = usage_of(seals)
-        drafts: list[Assembled] = []
+        drafts: list[Draft] = []
         for tenant in locked:
-            plans_of_tenant = open_plans[tenant.pk]
-            segments = [_segment(plan, usage[tenant.pk, plan.span]) for plan in plans_of_tenant]
-            tax = taxes[tenant.currency]
-            assembled = assemble(tenant=tenant, issuer=issuer, period=period, segments=segments, tax=tax)
-            assembled.seals = [seal for plan in plans_of_tenant for seal in seals[tenant.pk, plan.span]]
+            spans = open_plans[tenant.pk]
+            made = assemble(
+                tenant=tenant,
+                issuer=issuer,
+                period=period,
+                segments=[_segment(plan, usage[tenant.pk, plan.span]) for plan in spans],
+                tax=taxes[tenant.currency],
+            )
+            draft = Draft(made.invoice, made.lines, [seal for plan in spans for seal in seals[tenant.pk, plan.span]])
             before = existing.get(tenant.pk)
-            is_wanted = bool(assembled.lines) if before is None else take_over(assembled, before)
-            if is_wanted:
-                drafts.append(assembled)
+            if bool(draft.lines) if before is None else take_over(draft, before):
+                drafts.append(draft)
         save_drafts(drafts)
         refreshed = {before.pk for before in existing.values()}
-        for assembled in drafts:
-            if assembled.invoice.pk not in refreshed:
-                record_invoice_event("invoice.drafted", assembled.invoice, actor=actor)
+        for draft in drafts:
+            if draft.invoice.pk not in refreshed:
+                record_invoice_event("invoice.drafted", draft.invoice, actor=actor)
     ids = [tenant.pk for tenant in tenants]
     return list(_exactly(ids, period).select_related("tenant", "issuer").order_by("pk"))
 
@@ -166,17 +172,14 @@ def _exactly(tenant_ids: Collection[int], period: Period) -> QuerySet[Invoice]:
     )
 
 
-def _settled(tenants: Sequence[Tenant], period: Period) -> set[int]:
-    """Tenants whose invoice for exactly this period is final: their usage is not sealed again here."""
-    closed = _exactly([tenant.pk for tenant in tenants], period).exclude(state=InvoiceState.DRAFT)
-    return set(closed.values_list("tenant_id", flat=True))
-
-
 def _standing(tenants: Sequence[Tenant], period: Period) -> dict[int, Invoice]:
-    """The standing invoice of each tenant for this period. Raises PeriodOverlaps for one of another period."""
+    """The standing invoice of each tenant for this period. Raises PeriodOverlaps for one of another period.
+
+    Asked before sealing, so that nothing is sealed for a refusal, and again under the locks of the tenants.
+    """
     rows = Invoice.objects.standing().filter(tenant__in=tenants, kind=InvoiceKind.INVOICE)
     found: dict[int, Invoice] = {}
-    for invoice in rows.filter(period_start__lt=period.end, period_end__gt=period.start).select_for_update():
+    for invoice in rows.filter(period_start__lt=period.end, period_end__gt=period.start):
         if (invoice.period_start, invoice.period_end) != (period.start, period.end):
             raise PeriodOverlaps(
                 f"{invoice} covers {invoice.period_start.isoformat()} to {invoice.period_end.isoformat()}.",

@@ -8,12 +8,12 @@ from decimal import Decimal
 from django.db import transaction
 from django.db.models import Q
 
+from billing.assembly import line_row, tax_printed_as_terms
 from billing.models import Invoice, InvoiceLine, UsageClaim
 from billing.queries.segments import SegmentPlan, plan_segments
 from billing.rating.lines import RatedLine, Segment, Usage, rate_segment
 from billing.rating.totals import total_up
 from billing.services.credits import NoteLine, lock_correctable, write_note
-from billing.services.drafts import line_row, tax_printed_as_terms
 from billing.services.records import record_invoice_event
 from billing.services.usage import billable_seals, seal_spans, usage_of
 from billing.states import InvoiceKind

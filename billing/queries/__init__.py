@@ -1,0 +1,30 @@
+"""Reading billing. `tenant_ids` has no default anywhere: None means that the caller may see all tenants."""
+
+from billing.queries.cards import get_rate_card, list_rate_cards
+from billing.queries.explain import LineExplanation, MeterCheck, explain_line, reconcile
+from billing.queries.invoices import (
+    available_actions,
+    content_is_unchanged,
+    get_invoice,
+    get_line,
+    list_invoices,
+    notes_on,
+)
+from billing.queries.previews import Preview, preview
+
+__all__ = [
+    "LineExplanation",
+    "MeterCheck",
+    "Preview",
+    "available_actions",
+    "content_is_unchanged",
+    "explain_line",
+    "get_invoice",
+    "get_line",
+    "get_rate_card",
+    "list_invoices",
+    "list_rate_cards",
+    "notes_on",
+    "preview",
+    "reconcile",
+]

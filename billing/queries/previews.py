@@ -1,0 +1,40 @@
+"""What an invoice would say if its period ended with what is known now; the same engine, and nothing is saved."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from billing.assembly import assemble
+from billing.models import Invoice, InvoiceLine
+from billing.queries.issuers import tax_terms, the_issuer
+from billing.queries.segments import plan_segments
+from billing.queries.usage import known_usage
+from billing.rating.lines import Segment
+from core import clock
+from core.periods import Period, month_containing
+from tenants.models import Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """An invoice that does not exist, with lines that do not either; `computed_at` says from which knowledge."""
+
+    invoice: Invoice
+    lines: list[InvoiceLine]
+    computed_at: datetime
+
+
+def preview(tenant_id: int, period: Period | None = None) -> Preview:
+    """The invoice of a period as far as usage is known, the tenant's current billing month by default.
+
+    Fees and commitments are those of the whole period. Raises NoRateCard, PeriodSpansMonths and NoIssuer.
+    """
+    tenant = Tenant.objects.get(pk=tenant_id)
+    issuer = the_issuer()
+    wanted = period or month_containing(clock.now(), tenant.billing_timezone)
+    segments = [
+        Segment(plan.span, plan.fee_span, plan.month, plan.card, known_usage(tenant.pk, plan.span))
+        for plan in plan_segments([tenant], wanted)[tenant.pk]
+    ]
+    tax = tax_terms(issuer, tenant.currency, wanted.end - timedelta(microseconds=1))
+    made = assemble(tenant=tenant, issuer=issuer, period=wanted, segments=segments, tax=tax)
+    return Preview(made.invoice, made.lines, clock.now())

@@ -1,0 +1,80 @@
+"""Tenants at chosen instants with usage in chosen buckets, for tests of billing."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from core import clock
+from core.periods import billing_month, bucket_seconds
+from metering.models import CollectionWindow, UsageBucket, UsageRevision
+from metering.services.enrolment import open_windows
+from metering.states import WindowState
+from tenants.models import Tenant
+from tenants.services.onboarding import activate_tenant, begin_provisioning
+from tests.factories import TESTER, make_tenant
+
+OCTOBER = billing_month(2026, 10, "UTC")
+SEPTEMBER_15 = datetime(2026, 9, 15, 10, 30, tzinfo=UTC)
+
+
+def read_everything() -> None:
+    """Every hour until now was read for the last time; what the tests put into buckets is what was found."""
+    open_windows(as_of=clock.now())
+    CollectionWindow.objects.update(state=WindowState.SETTLED, reads=4, due_at=None, fetched_at=clock.now())
+
+
+@dataclass(frozen=True)
+class World:
+    """Makes tenants as of a chosen instant, and usage in October."""
+
+    set_clock: Callable[[datetime], None]
+
+    def tenant(self, *, tier: str = "basic", since: datetime = SEPTEMBER_15, **details: Any) -> Tenant:
+        """An active tenant that signed up and was activated at `since`."""
+        self.set_clock(since)
+        tenant = make_tenant(tier_key=tier, **details)
+        begin_provisioning(tenant_id=tenant.pk, actor=TESTER)
+        tenant = activate_tenant(tenant_id=tenant.pk, actor=TESTER)
+        self.set_clock(OCTOBER.end + timedelta(hours=73))
+        read_everything()
+        return tenant
+
+    def use(
+        self,
+        tenant: Tenant,
+        meter: str,
+        quantity: int,
+        *,
+        at: datetime = datetime(2026, 10, 7, 14, tzinfo=UTC),
+        line: str = "pooled",
+        version: str = "adv_1",
+    ) -> UsageBucket:
+        """Set the usage of one bucket, as the collector does: a new revision when it was there."""
+        key = {
+            "tenant": tenant,
+            "meter": meter,
+            "line": line,
+            "adapter_version": version,
+            "bucket_start": at,
+            "bucket_seconds": bucket_seconds(tenant.billing_timezone),
+        }
+        now = datetime(2026, 10, 7, 15, 20, tzinfo=UTC)
+        source = "ledger" if meter == "endpoint_seconds" else "cloudwatch:us-west-2:ControlPlane/DataPlane"
+        bucket, is_new = UsageBucket.objects.get_or_create(
+            **key, defaults={"quantity": quantity, "source": source, "fetched_at": now, "request_id": "req-1"}
+        )
+        before = 0 if is_new else int(bucket.quantity)
+        if not is_new:
+            bucket.revision += 1
+            bucket.quantity = quantity
+            bucket.save(update_fields=["revision", "quantity"])
+        UsageRevision.objects.create(
+            bucket=bucket,
+            revision=bucket.revision,
+            quantity=quantity,
+            delta=quantity - before,
+            fetched_at=now,
+            request_id=f"req-{bucket.revision}",
+        )
+        return bucket
