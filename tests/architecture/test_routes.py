@@ -4,7 +4,7 @@ A new address joins the matrix by itself; one that the matrix cannot call (an id
 declaration) fails here, so no door can be added without a lock.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from functools import cache
 from typing import Any, NamedTuple
@@ -21,15 +21,10 @@ from core import clock
 from tenants.models import Tenant
 from tests.factories import TESTER, make_tenant
 from tests.integration.api.client import Caller, refused
+from tests.integration.api.making import MAKERS, QUERIES, make_profile
 
 OPEN = {"openapi.json"}  # documents that tell nothing of what is inside
 METHODS = ("get", "post", "put", "patch", "delete")
-
-# How the matrix makes an object of a tenant for each id that an address can hold.
-MAKERS: dict[str, Callable[[Tenant], str]] = {
-    "tenant": lambda tenant: tenant.public_id,
-    "api_key": lambda tenant: _tenant_key(tenant).public_id,
-}
 
 
 class Route(NamedTuple):
@@ -46,7 +41,8 @@ class Route(NamedTuple):
     def path(self, ids: dict[str, str]) -> str:
         """The address with ids in place."""
         parts = [ids[part.partition(":")[2][:-1]] if part.startswith("<") else part for part in self.address.split("/")]
-        return "/".join(parts)
+        query = QUERIES.get(self.door.name, "") if self.door else ""
+        return "/".join(parts) + (f"?{query}" if query else "")
 
 
 def patterns() -> Iterator[URLPattern]:
@@ -69,10 +65,6 @@ def routes() -> list[Route]:
             if hasattr(view, method):
                 found.append(Route(method.upper(), str(pattern.pattern), door_of(view, method)))
     return found
-
-
-def _tenant_key(tenant: Tenant) -> ApiKey:
-    return services.issue_api_key(name="of the tenant", scopes=["usage.view"], tenant_id=tenant.pk, actor=TESTER)[0]
 
 
 def key_with(scopes: set[str] | frozenset[str], tenant: Tenant | None = None) -> tuple[ApiKey, Caller]:
@@ -148,7 +140,8 @@ def test_another_tenants_key_finds_nothing(route: Route) -> None:
 @every_route
 def test_the_right_key_gets_in(route: Route) -> None:
     assert route.door is not None
-    owner = make_tenant()
+    owner = make_tenant(external_id="CRM-42")  # as the examples say
+    make_profile()
     handed_on = (route.door.request_example or {}).get("scopes", [])  # a key hands on only what it holds
     _, caller = key_with({route.door.scope, *handed_on})
     response = call(caller, route, route.path({name: MAKERS[name](owner) for name in route.variables}))

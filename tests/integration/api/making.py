@@ -1,0 +1,145 @@
+"""One object of a tenant for each kind of id that an address can hold; rows whose makers need AWS are written."""
+
+from collections.abc import Callable
+
+from accounts.models import ApiKey
+from accounts.services import issue_api_key
+from core import clock
+from models_registry.models import Adapter, AdapterVersion, Release
+from models_registry.services.adapters import create_adapter
+from models_registry.services.catalogue import define_serving_profile, register_foundation_model
+from models_registry.services.releases import record_live, release_version
+from models_registry.states import VersionState
+from provisioning.models import ManagedResource, Operation, OperationStep, PublishedConfig
+from provisioning.states import OperationState
+from tenants.models import Tenant
+from tests.factories import TESTER
+from tests.unit.models_registry.making import BASE
+
+
+def make_profile() -> int:
+    """The base model `tiny-llama` with a serving profile; gives the base model's pk."""
+    model = register_foundation_model(
+        name="tiny-llama", config=BASE, model_data_uri="s3://models/tiny-llama/", actor=TESTER
+    )
+    define_serving_profile(
+        name="tiny-llama-vllm",
+        foundation_model_id=model.pk,
+        image="763104351884.dkr.ecr.us-west-2.amazonaws.com/djl-inference:0.36.0-lmi28.0.0-cu130",
+        engine="vllm-0.26",
+        max_lora_rank=64,
+        max_loras=8,
+        accelerators=1,
+        min_memory_mb=4096,
+        environment={},
+        actor=TESTER,
+    )
+    return model.pk
+
+
+def make_adapter(tenant: Tenant) -> Adapter:
+    """An adapter of the tenant, the same one each time."""
+    existing = Adapter.objects.filter(tenant=tenant).first()
+    return existing or create_adapter(
+        tenant_id=tenant.pk, name="support", foundation_model_id=make_profile(), actor=TESTER
+    )
+
+
+def make_version(tenant: Tenant) -> AdapterVersion:
+    """A ready version without an upload."""
+    adapter = make_adapter(tenant)
+    number = AdapterVersion.objects.filter(adapter=adapter).count() + 1
+    Adapter.objects.filter(pk=adapter.pk).update(next_number=number + 1)
+    return AdapterVersion.objects.create(
+        adapter=adapter,
+        tenant=tenant,
+        number=number,
+        state=VersionState.READY,
+        sha256=f"{number:064x}",
+        artifact_key=f"k{number}",
+        size_bytes=1,
+        rank=8,
+        parts=[{"name": "adapter.tar.gz", "size": 1}],
+        findings=[{"code": "c", "severity": "warning", "message": "m", "hint": "h", "tensor": None}],
+        uploaded_by="tester",
+    )
+
+
+def make_release(tenant: Tenant) -> Release:
+    """A release that is live."""
+    release = release_version(version_id=make_version(tenant).pk, reason="", actor=TESTER)
+    record_live(release_ids=[release.pk], at=clock.now(), actor=TESTER)
+    return release
+
+
+def make_resource(tenant: Tenant) -> ManagedResource:
+    """A resource that waits for a quota."""
+    number = ManagedResource.objects.count()
+    return ManagedResource.objects.create(
+        tenant=tenant,
+        kind="endpoint",
+        slot=f"{tenant.public_id}/dedicated/{number}",
+        slug=tenant.slug,
+        account="123456789012",
+        region="us-west-2",
+        name=f"local-endpoint-{tenant.slug}-{number}",
+        incarnation=1,
+        identity={},
+        identity_digest=f"{number:064x}",
+        digest=f"{number:064x}",
+        stuck_reason="quota",
+        detail="ml.g5.2xlarge for endpoint usage: 0",
+        last_request_id="aws-request-1",
+    )
+
+
+def make_operation(tenant: Tenant) -> Operation:
+    """A failed operation with a step that is stuck."""
+    Operation.objects.filter(tenant=tenant).update(state=OperationState.SUPERSEDED)
+    operation = Operation.objects.create(
+        tenant=tenant, kind="onboard", title=f"Onboard {tenant.name}", state=OperationState.FAILED, detail="No quota."
+    )
+    OperationStep.objects.create(
+        operation=operation, position=0, key="endpoint", title="Endpoint", resource=make_resource(tenant)
+    )
+    return operation
+
+
+def make_config(tenant: Tenant) -> PublishedConfig:
+    """A version of the tenant's runtime config."""
+    version = PublishedConfig.objects.filter(tenant=tenant).count() + 1
+    return PublishedConfig.objects.create(
+        tenant=tenant,
+        version=version,
+        document={"tenant": tenant.public_id, "version": version, "routes": {"support": {"version_number": version}}},
+        sha256="0" * 64,
+        signature="0" * 64,
+    )
+
+
+def make_key(tenant: Tenant) -> ApiKey:
+    """A key of the tenant."""
+    return issue_api_key(name="of the tenant", scopes=["usage.view"], tenant_id=tenant.pk, actor=TESTER)[0]
+
+
+def _tenant_with_config(tenant: Tenant) -> str:
+    make_config(tenant)
+    return tenant.public_id
+
+
+# By the name of the variable in the address.
+MAKERS: dict[str, Callable[[Tenant], str]] = {
+    "tenant": _tenant_with_config,
+    "api_key": lambda tenant: make_key(tenant).public_id,
+    "adapter": lambda tenant: make_release(tenant).adapter.public_id,
+    "adapter_version": lambda tenant: make_version(tenant).public_id,
+    "release": lambda tenant: make_release(tenant).public_id,
+    "operation": lambda tenant: make_operation(tenant).public_id,
+    "resource": lambda tenant: make_resource(tenant).public_id,
+}
+
+# By the name of the operation: parameters without which it cannot be asked.
+QUERIES: dict[str, str] = {
+    "get_served_at": "at=2026-11-20T00:00:00Z",
+    "compare_runtime_configs": "before=1&after=1",
+}
