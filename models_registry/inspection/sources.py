@@ -79,7 +79,7 @@ def source_from_path(path: Path) -> Source:
         return _folder_source(path.parent)
     with path.open("rb"):
         pass
-    return ArchiveSource(partial(path.open, "rb"))
+    return ArchiveSource(partial(_open, path))
 
 
 def _folder_source(folder: Path) -> FilesSource:
@@ -88,4 +88,8 @@ def _folder_source(folder: Path) -> FilesSource:
     if len(sub_folders) == 1 and not any(entry.name.startswith("adapter_") for entry in entries if entry.is_file()):
         entries = sorted(sub_folders[0].iterdir())
     files = [entry for entry in entries if entry.is_file()]
-    return FilesSource([PlainFile(file.name, file.stat().st_size, partial(file.open, "rb")) for file in files])
+    return FilesSource([PlainFile(file.name, file.stat().st_size, partial(_open, file)) for file in files])
+
+
+def _open(path: Path) -> BinaryIO:
+    return path.open("rb")

@@ -78,13 +78,15 @@ def _place(tensor: Tensor, config: AdapterConfig, base: Architecture, findings: 
         return None
     name = tensor.name.removeprefix(_PREFIX)
     if name == tensor.name:
-        return _misplaced(tensor, config, findings)
+        _add_misplaced(tensor, config, findings)
+        return None
     if match := _PAIRED.fullmatch(name):
         return _place_linear(tensor, match["module"], match["side"], base, config, findings)
     if (match := _EMBEDDING.fullmatch(name)) and match["module"] == "model.embed_tokens":
         size = base.vocabulary if match["side"] == "A" else base.hidden
         return _Half(tensor, "embed_tokens", match["side"], 0 if match["side"] == "A" else 1, size, None)
-    return _misplaced(tensor, config, findings)
+    _add_misplaced(tensor, config, findings)
+    return None
 
 
 def _place_linear(
@@ -96,12 +98,13 @@ def _place_linear(
         layer, module = int(match["index"]), match["module"]
         sizes = base.in_layer.get(module)
     if sizes is None:
-        return _misplaced(tensor, config, findings)
+        _add_misplaced(tensor, config, findings)
+        return None
     # lora_A is [rank, input], lora_B is [output, rank].
     return _Half(tensor, module, side, 0 if side == "A" else 1, sizes[0] if side == "A" else sizes[1], layer)
 
 
-def _misplaced(tensor: Tensor, config: AdapterConfig, findings: Findings) -> None:
+def _add_misplaced(tensor: Tensor, config: AdapterConfig, findings: Findings) -> None:
     """Names the reason why a tensor has no place, unless the configuration has already told it."""
     name = tensor.name
     if ".lora_magnitude_vector" in name:

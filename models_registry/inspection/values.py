@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ CHUNK_BYTES = 1024 * 1024
 # Not finite means: all exponent bits are set. Looking at bits serves BF16 too, which numpy does not know.
 _EXPONENT = {"F16": 0x7C00, "BF16": 0x7F80, "F32": 0x7F80_0000}
 _MAGNITUDE = {"F16": 0x7FFF, "BF16": 0x7FFF, "F32": 0x7FFF_FFFF}
-_UNSIGNED = {2: np.dtype("<u2"), 4: np.dtype("<u4")}
+_UNSIGNED: dict[int, np.dtype[Any]] = {2: np.dtype("<u2"), 4: np.dtype("<u4")}
 
 
 def scan_values(read: Callable[[int], bytes], tensors: Sequence[Tensor], findings: Findings) -> None:

@@ -127,7 +127,7 @@ def end_serving(*, tenant_id: int, at: datetime, actor: Actor) -> int:
     return ended
 
 
-def _wish(adapter: Adapter, version: AdapterVersion | None, kind: str, reason: str, actor: Actor) -> Release:
+def _wish(adapter: Adapter, version: AdapterVersion | None, kind: Release.Kind, reason: str, actor: Actor) -> Release:
     """Write a release down, unless the newest wish is the same; inside the caller's transaction and adapter lock."""
     if version is not None and version.state != VersionState.READY:
         raise VersionNotReady(
@@ -219,21 +219,24 @@ def _go_live(adapter: Adapter, release: Release, at: datetime, actor: Actor) -> 
         ServedInterval.objects.create(
             adapter=adapter, version=release.version, release=release, during=DateTimeTZRange(at, None, "[)")
         )
-    before = AdapterVersion.objects.filter(pk=adapter.live_version_id).values_list("public_id", "number").first()
+    before = adapter.live_version
     adapter.live_version = release.version
     Adapter.objects.filter(pk=adapter.pk).update(live_version=release.version)
-    after = (release.version.public_id, release.version.number) if release.version else None
     record_event(
         _DONE[Release.Kind(release.kind)],
         tenant=adapter.tenant,
         subject=release,
         actor=actor,
         reason=release.reason,
-        before={"version": before[0], "number": before[1]} if before else None,
-        after={"version": after[0], "number": after[1]} if after else None,
-        data={"id": release.public_id, "adapter": adapter.public_id, "version": after[0] if after else None},
+        before=_named(before),
+        after=_named(release.version),
+        data={"id": release.public_id, "adapter": adapter.public_id} | (_named(release.version) or {}),
     )
     return True
+
+
+def _named(version: AdapterVersion | None) -> dict[str, Any] | None:
+    return {"version": version.public_id, "number": version.number} if version else None
 
 
 def _after_last_start(adapter: Adapter, at: datetime) -> datetime:
@@ -241,7 +244,8 @@ def _after_last_start(adapter: Adapter, at: datetime) -> datetime:
     last = ServedInterval.objects.filter(adapter=adapter).order_by("-during").first()
     if last is None:
         return at
-    return max(at, last.during.upper or last.during.lower + timedelta(microseconds=1))
+    earliest: datetime = last.during.upper or last.during.lower + timedelta(microseconds=1)
+    return max(at, earliest)
 
 
 def _close_served(adapter: Adapter, at: datetime) -> int:

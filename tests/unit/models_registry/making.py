@@ -50,7 +50,7 @@ def pack(header: Mapping[str, Any] | bytes, values: bytes) -> bytes:
 
 
 def tensors(entries: Mapping[str, tuple[str, tuple[int, ...]]], fill: bytes = b"\x00\x00\x80\x3f") -> bytes:
-    """A safetensors file of these names with dtype and shape, every four bytes holding `fill` (1.0 as F32)."""
+    """A safetensors file of these names with dtype and shape, `fill` repeated as their values (1.0 as F32)."""
     header: dict[str, Any] = {}
     position = 0
     for name, (dtype, shape) in entries.items():
@@ -59,7 +59,7 @@ def tensors(entries: Mapping[str, tuple[str, tuple[int, ...]]], fill: bytes = b"
             size *= dimension
         header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [position, position + size]}
         position += size
-    return pack(header, (fill * (position // 4 + 1))[:position])
+    return pack(header, (fill * (position // len(fill) + 1))[:position])
 
 
 def retensored(change: Callable[[dict[str, tuple[str, tuple[int, ...]]]], None]) -> dict[str, bytes]:
