@@ -33,7 +33,7 @@ def ask_then_do(
     act: Callable[[dict[str, Any]], object],
     *,
     message: str,
-    done_url: str = "",
+    done_url: Callable[[], str] | None = None,
 ) -> HttpResponse:
     """Ask on GET; on POST call `act` with the checked data and go to `done_url` (by default back) with `message`.
 
@@ -49,7 +49,7 @@ def ask_then_do(
                 form.refuse(error)
                 status = error.status
             else:
-                return done(request, message, done_url or question.back_url)
+                return done(request, message, done_url() if done_url else question.back_url)
         else:
             status = 422
     context = {

@@ -1,5 +1,7 @@
 """Plain forms: they check what was typed and never save. Services decide; `refuse` shows what a service answered."""
 
+from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any, cast
 
 from django import forms
@@ -15,6 +17,7 @@ _CLASSES = {
     forms.FileInput: "form-control",
 }
 REASON_LENGTH = 500
+AMOUNT_PREFIX = "amount-"
 
 
 class PlainForm(forms.Form):
@@ -117,6 +120,84 @@ class OnboardForm(PlainForm):
 
     def clean_external_id(self) -> str | None:
         return self.cleaned_data["external_id"] or None
+
+
+class NewAdapterForm(PlainForm):
+    """A new line of versions."""
+
+    name = forms.CharField(
+        max_length=40, help_text="Small letters, digits and hyphens, such as support-ja. It is the route's name."
+    )
+    foundation_model = forms.ChoiceField(
+        label="Base model",
+        help_text="What the adapter was trained on. Uploads are checked against its shapes.",
+    )
+
+    def __init__(self, *args: Any, bases: list[tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        cast(forms.ChoiceField, self.fields["foundation_model"]).choices = bases
+
+
+class UploadForm(PlainForm):
+    """What comes with the files of an upload; the files themselves are streamed to the service."""
+
+    notes = forms.CharField(
+        required=False,
+        max_length=4000,
+        widget=forms.Textarea(attrs={"rows": 3, "class": "form-control"}),
+        help_text="What changed, for whoever has to decide about releasing it.",
+    )
+    dataset_ref = forms.CharField(
+        label="Training data", required=False, max_length=200, help_text="Where it came from, such as an S3 address."
+    )
+    metrics = forms.JSONField(
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 2, "class": "form-control mono", "placeholder": '{"exact_match": 0.84}'}),
+        help_text="Evaluation results as a JSON object.",
+    )
+
+    def clean_metrics(self) -> dict[str, Any]:
+        metrics = self.cleaned_data["metrics"]
+        if metrics in (None, ""):
+            return {}
+        if not isinstance(metrics, dict):
+            raise forms.ValidationError('Give a JSON object, such as {"exact_match": 0.84}.')
+        return cast(dict[str, Any], metrics)
+
+
+class PaymentForm(PlainForm):
+    """That the money came, and under which reference."""
+
+    reference = forms.CharField(max_length=120, help_text="The bank's or the payer's reference.")
+
+
+class CreditForm(ReasonForm):
+    """How much of each line to give back; all that is left when nothing is filled in."""
+
+    def __init__(self, *args: Any, lines: Sequence[Any], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for line in lines:
+            name = f"{AMOUNT_PREFIX}{line.public_id}"
+            self.fields[name] = forms.DecimalField(
+                label=line.description,
+                required=False,
+                min_value=Decimal(0),
+                max_digits=38,
+                decimal_places=3,
+                widget=forms.NumberInput(attrs={"class": "form-control", "step": "any", "inputmode": "decimal"}),
+                help_text=f"Without tax, at most {line.amount.normalize():f}.",
+            )
+        self.order_fields([*self.fields, "reason"])
+
+    @staticmethod
+    def amounts(typed: dict[str, Any]) -> dict[str, Decimal] | None:
+        """The amounts by line, or None for all that is left."""
+        found = {
+            name.removeprefix(AMOUNT_PREFIX): amount
+            for name, amount in typed.items()
+            if name.startswith(AMOUNT_PREFIX) and amount is not None
+        }
+        return found or None
 
 
 class KeyForm(PlainForm):

@@ -1,5 +1,6 @@
 """Values as people read them: numbers, money, sizes, times. What is rounded shows the exact value on hover."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -90,6 +91,28 @@ def day(value: datetime | None, timezone: str = "UTC") -> str:
 
 
 @register.filter
+def last_day(value: datetime | None, timezone: str = "UTC") -> str:
+    """The last calendar day of a half-open period that ends at `value`: people say 1–30 November."""
+    return NOTHING if value is None else day(value - timedelta(seconds=1), timezone)
+
+
+@register.filter
+def decimal(value: str | None) -> Decimal | None:
+    """A number that JSON kept as text, as a number again."""
+    return None if value in (None, "") else Decimal(str(value))
+
+
+@register.filter
+def terms(value: object) -> str:
+    """One parameter of a rate in one line, lists and tables flattened."""
+    if isinstance(value, list):
+        return ", ".join(terms(each) for each in value)
+    if isinstance(value, dict):
+        return " ".join(f"{name} {terms(each)}" for name, each in value.items())
+    return "no limit" if value is None else str(value)
+
+
+@register.filter
 def moment(value: datetime | None, timezone: str = "UTC") -> str:
     """The minute in a time zone, such as `20 Nov 2026, 11:42`."""
     if value is None:
@@ -126,3 +149,9 @@ def _distance(value: datetime) -> str:
     if abs(apart) < _JUST_NOW:
         return "just now"
     return format_timedelta(apart, add_direction=True, locale=LOCALE)
+
+
+@register.filter
+def json_text(value: object) -> str:
+    """A JSON value over several lines, for reading."""
+    return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True)

@@ -12,6 +12,7 @@ from core import clock
 from dashboard.access import OperatorRequest, requires
 from dashboard.paging import page_of
 from dashboard.polling import poll_ms
+from dashboard.reading import text_of
 from dashboard.rendering import done, render_page_or_fragment, toast, wants_fragment
 from dashboard.steps import Step, step
 from dashboard.words import choices
@@ -59,7 +60,7 @@ def progress_of(operation: Any) -> Progress:
 @require_safe
 def listing(request: OperatorRequest) -> HttpResponse:
     """Operations, newest first; polls while one of those shown is running."""
-    state = request.GET.get("state", "").strip()
+    state = text_of(request, "state")
     found = queries.operations(tenant_ids=request.visible_tenants, state=state or None)
     page = page_of(request, found)
     rows = [progress_of(operation) for operation in page.rows]

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from django.http import HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_safe
@@ -16,10 +16,18 @@ from dashboard.access import OperatorRequest, requires
 from dashboard.confirming import Question, ask_then_do
 from dashboard.forms import KeyForm, ReasonForm
 from dashboard.paging import page_of
+from dashboard.reading import text_of
 from dashboard.rendering import render_page_or_fragment
 from events.catalog import CATALOG
 from events.queries import search_events
 from tenants.queries import get_tenant
+
+
+@requires("tenants.view")
+@require_safe
+def entry(request: OperatorRequest) -> HttpResponse:
+    """The first page of Settings that the person may open."""
+    return redirect("key-list" if access.can(request.principal, "keys.manage") else "audit")
 
 
 @requires("keys.manage")
@@ -96,7 +104,7 @@ def key_revoke(request: OperatorRequest, ref: str) -> HttpResponse:
 @require_safe
 def audit(request: OperatorRequest) -> HttpResponse:
     """Every change: who, what, when, why, with before and after. Filters by event name, object, and request id."""
-    wanted = {name: request.GET.get(name, "").strip() for name in ("name", "subject", "request_id", "tenant")}
+    wanted = {name: text_of(request, name) for name in ("name", "subject", "request_id", "tenant")}
     events = search_events(
         tenant_ids=request.visible_tenants,
         name=wanted["name"] or None,

@@ -13,9 +13,10 @@ from dashboard.confirming import Question, ask_then_do
 from dashboard.forms import OnboardForm, OptionalReasonForm, ReasonForm, TypedReasonForm
 from dashboard.observing import observed_by_tenant
 from dashboard.paging import page_of
+from dashboard.reading import text_of
 from dashboard.rendering import done, render_page_or_fragment
 from dashboard.words import choices
-from provisioning.queries import tier_lines
+from provisioning.queries import list_lines
 from tenants.queries import get_tenant, list_tenants, list_tiers
 from tenants.services.lifecycle import resume_tenant, suspend_tenant
 from tenants.services.offboarding import begin_offboarding
@@ -26,7 +27,7 @@ from tenants.services.onboarding import sign_up_tenant
 @require_safe
 def listing(request: OperatorRequest) -> HttpResponse:
     """Tenants by name, tier and state; the address holds the filters."""
-    wanted = {name: request.GET.get(name, "").strip()[:120] for name in ("q", "tier", "state")}
+    wanted = {name: text_of(request, name) for name in ("q", "tier", "state")}
     found = list_tenants(
         tenant_ids=request.visible_tenants,
         state=wanted["state"] or None,
@@ -50,7 +51,7 @@ def listing(request: OperatorRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def onboard(request: OperatorRequest) -> HttpResponse:
     """Register a tenant. What its tier will create in AWS is shown beside the choice."""
-    offers = [offer for offer in (_offer(tier) for tier in list_tiers()) if offer]
+    offers = _offers()
     form = OnboardForm(request.POST or None, tiers=[(offer["key"], offer["name"]) for offer in offers])
     status = 200
     if request.method == "POST":
@@ -140,10 +141,16 @@ def offboard(request: OperatorRequest, ref: str) -> HttpResponse:
     )
 
 
-def _offer(tier: Any) -> dict[str, Any] | None:
-    """What the newest published version of a tier gives, and on which lines; None when nothing is published."""
-    published = [version for version in tier.versions.all() if version.published_at]
-    if not published:
-        return None
-    version = max(published, key=lambda each: each.number)
-    return {"key": tier.key, "name": tier.name, "version": version, "lines": tier_lines(version.pk)}
+def _offers() -> list[dict[str, Any]]:
+    """What the newest published version of every tier gives, and on which lines."""
+    lines: dict[int, list[Any]] = {}
+    for line in list_lines().prefetch_related("routes"):
+        for route in line.routes.all():
+            lines.setdefault(route.tier_version_id, []).append(line)
+    offers = []
+    for tier in list_tiers():
+        published = [version for version in tier.versions.all() if version.published_at]
+        if published:
+            version = max(published, key=lambda each: each.number)
+            offers.append({"key": tier.key, "name": tier.name, "version": version, "lines": lines.get(version.pk, [])})
+    return offers

@@ -1,0 +1,123 @@
+"""What needs a person, and the counts beside the navigation, from every room at once.
+
+An item says what is wrong, why, and where to go. A person sees only what their role lets them see.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Q
+from django.urls import reverse
+
+from accounts.access import Principal, can
+from billing.queries import list_invoices
+from billing.states import InvoiceState
+from core import clock
+from dashboard.freshness import KnownGap, known_gaps
+from models_registry.queries import list_versions
+from models_registry.states import VersionState
+from provisioning.queries import operations, stuck_resources
+from provisioning.states import OperationState
+from tenants.queries import list_tenants
+from tenants.states import TenantState
+
+MOST_OF_A_KIND = 5
+RECENT_REFUSAL = timedelta(days=1)
+STUCK = Q(steps__done_at=None) & ~Q(steps__resource__stuck_reason="") & Q(steps__resource__isnull=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing that needs a person. `tone` is bad or warn; `verb` names the link."""
+
+    tone: str
+    title: str
+    why: str
+    url: str
+    verb: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The numbers beside the navigation; zero for what the person may not see."""
+
+    failed_tenants: int
+    running_operations: int
+    stuck_operations: int
+    drafts: int
+
+
+def counts_for(principal: Principal) -> Counts:
+    """The counts that this person may see."""
+    seen = principal.tenant_ids
+    failed = running = stuck = drafts = 0
+    if can(principal, "tenants.view"):
+        failed = list_tenants(tenant_ids=seen, state=TenantState.PROVISIONING_FAILED).count()
+    if can(principal, "operations.view"):
+        running = operations(seen, state=OperationState.RUNNING).count()
+        stuck = _troubled(principal).count()
+    if can(principal, "invoices.view"):
+        drafts = list_invoices(tenant_ids=seen, state=InvoiceState.DRAFT).count()
+    return Counts(failed, running, stuck, drafts)
+
+
+def needs_attention(principal: Principal) -> list[Item]:
+    """Everything that waits for a person, the most urgent first, a few of each kind."""
+    items: list[Item] = []
+    if can(principal, "operations.view"):
+        items += _operations(principal)
+        items += _shared(principal)
+    if can(principal, "adapters.view"):
+        items += _refused_uploads(principal)
+    if can(principal, "usage.view"):
+        items += [_gap(gap) for gap in known_gaps(principal.tenant_ids)[:MOST_OF_A_KIND]]
+    if can(principal, "invoices.finalize"):
+        items += _drafts(principal)
+    return sorted(items, key=lambda item: item.tone != "bad")
+
+
+def _troubled(principal: Principal) -> Any:
+    """Operations that failed, or that stand still because a resource is stuck."""
+    found = operations(principal.tenant_ids)
+    return found.filter(Q(state=OperationState.FAILED) | Q(state=OperationState.RUNNING) & STUCK).distinct()
+
+
+def _operations(principal: Principal) -> Iterable[Item]:
+    for operation in _troubled(principal)[:MOST_OF_A_KIND]:
+        stuck = [row.resource for row in operation.steps.all() if row.state == "stuck"]
+        why = stuck[0].detail or stuck[0].get_stuck_reason_display() if stuck else operation.detail
+        verb = "is stuck" if operation.state == OperationState.RUNNING else "failed"
+        url = reverse("operation-detail", args=[operation.public_id])
+        yield Item("bad", f"{operation.title} {verb}", why, url, "Open")
+
+
+def _shared(principal: Principal) -> Iterable[Item]:
+    """Shared resources hold up every tenant of their line, and belong to no single operation."""
+    if principal.tenant_ids is not None:
+        return
+    for resource in stuck_resources(None).filter(tenant=None)[:MOST_OF_A_KIND]:
+        title = f"Shared {resource.get_kind_display().lower()} {resource.name} is stuck"
+        url = f"{reverse('resource-list')}?stuck=yes"
+        yield Item("bad", title, resource.detail or resource.get_stuck_reason_display(), url, "Open")
+
+
+def _refused_uploads(principal: Principal) -> Iterable[Item]:
+    refused = list_versions(tenant_ids=principal.tenant_ids, state=VersionState.REJECTED)
+    for version in refused.filter(created_at__gte=clock.now() - RECENT_REFUSAL)[:MOST_OF_A_KIND]:
+        why = version.findings[0]["message"] if version.findings else ""
+        title = f"Upload of {version.adapter.name} for {version.tenant.name} was refused"
+        yield Item("warn", title, why, reverse("version-detail", args=[version.public_id]), "See the findings")
+
+
+def _gap(gap: KnownGap) -> Item:
+    return Item("warn", gap.title, gap.why, reverse("usage"), "Open usage")
+
+
+def _drafts(principal: Principal) -> Iterable[Item]:
+    count = list_invoices(tenant_ids=principal.tenant_ids, state=InvoiceState.DRAFT).count()
+    if count:
+        noun = "draft invoice waits" if count == 1 else "draft invoices wait"
+        why = "They are finalized by themselves after the grace period, unless somebody does it earlier."
+        yield Item("warn", f"{count} {noun} for review", why, f"{reverse('invoice-list')}?state=draft", "Review")

@@ -1,0 +1,62 @@
+"""How far usage has been read, in one chip; and the stretches that should be known and are not."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+
+from core import clock
+from metering import queries
+from tenants.queries import list_tenants
+
+LATE_AFTER = timedelta(hours=3)
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """The chip in the top bar: a tone, a few words, and a sentence for whoever asks."""
+
+    tone: str
+    words: str
+    explanation: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownGap:
+    """Time of a tenant about which nothing is known although it should be."""
+
+    title: str
+    why: str
+
+
+def fresh() -> Fresh | None:
+    """How far every tenant's usage has been read; None before metering has anything to read."""
+    scopes = queries.freshness()
+    if not scopes:
+        return None
+    slowest = min(scopes, key=lambda scope: scope.read_until)
+    behind = clock.now() - slowest.read_until
+    overdue = sum(scope.overdue_windows for scope in scopes)
+    words = f"Metered to {slowest.read_until:%H:%M} UTC"
+    if behind > timedelta(days=1):
+        words = f"Metered to {slowest.read_until.day} {slowest.read_until:%b %H:%M} UTC"
+    if slowest.problem and overdue:
+        return Fresh("bad", words, f"The last read did not succeed: {slowest.problem}")
+    if overdue or behind > LATE_AFTER:
+        return Fresh("warn", words, f"{overdue} hours wait to be read. They are read again by themselves.")
+    return Fresh("ok", words, "Every hour before that was read completely. Late points are looked for for three days.")
+
+
+def known_gaps(tenant_ids: Collection[int] | None) -> list[KnownGap]:
+    """The gaps of these tenants, joined per tenant and reason, with names."""
+    found = queries.gaps(tenant_ids=tenant_ids)
+    if not found:
+        return []
+    names = {tenant.pk: tenant.name for tenant in list_tenants(tenant_ids={gap.tenant_id for gap in found})}
+    return [
+        KnownGap(
+            title=f"Metering gap: {names[gap.tenant_id]}, {gap.start:%d %b %H:%M} to {gap.end:%d %b %H:%M} UTC",
+            why=gap.problem
+            or "CloudWatch has not been read completely for these hours; they count as unknown, not zero.",
+        )
+        for gap in found
+    ]

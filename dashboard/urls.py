@@ -1,0 +1,91 @@
+"""Every address that people open. Each view says which permission it needs; signing in is the only open door."""
+
+from django.urls import path, register_converter
+
+from dashboard.views import (
+    adapters,
+    home,
+    invoices,
+    operations,
+    resources,
+    search,
+    session,
+    settings,
+    tenant_pages,
+    tenants,
+    usage,
+    versions,
+)
+
+
+class HandleConverter:
+    """A slug or public id in a path: anything without a slash that PostgreSQL can compare with a text."""
+
+    regex = r"[^/\x00]{1,100}"
+
+    def to_python(self, value: str) -> str:
+        """As it came."""
+        return value
+
+    def to_url(self, value: str) -> str:
+        """As it is."""
+        return str(value)
+
+
+register_converter(HandleConverter, "handle")
+
+urlpatterns = [
+    path("", home.home, name="home"),
+    path("search/", search.search, name="search"),
+    # signing in and out
+    path("login/", session.login, name="login"),
+    path("login/<handle:token>/", session.login_link, name="login-link"),
+    path("logout/", session.logout, name="logout"),
+    # tenants
+    path("tenants/", tenants.listing, name="tenant-list"),
+    path("onboard/", tenants.onboard, name="tenant-onboard"),
+    path("tenants/<handle:ref>/", tenant_pages.overview, name="tenant-detail"),
+    path("tenants/<handle:ref>/resources/", tenant_pages.resources, name="tenant-resources"),
+    path("tenants/<handle:ref>/usage/", usage.tenant_usage, name="tenant-usage"),
+    path("tenants/<handle:ref>/invoices/", tenant_pages.invoices, name="tenant-invoices"),
+    path("tenants/<handle:ref>/config/", tenant_pages.config, name="tenant-config"),
+    path("tenants/<handle:ref>/activity/", tenant_pages.activity, name="tenant-activity"),
+    path("tenants/<handle:ref>/suspend/", tenants.suspend, name="tenant-suspend"),
+    path("tenants/<handle:ref>/resume/", tenants.resume, name="tenant-resume"),
+    path("tenants/<handle:ref>/offboard/", tenants.offboard, name="tenant-offboard"),
+    path("tenants/<handle:ref>/adapters/new/", adapters.create, name="adapter-create"),
+    # adapters
+    path("adapters/", adapters.listing, name="adapter-list"),
+    path("adapters/<handle:ref>/", adapters.detail, name="adapter-detail"),
+    path("adapters/<handle:ref>/upload/", versions.upload, name="adapter-upload"),
+    path("adapters/<handle:ref>/roll-back/", adapters.roll_back, name="adapter-roll-back"),
+    path("adapters/<handle:ref>/withdraw/", adapters.withdraw, name="adapter-withdraw"),
+    path("versions/<handle:ref>/", versions.detail, name="version-detail"),
+    path("versions/<handle:ref>/release/", adapters.release, name="version-release"),
+    path("versions/<handle:ref>/archive/", adapters.archive, name="version-archive"),
+    # operations
+    path("operations/", operations.listing, name="operation-list"),
+    path("operations/resources/", resources.listing, name="resource-list"),
+    path("operations/<handle:ref>/", operations.detail, name="operation-detail"),
+    path("operations/<handle:ref>/retry/", operations.retry, name="operation-retry"),
+    # usage
+    path("usage/", usage.overview, name="usage"),
+    path("usage/hours/", usage.hours, name="usage-hours"),
+    # billing
+    path("billing/", invoices.listing, name="invoice-list"),
+    path("billing/rate-cards/", invoices.rate_cards, name="rate-card-list"),
+    path("billing/invoices/<handle:ref>/", invoices.detail, name="invoice-detail"),
+    path("billing/invoices/<handle:ref>/refresh/", invoices.refresh, name="invoice-refresh"),
+    path("billing/invoices/<handle:ref>/finalize/", invoices.finalize, name="invoice-finalize"),
+    path("billing/invoices/<handle:ref>/pay/", invoices.pay, name="invoice-pay"),
+    path("billing/invoices/<handle:ref>/void/", invoices.void, name="invoice-void"),
+    path("billing/invoices/<handle:ref>/credit/", invoices.credit, name="invoice-credit"),
+    path("billing/invoices/<handle:ref>/document/<slug:format>/", invoices.document, name="invoice-document"),
+    path("billing/lines/<handle:ref>/", invoices.line, name="invoice-line"),
+    # settings
+    path("settings/", settings.entry, name="settings"),
+    path("settings/keys/", settings.key_list, name="key-list"),
+    path("settings/keys/issue/", settings.key_issue, name="key-issue"),
+    path("settings/keys/<handle:ref>/revoke/", settings.key_revoke, name="key-revoke"),
+    path("settings/audit/", settings.audit, name="audit"),
+]

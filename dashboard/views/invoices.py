@@ -1,0 +1,217 @@
+"""Invoices: the list, one invoice with its lines, why a line costs what it costs, and closing or correcting them."""
+
+from typing import Any
+
+from django.http import HttpResponse
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from billing import queries
+from billing.services import credits, documents, invoicing
+from billing.states import InvoiceKind, InvoiceState
+from dashboard.access import OperatorRequest, requires
+from dashboard.confirming import Question, ask_then_do
+from dashboard.forms import CreditForm, PaymentForm, PlainForm, TypedReasonForm
+from dashboard.paging import page_of
+from dashboard.reading import text_of
+from dashboard.rendering import done, render_page_or_fragment
+from dashboard.templatetags.formatting import day, money_of
+from dashboard.words import choices
+
+
+@requires("invoices.view")
+@require_safe
+def listing(request: OperatorRequest) -> HttpResponse:
+    """Invoices and notes, newest first, with the drafts that wait for a look."""
+    state = text_of(request, "state")
+    found = queries.list_invoices(tenant_ids=request.visible_tenants, state=state or None)
+    page = page_of(request, found)
+    context = {
+        "invoices": page.rows,
+        "next_cursor": page.next_cursor,
+        "state": state,
+        "states": [choice for choice in choices("invoice") if choice[0] in InvoiceState.values],
+    }
+    return render_page_or_fragment(request, "dashboard/invoices/list.html", "dashboard/invoices/_table.html", context)
+
+
+@requires("invoices.view")
+@require_safe
+def detail(request: OperatorRequest, ref: str) -> HttpResponse:
+    """One invoice: what it asks for, line by line, and what may be done with it now."""
+    invoice = queries.get_invoice(ref, tenant_ids=request.visible_tenants)
+    is_demand = invoice.kind == InvoiceKind.INVOICE
+    checks = queries.reconcile(invoice)
+    context = {
+        "invoice": invoice,
+        "lines": list(invoice.lines.all()),
+        "notes": list(queries.notes_on(invoice)),
+        "checks": checks,
+        "is_matched": all(check.is_matched for check in checks),
+        "is_draft": invoice.state == InvoiceState.DRAFT,
+        "can_pay": invoice.state == InvoiceState.FINALIZED and is_demand,
+        "can_void": invoice.state == InvoiceState.FINALIZED,
+        "can_credit": is_demand and invoice.state in credits.CORRECTABLE,
+        "crumbs": [
+            ("Billing", reverse("invoice-list")),
+            (invoice.tenant.name, reverse("tenant-invoices", args=[invoice.tenant.slug])),
+        ],
+    }
+    return render_page_or_fragment(
+        request, "dashboard/invoices/detail.html", "dashboard/invoices/_invoice.html", context
+    )
+
+
+@requires("invoices.view")
+@require_safe
+def line(request: OperatorRequest, ref: str) -> HttpResponse:
+    """Why a line costs what it costs: the price, the arithmetic, and the hours of usage that it bills."""
+    explained = queries.explain_line(ref, tenant_ids=request.visible_tenants)
+    invoice = explained.invoice
+    context = {
+        "explained": explained,
+        "arithmetic": explained.arithmetic,
+        "invoice": invoice,
+        "crumbs": [
+            ("Billing", reverse("invoice-list")),
+            (str(invoice), reverse("invoice-detail", args=[invoice.public_id])),
+        ],
+    }
+    return render_page_or_fragment(request, "dashboard/invoices/line.html", "dashboard/invoices/_line.html", context)
+
+
+@requires("invoices.view")
+@require_safe
+def document(request: OperatorRequest, ref: str, format: str) -> HttpResponse:
+    """The invoice as a file; a finalized one has the same bytes for ever."""
+    invoice = queries.get_invoice(ref, tenant_ids=request.visible_tenants)
+    file = documents.render(invoice_id=invoice.pk, format=format, language=text_of(request, "language") or None)
+    response = HttpResponse(file.body, content_type=file.media_type)
+    response["Content-Disposition"] = f'attachment; filename="{file.filename}"'
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+@requires("invoices.draft")
+@require_POST
+def refresh(request: OperatorRequest, ref: str) -> HttpResponse:
+    """Write a draft again from what is known now."""
+    invoice = queries.get_invoice(ref, tenant_ids=request.visible_tenants)
+    invoicing.refresh_drafts(invoice_ids=[invoice.pk], actor=request.actor)
+    return done(request, "The draft is up to date.", "invoice-detail", ref)
+
+
+@requires("invoices.finalize")
+@require_http_methods(["GET", "HEAD", "POST"])
+def finalize(request: OperatorRequest, ref: str) -> HttpResponse:
+    """Give a draft its number and close it."""
+    invoice = queries.get_invoice(ref, tenant_ids=request.visible_tenants)
+    question = Question(
+        heading=f"Finalize the invoice of {invoice.tenant.name}",
+        verb="Finalize invoice",
+        plan=[
+            f"It asks for {money_of(invoice.total, invoice.currency)} for {_months(invoice)}.",
+            "It gets the next number and cannot be edited after that: only a void or a credit note corrects it.",
+            "Billing systems are told by invoice.finalized, and the PDF is kept byte for byte.",
+        ],
+        back_url=reverse("invoice-detail", args=[ref]),
+    )
+    return ask_then_do(
+        request,
+        question,
+        PlainForm(request.POST if request.method == "POST" else None),
+        lambda _typed: invoicing.finalize_invoices(invoice_ids=[invoice.pk], actor=request.actor),
+        message="The invoice is final.",
+    )
+
+
+@requires("invoices.finalize")
+@require_http_methods(["GET", "HEAD", "POST"])
+def pay(request: OperatorRequest, ref: str) -> HttpResponse:
+    """Record that the money came."""
+    invoice = queries.get_invoice(ref, tenant_ids=request.visible_tenants)
+    question = Question(
+        heading=f"Mark {invoice} as paid",
+        verb="Mark as paid",
+        plan=[f"Records that {money_of(invoice.total, invoice.currency)} has arrived. No money is taken."],
+        back_url=reverse("invoice-detail", args=[ref]),
+    )
+    return ask_then_do(
+        request,
+        question,
+        PaymentForm(request.POST or None),
+        lambda typed: invoicing.mark_paid(invoice_id=invoice.pk, reference=typed["reference"], actor=request.actor),
+        message=f"{invoice} is paid.",
+    )
+
+
+@requires("invoices.void")
+@require_http_methods(["GET", "HEAD", "POST"])
+def void(request: OperatorRequest, ref: str) -> HttpResponse:
+    """Declare a finalized invoice void: the number has to be typed."""
+    invoice = queries.get_invoice(ref, tenant_ids=request.visible_tenants)
+    question = Question(
+        heading=f"Void {invoice}",
+        verb=f"Void {invoice}",
+        plan=[
+            f"{invoice} keeps its number and its content, and asks for nothing any more.",
+            "Its usage is free again: drafting the period makes a new invoice under a new number.",
+            "This cannot be undone.",
+        ],
+        back_url=reverse("invoice-detail", args=[ref]),
+        is_risk=True,
+    )
+    return ask_then_do(
+        request,
+        question,
+        TypedReasonForm(request.POST or None, expected=str(invoice)),
+        lambda typed: invoicing.void_invoice(invoice_id=invoice.pk, reason=typed["reason"], actor=request.actor),
+        message=f"{invoice} is void.",
+    )
+
+
+@requires("invoices.credit")
+@require_http_methods(["GET", "HEAD", "POST"])
+def credit(request: OperatorRequest, ref: str) -> HttpResponse:
+    """Give back part or all of an invoice by a credit note."""
+    invoice = queries.get_invoice(ref, tenant_ids=request.visible_tenants)
+    made: list[Any] = []
+    question = Question(
+        heading=f"Credit {invoice}",
+        verb="Issue credit note",
+        plan=[
+            "A credit note is a document of its own with its own number, final at once; the invoice is not edited.",
+            "Leave every amount empty to credit all that is left. The tax follows from the invoice's own rate.",
+        ],
+        back_url=reverse("invoice-detail", args=[ref]),
+    )
+    return ask_then_do(
+        request,
+        question,
+        CreditForm(request.POST or None, lines=list(invoice.lines.all())),
+        lambda typed: made.append(
+            credits.issue_credit_note(
+                invoice_id=invoice.pk,
+                amounts=CreditForm.amounts(typed),
+                reason=typed["reason"],
+                actor=request.actor,
+            )
+        ),
+        message="The credit note is issued.",
+        done_url=lambda: reverse("invoice-detail", args=[made[0].public_id]),
+    )
+
+
+@requires("rate_cards.view")
+@require_safe
+def rate_cards(request: OperatorRequest) -> HttpResponse:
+    """Prices: cards with their rates and the tiers they price. A published card never changes."""
+    page = page_of(request, queries.list_rate_cards())
+    context = {"cards": page.rows, "next_cursor": page.next_cursor}
+    return render_page_or_fragment(
+        request, "dashboard/invoices/rate_cards.html", "dashboard/invoices/_rate_cards.html", context
+    )
+
+
+def _months(invoice: Any) -> str:
+    return f"{day(invoice.period_start, invoice.timezone)} to {day(invoice.period_end, invoice.timezone)}"
