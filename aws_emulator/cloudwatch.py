@@ -94,12 +94,12 @@ class CloudWatch:
             raise AwsError("MissingParameter", "The parameter MetricData is required.")
         if len(data) > _MOST_DATA:
             raise _wrong(f"The collection MetricData must not have a size greater than {_MOST_DATA}.")
-        points = []
+        points, now = [], self._clock.now()
         for position, datum in enumerate(data, 1):
             where = f"MetricData.member.{position}"
             dimensions = _dimensions(datum.get("Dimensions"), where)
             key = SeriesKey(account, region, namespace, datum["MetricName"], dimensions)
-            points.append((key, self._read_datum(datum, where)))
+            points.append((key, self._read_datum(datum, where, now)))
         with self.store.lock:
             # First the journal: the store keeps these very points and lets later ones flow into them.
             self.on_put(points)
@@ -107,8 +107,7 @@ class CloudWatch:
                 self.store.add(key, point)
         return {}
 
-    def _read_datum(self, datum: dict[str, Any], where: str) -> Point:
-        now = self._clock.now()
+    def _read_datum(self, datum: dict[str, Any], where: str, now: float) -> Point:
         at = datum.get("Timestamp", now)
         if at < now - _OLDEST_SECONDS:
             raise _wrong(f"The parameter {where}.Timestamp must specify a time within the past two weeks.")

@@ -1,6 +1,7 @@
 """The control API under /_emulator/: the clock, delays, faults, quotas and what was called. JSON in, JSON out."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -22,6 +23,12 @@ def _whole(value: Any, what: str, least: int | None = None) -> int:
     if type(value) is not int or (least is not None and value < least):
         raise ControlRefused(f"{what} must be a whole number{'' if least is None else f' of at least {least}'}.")
     return value
+
+
+def _number(value: Any, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ControlRefused(f"{what} must be a number.")
+    return float(value)
 
 
 def _text(body: dict[str, Any], key: str) -> str:
@@ -86,10 +93,11 @@ class ControlApi:
         _only(body, "advance_seconds", "offset_seconds")
         if len(body) != 1:
             raise ControlRefused("Give either advance_seconds or offset_seconds.")
+        # The offset is whole; rounding up makes sure that the time asked for is reached.
         if "advance_seconds" in body:
-            self._world.clock.advance(_whole(body["advance_seconds"], "advance_seconds"))
+            self._world.clock.advance(math.ceil(_number(body["advance_seconds"], "advance_seconds")))
         else:
-            self._world.clock.set_offset(_whole(body["offset_seconds"], "offset_seconds"))
+            self._world.clock.set_offset(math.ceil(_number(body["offset_seconds"], "offset_seconds")))
         return self._clock(body)
 
     def _set_delays(self, body: dict[str, Any]) -> Any:
@@ -101,7 +109,7 @@ class ControlApi:
             value = next(iter(delay.values()))
             if "looks" in delay:
                 _whole(value, "looks", 0)
-            elif isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+            elif _number(value, "seconds") < 0:
                 raise ControlRefused("seconds must be a number of at least 0.")
         delays.update(body)
         self._world.touch()
@@ -170,6 +178,7 @@ class ControlApi:
         self._world.reset()
         self._metrics.reset()
         self._others.reset()
+        self._world.clock.set_offset(0)
         return {"status": "ok"}
 
 

@@ -10,6 +10,7 @@ import json
 import pickle
 import sys
 import threading
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,9 +19,13 @@ from moto.s3.models import FakeKey
 from aws_emulator.aws_others import OtherServices
 from aws_emulator.cloudwatch import CloudWatch
 from aws_emulator.metric_store import Point, SeriesKey
-from aws_emulator.world import World
+from aws_emulator.objects import Component, Endpoint, EndpointConfig, Loaded, Model, Move, Region
+from aws_emulator.world import Behaviour, Controls, World
 
 _EVERY_SECONDS = 0.4
+_KEPT = (Model, EndpointConfig, Endpoint, Component, Region, Move, Loaded, Controls, Behaviour)
+_FORM = {kept.__name__: [member.name for member in fields(kept)] for kept in _KEPT}
+"""The members of all that is kept: objects of another form would load, and break at the first use."""
 
 
 class _Pickler(pickle.Pickler):
@@ -107,17 +112,26 @@ class StateDir:
             print(f"aws_emulator: {file} cannot be read ({error!r}); kept as {aside}", file=sys.stderr)
 
     def _restore_hosting(self, state: dict[str, Any]) -> None:
+        if state["form"] != _FORM:
+            raise ValueError("written by another version of the emulator")
         self._world.regions, self._world.controls = state["regions"], state["controls"]
 
     def _run(self) -> None:
+        told = ""
         while not self._stop.wait(_EVERY_SECONDS):
-            self._write()
+            try:
+                self._write()
+            except Exception as error:
+                # A full disk must not end the keeping for good; once per reason is enough to be told.
+                if repr(error) != told:
+                    told = repr(error)
+                    print(f"aws_emulator: the state cannot be written: {told}", file=sys.stderr)
 
     def _write(self) -> None:
         with self._world.lock:
             world_changes = self._world.changes
             if world_changes != self._written[0]:
-                state = {"regions": self._world.regions, "controls": self._world.controls}
+                state = {"form": _FORM, "regions": self._world.regions, "controls": self._world.controls}
                 hosting = pickle.dumps(state, protocol=pickle.HIGHEST_PROTOCOL)
                 _replace(self._folder / "hosting.pickle", hosting)
         other_changes = self._others.changes

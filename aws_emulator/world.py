@@ -77,7 +77,7 @@ class World:
         self.changes += 1
 
     def reset(self) -> None:
-        """Back to an empty world with default controls; the clock keeps its offset."""
+        """Back to an empty world with default controls."""
         self.regions.clear()
         self.controls = Controls()
         self.faults.clear()

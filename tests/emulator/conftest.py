@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +75,32 @@ class Aws:
             region_name="us-west-2", aws_access_key_id="local", aws_secret_access_key="local", **credentials
         )
         self.config = Config(retries={"total_max_attempts": retries, "mode": "standard"})
-        self.sm = self.client("sagemaker")
-        self.sm.meta.events.register("after-call.sagemaker", _check_answer)
-        self.runtime, self.cloudwatch = self.client("sagemaker-runtime"), self.client("cloudwatch")
-        self.s3, self.dynamodb, self.sts = self.client("s3"), self.client("dynamodb"), self.client("sts")
+
+    @cached_property
+    def sm(self) -> Any:
+        client = self.client("sagemaker")
+        client.meta.events.register("after-call.sagemaker", _check_answer)
+        return client
+
+    @cached_property
+    def runtime(self) -> Any:
+        return self.client("sagemaker-runtime")
+
+    @cached_property
+    def cloudwatch(self) -> Any:
+        return self.client("cloudwatch")
+
+    @cached_property
+    def s3(self) -> Any:
+        return self.client("s3")
+
+    @cached_property
+    def dynamodb(self) -> Any:
+        return self.client("dynamodb")
+
+    @cached_property
+    def sts(self) -> Any:
+        return self.client("sts")
 
     def client(self, service: str, **options: Any) -> Any:
         return self.session.client(service, endpoint_url=self.url, config=self.config, **options)
@@ -215,7 +238,6 @@ def clients(emulator: Process) -> Aws:
 def aws(clients: Aws) -> Aws:
     """An empty AWS with the clock at real time."""
     clients.control("reset", {})
-    clients.control("clock", {"offset_seconds": 0})
     return clients
 
 

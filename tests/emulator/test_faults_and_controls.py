@@ -153,9 +153,15 @@ def test_calls_are_counted_by_operation(aws: Aws) -> None:
     assert (calls["CreateModel"], calls["ListBuckets"]) == (2, 1)
 
 
-def test_reset_empties_every_service(stage: Aws) -> None:
+def test_a_fraction_of_a_second_is_rounded_up_to_reach_the_time_asked_for(aws: Aws) -> None:
+    assert aws.control("clock", {"advance_seconds": 10.2})["offset_seconds"] == 11
+
+
+def test_reset_empties_every_service_and_puts_the_clock_back(stage: Aws) -> None:
     stage.control("quotas", {"ml.g5.2xlarge": 0})
+    stage.control("clock", {"advance_seconds": 60})
     stage.control("reset", {})
+    assert stage.control("clock")["offset_seconds"] == 0
     assert stage.s3.list_buckets()["Buckets"] == []
     assert stage.sm.list_endpoints()["Endpoints"] == []
     assert stage.control("calls") == {"ListBuckets": 1, "ListEndpoints": 1}
@@ -165,7 +171,7 @@ def test_reset_empties_every_service(stage: Aws) -> None:
 @pytest.mark.parametrize(
     ("name", "body", "message"),
     [
-        ("clock", {"advance_seconds": "1"}, "whole number"),
+        ("clock", {"advance_seconds": "1"}, "must be a number"),
         ("clock", {}, "either advance_seconds or offset_seconds"),
         ("clock", {"advance": 1}, "Unknown: advance"),
         ("delays", {"endpoint": {"looks": -1}}, "at least 0"),

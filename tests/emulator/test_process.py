@@ -1,5 +1,6 @@
 """The process: it starts fast, listens on loopback, shares its clock, survives kills and many clients."""
 
+import resource
 import socket
 import subprocess
 import sys
@@ -14,15 +15,21 @@ from tests.emulator.conftest import AT_ONCE, ROOT, Aws, Process, at, make_archiv
 TENANT = [{"Name": "TenantId", "Value": "ten_1"}]
 
 
+def children_cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_it_starts_fast_and_on_loopback_only() -> None:
-    started = time.monotonic()
+    """Counted in processor time, so that a busy machine does not fail it."""
+    before = children_cpu_seconds()
     process = Process()
     try:
         assert Aws(process.url).control("health")["status"] == "ok"
-        assert time.monotonic() - started < 2.5
         assert process.url.startswith("http://127.0.0.1:")
     finally:
         process.stop()
+    assert children_cpu_seconds() - before < 2.5
 
 
 def test_a_taken_port_is_told(emulator: Process) -> None:
@@ -73,7 +80,7 @@ def metric_sum(aws: Aws) -> list[float]:
     return list(answer["MetricDataResults"][0]["Values"])
 
 
-def test_a_killed_emulator_comes_back_with_everything(tmp_path: Path) -> None:
+def test_a_killed_emulator_comes_back_with_everything_and_its_life_cycles_go_on(tmp_path: Path) -> None:
     process = Process("--state-dir", str(tmp_path))
     aws = Aws(process.url)
     fill(aws)
@@ -84,6 +91,8 @@ def test_a_killed_emulator_comes_back_with_everything(tmp_path: Path) -> None:
     role = aws.sts.assume_role(RoleArn="arn:aws:iam::222222222222:role/t", RoleSessionName="session")["Credentials"]
     aws.control("quotas", {"ml.g5.2xlarge": 1})
     aws.control("clock", {"advance_seconds": 120})
+    aws.control("delays", {"component": {"seconds": 2}})
+    aws.make_adapter("coming", url="s3://artifacts/two.tar.gz")
     time.sleep(1)
     process.kill()
 
@@ -91,6 +100,8 @@ def test_a_killed_emulator_comes_back_with_everything(tmp_path: Path) -> None:
     try:
         back = Aws(process.url)
         assert back.control("clock")["offset_seconds"] == 120
+        wait_until(lambda: back.component_status("coming") == "InService")
+        assert back.text("coming") not in (answer, back.text("base"))
         assert (back.endpoint_status(), back.component_status(), back.component_status("adapter")) == ("InService",) * 3
         assert back.text() == answer
         arn = "arn:aws:sagemaker:us-west-2:123456789012:endpoint/endpoint"
@@ -109,21 +120,6 @@ def test_a_killed_emulator_comes_back_with_everything(tmp_path: Path) -> None:
             aws_session_token=role["SessionToken"],
         )
         assert other.get_caller_identity()["Account"] == "222222222222"
-    finally:
-        process.stop()
-
-
-def test_life_cycles_go_on_after_a_kill(tmp_path: Path) -> None:
-    process = Process("--state-dir", str(tmp_path))
-    aws = Aws(process.url)
-    aws.control("delays", {"endpoint": {"seconds": 1.5}})
-    aws.make_endpoint()
-    time.sleep(1)
-    process.kill()
-    process = Process("--state-dir", str(tmp_path))
-    try:
-        back = Aws(process.url)
-        wait_until(lambda: back.endpoint_status() == "InService")
     finally:
         process.stop()
 
