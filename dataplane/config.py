@@ -68,12 +68,12 @@ def parse(document: bytes, signature: str, *, tenant: str, key: bytes) -> Runtim
         raise ConfigRefused(f"The document is not JSON: {error}.") from None
     try:
         return _structure(found, tenant)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ConfigRefused(f"The document is malformed: {type(error).__name__} {error}.") from None
 
 
 def _structure(found: Any, tenant: str) -> RuntimeConfig:
-    """Check what the kit relies on; the whole schema was checked by the writer. Raises KeyError or TypeError too."""
+    """Check what the kit relies on; the whole schema was checked by the writer. Other shapes raise what Python raises."""
     if found["schema"] != SCHEMA:
         raise ConfigRefused(f"The document has schema {found['schema']!r}; this kit reads {SCHEMA!r}.")
     if found["tenant"] != tenant:
