@@ -11,7 +11,7 @@ from math import ceil, floor, log10
 
 from babel.numbers import format_compact_decimal, format_decimal
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 
 WIDTH, HEIGHT = 720, 220
 LEFT, RIGHT, TOP, BOTTOM = 48, 8, 10, 24
@@ -70,7 +70,7 @@ def stacked_bars(bars: Sequence[Bar], *, title: str, series: Sequence[str], unit
 def sparkline(values: Sequence[int], *, title: str, width: int = 96, height: int = 28) -> SafeString:
     """A small line without axes, for a tile or a table cell; empty when there is nothing to draw."""
     if len(values) < 2 or not any(values):
-        return mark_safe("")
+        return SafeString("")
     highest, step = max(values), (width - 4) / (len(values) - 1)
     points = [(2 + i * step, height - 3 - (height - 6) * value / highest) for i, value in enumerate(values)]
     line = "M" + "L".join(f"{x:.1f},{y:.1f}" for x, y in points)
@@ -88,7 +88,7 @@ def sparkline(values: Sequence[int], *, title: str, width: int = 96, height: int
 def timeline(spans: Sequence[Span], *, now: datetime, title: str) -> SafeString:
     """What was in force when, one row from left to right, oldest first; the running span ends at `now`."""
     if not spans:
-        return mark_safe("")
+        return SafeString("")
     begin = min(span.since for span in spans)
     seconds = max(1.0, (now - begin).total_seconds())
     width, bar_top, bar_height, height = 720, 6, 30, 64
