@@ -34,7 +34,7 @@ def test_every_package_has_version_integrity_and_licence() -> None:
 def test_the_icons_are_those_that_pages_draw() -> None:
     drawn = set()
     for path in (ROOT / "templates").rglob("*.html"):
-        drawn |= set(re.findall(r'(?:icon|glyph)[ =]"([a-z0-9-]+)"', path.read_text(encoding="utf-8")))
+        drawn |= set(re.findall(r'(?:% icon |glyph=)"([a-z0-9-]+)"', path.read_text(encoding="utf-8")))
     drawn |= {word.icon for words in _WORDS.values() for word in words.values()}
     drawn |= {entry.icon for entry in _entries()}
     assert {path.stem for path in (VENDOR / "lucide").glob("*.svg")} == drawn
