@@ -15,6 +15,7 @@ class Report:
     """Prints each step with its seconds, and remembers every disagreement."""
 
     disagreements: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
@@ -27,6 +28,11 @@ class Report:
     def note(self, text: str) -> None:
         """Something that happened."""
         print(f"  {text}", flush=True)
+
+    def skip(self, what: str, why: str) -> None:
+        """A step that cannot be done here."""
+        print(f"  - {what}: skipped, {why}", flush=True)
+        self.skipped.append(what)
 
     def agree(self, what: str, *values: object) -> None:
         """All `values` must be equal; otherwise the demo fails, and says so."""

@@ -97,6 +97,11 @@ class Stack:
         self._start(postgres.part(place, log=self._log("postgres"), guard=self._guard))
         self._start(valkey.part(home.path, sockets=sockets, log=self._log("valkey"), guard=self._guard))
 
+    def wait_for_aws(self) -> None:
+        """Until the local AWS answers, where this stack started one."""
+        if "aws" in self._parts and not self._parts["aws"].serves(self._children["aws"]):
+            self._wait("aws")
+
     def start_product(self, *, wanted_port: int = 8000) -> str:
         """Prepare the database, then web, worker and beat, all healthy; the path of a one-time login."""
         port = emulator.free_port(wanted_port)
@@ -123,8 +128,7 @@ class Stack:
             text=True,
         )
         try:
-            if "aws" in self._parts:
-                self._wait("aws")
+            self.wait_for_aws()
             output, complaint = preparing.communicate(timeout=180)
         finally:
             preparing.kill()

@@ -1,0 +1,92 @@
+"""`run.py demo`: a fresh stack of its own, the whole story in it, a summary; 1 on any disagreement."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dataplane.errors import TraceError
+from dataplane.trace import make_trace, read_trace
+from demo.client import Client, Json
+from demo.clock import StoryClock, first_of_next_month
+from demo.report import Report
+from demo.story import Story
+from local_stack.bootstrap import SECONDS
+from local_stack.emulator import EmulatorClient
+from local_stack.home import Home
+from local_stack.paths import ROOT
+from local_stack.stack import Stack
+
+HOME = Home(ROOT / "var" / "demo")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def run(*, json_file: str | None, trace: str | None, external_aws: str | None) -> int:
+    """Tell the story; 0 when everything agreed, 1 when something did not, 2 for wrong words."""
+    began = time.monotonic()
+    if external_aws and urlsplit(external_aws).hostname not in LOOPBACK:
+        print(f"--external-aws takes a server on this machine, not {external_aws}.", file=sys.stderr)
+        return 2
+    try:
+        requests = read_trace(Path(trace)) if trace else make_trace()
+    except TraceError as problem:
+        print(problem.detail, file=sys.stderr)
+        return 2
+    HOME.remove()
+    with Stack(HOME, aws_url=external_aws) as stack:
+        stack.start_services()
+        # From here on this process, whose boto3 reads it too, has the stack's environment and no other.
+        os.environ.clear()
+        os.environ.update(stack.env)
+        aws = None if external_aws else EmulatorClient(stack.env["AWS_ENDPOINT_URL"])
+        clock = StoryClock(aws, None if external_aws else HOME.clock_file)
+        stack.wait_for_aws()
+        clock.move_to(first_of_next_month(clock.now()))
+        stack.start_product(wanted_port=8010)
+        started = time.monotonic() - began
+        report = Report()
+        story = Story(stack, Client(stack.url, _key(stack.env)), clock, report)
+        try:
+            story.tell(requests, out=_output_folder())
+        except Exception as problem:  # the summary says what went wrong, whatever it was
+            report.hold("the story came to its end", False, f"{type(problem).__name__}: {problem}")
+        summary = story.summary | {
+            "seconds": {
+                "install": float(os.environ.get(SECONDS, 0)),
+                "start": round(started, 1),
+                "total": round(time.monotonic() - began, 1),
+            },
+            "disagreements": report.disagreements,
+            "skipped": report.skipped,
+        }
+        _show(summary)
+        if json_file:
+            Path(json_file).write_text(json.dumps(summary, indent=2) + "\n")
+    return 1 if report.disagreements else 0
+
+
+def _key(env: dict[str, str]) -> str:
+    """A billing system's API key, issued as an operator would."""
+    argv = [sys.executable, "manage.py", "issue_key", "--name", "demo", "--scope", "all", "--json"]
+    issued = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    return str(json.loads(issued.stdout)["key"])
+
+
+def _output_folder() -> Path:
+    folder = HOME.path / "out"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _show(summary: Json) -> None:
+    print(f"\n{json.dumps(summary, indent=2)}")
+    print(f"\nInvoices as PDF and CSV: {HOME.path / 'out'}")
+    if summary["disagreements"]:
+        print(f"\n{len(summary['disagreements'])} disagreement(s); logs in {HOME.logs}")
+    else:
+        print("\nEverything agrees.")
