@@ -149,6 +149,9 @@ class AdapterVersion(PublicModel):
                 name="version_undecided",
                 condition=models.Q(state__in=[VersionState.UPLOADING, VersionState.VALIDATING]),
             ),
+            models.Index(
+                fields=["id"], name="version_in_quarantine", condition=models.Q(quarantine_cleared_at__isnull=True)
+            ),
         ]
         constraints = [
             models.UniqueConstraint(fields=["adapter", "number"], name="version_number_unique"),

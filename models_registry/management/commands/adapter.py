@@ -47,7 +47,9 @@ class Command(BaseCommand):
         except UnusableBase as error:
             raise CommandError(f"{options['base']}: {error}", returncode=UNREADABLE) from error
         except OSError as error:
-            raise CommandError(f"Cannot read {options['path']}: {error.strerror}.", returncode=UNREADABLE) from error
+            raise CommandError(
+                f"Cannot read {options['path']}: {error.strerror or error}.", returncode=UNREADABLE
+            ) from error
         if options["json"]:
             self.stdout.write(json.dumps(verdict.as_dict(), indent=2, ensure_ascii=False))
         else:
@@ -72,7 +74,7 @@ def _read_base(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             content = file.read(MAX_BASE_BYTES + 1)
     except OSError as error:
-        raise CommandError(f"Cannot read {path}: {error.strerror}.", returncode=UNREADABLE) from error
+        raise CommandError(f"Cannot read {path}: {error.strerror or error}.", returncode=UNREADABLE) from error
     if len(content) > MAX_BASE_BYTES:
         raise CommandError(f"{path} is too large for a config.json.", returncode=UNREADABLE)
     try:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import tarfile
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -182,6 +183,32 @@ def test_two_workers_decide_once(adapter: Adapter) -> None:
     assert Event.objects.filter(name="adapter.version_ready").count() == 1
     adapter.refresh_from_db()
     assert adapter.next_number == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_uploads_that_end_together_get_their_own_numbers(transactional_db: None, adapter: Adapter) -> None:
+    versions = [receive_upload(adapter_id=adapter.pk, files=parts(good()), actor=TESTER) for _ in range(4)]
+    failures: list[BaseException] = []
+
+    def decide(version_id: int) -> None:
+        try:
+            validate_version(version_id=version_id)
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=decide, args=(version.pk,)) for version in versions for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    numbers = AdapterVersion.objects.filter(adapter=adapter).order_by("number").values_list("number", flat=True)
+    assert list(numbers) == [1, 2, 3, 4]
+    adapter.refresh_from_db()
+    assert adapter.latest_version is not None and adapter.latest_version.number == 4
+    assert Event.objects.filter(name="adapter.version_ready").count() == 4
 
 
 def test_a_dead_validator_is_replaced_and_three_dead_ones_are_enough(adapter: Adapter) -> None:
