@@ -17,7 +17,10 @@ Out = serializers.Serializer[Any]
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What one operation asks for and answers. `name` is the operationId; `many` says that it answers pages."""
+    """What one operation asks for and answers. `name` is the operationId; `many` says that it answers pages.
+
+    `fact` is the event that its success leaves in the audit trail, by which a crashed attempt is recognized.
+    """
 
     name: str
     scope: str
@@ -29,6 +32,7 @@ class Door:
     status: int
     idempotency: KeyRule
     if_match: bool
+    fact: str = ""
     uploads: Mapping[str, Any] = field(default_factory=dict)
     request_example: Any = None
     reply_example: Any = None

@@ -28,11 +28,12 @@ from accounts.roles import ALL_PERMISSIONS
 from api.authentication import principal_of_request
 from api.bodies import Body, JsonBody, NoBody, Query, read_query
 from api.doors import Door, Out
-from api.idempotency import KeyRule, run_once
+from api.idempotency import REPLAYED, KeyRule, run_once
 from api.pagination import page_reply
 from api.preconditions import etag, refuse_stale, require_header
 from api.schema import DoorSchema
 from core.actors import Actor
+from events.queries import search_events
 
 Method = Callable[..., Response]
 
@@ -48,15 +49,17 @@ def endpoint(
     status: int = 200,
     idempotency: KeyRule | None = None,
     if_match: bool = False,
+    fact: str = "",
     uploads: Mapping[str, Any] | None = None,
     request_example: Any = None,
     reply_example: Any = None,
 ) -> Callable[[Method], Method]:
     """Declare an operation; its docstring's first line is the summary.
 
-    `idempotency` is by default IGNORED for GET and ACCEPTED for the rest. With `if_match` the method must call
-    `self.match(version)`. `uploads` maps media types to what they carry and leaves the body to the method. Raises
-    ValueError at import for a scope that nobody can hold.
+    `idempotency` is by default IGNORED for GET and uploads and ACCEPTED for the rest. With `if_match` the method must
+    call `self.match(version)`. With `fact`, the name of the event that its success records, the view has a
+    `found_done` that answers for a crashed attempt whose work is there. `uploads` maps media types to what they carry
+    and leaves the body to the method. Raises ValueError at import for a scope that nobody can hold.
     """
     if scope not in ALL_PERMISSIONS:
         raise ValueError(f"no such scope: {scope}")
@@ -74,6 +77,7 @@ def endpoint(
             status=status,
             idempotency=idempotency or (KeyRule.IGNORED if reads or uploads else KeyRule.ACCEPTED),
             if_match=if_match,
+            fact=fact,
             uploads=uploads or {},
             request_example=request_example,
             reply_example=reply_example,
@@ -82,7 +86,12 @@ def endpoint(
         @wraps(method)
         def through_the_door(view: "ApiView", request: Request, *args: Any, **kwargs: Any) -> Response:
             view.prepare(door, request)
-            response = run_once(door.idempotency, request, lambda: method(view, request, *args, **kwargs))
+            response = run_once(
+                door.idempotency,
+                request,
+                do=lambda: method(view, request, *args, **kwargs),
+                found_done=lambda request_id: view.look_for_fact(door, request_id),
+            )
             view.refuse_unmatched(door, response)
             return response
 
@@ -151,9 +160,24 @@ class ApiView(APIView):
         refuse_stale(self.request, version=version)
         self._matched = True
 
+    def look_for_fact(self, door: Door, request_id: str) -> Response | None:
+        """The reply for what the caller's request of this id had committed before it crashed, if it had."""
+        if not door.fact:
+            return None
+        done = search_events(tenant_ids=self.visible_tenants, name=door.fact, request_id=request_id)
+        event = done.filter(actor_ref=self.actor.ref).first()
+        return self.found_done(event.subject_ref) if event is not None else None
+
+    def found_done(self, subject: str) -> Response | None:
+        """The reply for work that is done already on `subject`; None when that is something else after all.
+
+        Views whose operations name a `fact` say it themselves.
+        """
+        raise NotImplementedError
+
     def refuse_unmatched(self, door: Door, response: Response) -> None:
         """An operation that promised to compare versions and did not is a bug of ours, seen on its first run."""
-        if door.if_match and not self._matched and "Idempotency-Replayed" not in response:
+        if door.if_match and not self._matched and REPLAYED not in response:
             raise RuntimeError(f"{door.name} never called self.match()")
 
     def show(self, kind: type[Out], row: Any) -> Any:

@@ -5,8 +5,9 @@
     again, other body     422: the key was for something else
     again, too early      409 with Retry-After: the first is still in flight
     the first failed      its row is gone, so the repetition is done like a first request
-    the first crashed     after its lease the repetition is done; what it had committed is refused or found by the
-                          uniqueness of the fact itself (a slug, a seal), which holds for ever
+    the first crashed     after its lease: the audit trail, which commits together with the change, is asked whether
+                          the first had done it; if so that is the reply, otherwise the request is done now.
+                          Uniqueness of the fact itself (a slug, a seal) holds behind all that, for ever
 
 The scope of a key is principal, method and path. After the IETF's draft-ietf-httpapi-idempotency-key-header.
 """
@@ -23,11 +24,13 @@ from enum import Enum
 from typing import Any
 
 from django.db import transaction
+from django.http import Http404
+from rest_framework.exceptions import APIException
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.authentication import principal_of_request
+from api.authentication import principal_of_request, request_id_of
 from api.models import IdempotentRequest
 from core import clock
 from core.errors import Conflict, DomainError, Invalid
@@ -38,6 +41,7 @@ KEPT = timedelta(hours=72)
 # Longer than any request may take (gunicorn ends one after 30 s), so that only a crash lets a lease run out.
 LEASE = timedelta(seconds=60)
 SWEPT_AT_ONCE = 100
+REPLAYED = "Idempotency-Replayed"
 KEPT_HEADERS = ("Location", "ETag", "Link")
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -93,10 +97,20 @@ class Attempt:
 
     pk: int
     token: str
+    request_before: str = ""  # the request id of an attempt that died, for one that takes over
 
 
-def run_once(rule: KeyRule, request: Request, do: Callable[[], Response]) -> Response:
-    """Answer with `do()`, or with what it answered before. See the module's table for the refusals."""
+def run_once(
+    rule: KeyRule,
+    request: Request,
+    do: Callable[[], Response],
+    found_done: Callable[[str], Response | None],
+) -> Response:
+    """Answer with `do()`, or with what it answered before. See the module's table for the refusals.
+
+    `found_done` is asked after a crash: given the request id of the attempt that died, it answers the reply for what
+    that attempt had committed, or None when it had not.
+    """
     key = request.headers.get("Idempotency-Key")
     if rule is KeyRule.IGNORED or (rule is KeyRule.ACCEPTED and key is None):
         return do()
@@ -111,9 +125,16 @@ def run_once(rule: KeyRule, request: Request, do: Callable[[], Response]) -> Res
     if isinstance(begun, Response):
         return begun
     try:
-        response = do()
-    except Exception:
+        response = found_done(begun.request_before) if begun.request_before else None
+        if response is None:
+            response = do()
+        else:
+            response[REPLAYED] = "true"
+    except (DomainError, APIException, Http404):
         _forget(begun)
+        raise
+    except Exception:
+        _let_go(begun)  # a bug of ours may come after the commit: the repetition looks before it does
         raise
     _keep(begun, response)
     return response
@@ -131,6 +152,7 @@ def _begin(request: Request, key: str) -> Attempt | Response:
     ours: dict[str, Any] = {
         "fingerprint": _fingerprint(request),
         "attempt": token,
+        "request_id": request_id_of(request),
         "leased_until": at + LEASE,
         "expires_at": at + KEPT,
         "status": None,
@@ -156,8 +178,9 @@ def _begin(request: Request, key: str) -> Attempt | Response:
             if row.leased_until > at:
                 raise RequestInFlight(max(1, round((row.leased_until - at).total_seconds())))
         # Its time is over, or whoever worked on it died: it is ours now.
+        died = row.request_id if row.expires_at > at else ""
         IdempotentRequest.objects.filter(pk=row.pk).update(**ours)
-        return Attempt(row.pk, token)
+        return Attempt(row.pk, token, request_before=died)
 
 
 def _keep(attempt: Attempt, response: Response) -> None:
@@ -174,9 +197,15 @@ def _forget(attempt: Attempt) -> None:
     IdempotentRequest.objects.filter(pk=attempt.pk, attempt=attempt.token).delete()
 
 
+def _let_go(attempt: Attempt) -> None:
+    """Ends the lease, so that the repetition need not wait for it."""
+    ours = IdempotentRequest.objects.filter(pk=attempt.pk, attempt=attempt.token)
+    ours.update(leased_until=clock.real_now())
+
+
 def _replay(row: IdempotentRequest) -> Response:
     body = json.loads(row.body) if row.body else None
-    return Response(body, status=row.status, headers={**(row.headers or {}), "Idempotency-Replayed": "true"})
+    return Response(body, status=row.status, headers={**(row.headers or {}), REPLAYED: "true"})
 
 
 def _sweep(at: datetime) -> None:

@@ -7,7 +7,8 @@ from django.db.models import Q
 class IdempotentRequest(models.Model):
     """A request that carried an Idempotency-Key: in flight while `status` is null, answered afterwards.
 
-    `attempt` names the process that works on it; whoever finds the lease over takes the row by writing its own.
+    `attempt` names the process that works on it; whoever finds the lease over takes the row by writing its own, and
+    looks in the audit trail for what the one before did under `request_id`.
     Times are real ones: a pushed business clock must not forget replies or free leases.
     """
 
@@ -17,6 +18,7 @@ class IdempotentRequest(models.Model):
     key = models.CharField(max_length=255)
     fingerprint = models.CharField(max_length=64)
     attempt = models.CharField(max_length=32)
+    request_id = models.CharField(max_length=64, default="")
     leased_until = models.DateTimeField()
     expires_at = models.DateTimeField(db_index=True)
     status = models.PositiveSmallIntegerField(null=True)

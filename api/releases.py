@@ -84,6 +84,15 @@ class RollBackIn(Body):
 class Releasing(ApiView):
     """What every decision about an adapter answers with."""
 
+    def found_done(self, subject: str) -> Response | None:
+        """The release that a crashed attempt had decided, if it is of the adapter or version in the address."""
+        release = queries.get_release(subject, tenant_ids=self.visible_tenants)
+        version = release.version.public_id if release.version else None
+        asked_for = self.kwargs.get("adapter") == release.adapter.public_id or (
+            version is not None and self.kwargs.get("adapter_version") == version
+        )
+        return self.decided(subject) if asked_for else None
+
     def decided(self, public_id: str) -> Response:
         """The release, and where to follow it."""
         release = queries.get_release(public_id, tenant_ids=self.visible_tenants)
@@ -103,6 +112,7 @@ class VersionRelease(Releasing):
         reply=ReleaseOut,
         status=202,
         idempotency=KeyRule.REQUIRED,
+        fact="adapter.release_requested",
         request_example={"reason": "Evaluation passed on 2026-11-19."},
     )
     def post(self, request: Request, adapter_version: str) -> Response:
@@ -126,6 +136,7 @@ class AdapterRollBack(Releasing):
         reply=ReleaseOut,
         status=202,
         idempotency=KeyRule.REQUIRED,
+        fact="adapter.roll_back_requested",
         request_example={"reason": "Answers got worse since 14:00."},
     )
     def post(self, request: Request, adapter: str) -> Response:
@@ -153,6 +164,7 @@ class AdapterWithdrawal(Releasing):
         reply=ReleaseOut,
         status=202,
         idempotency=KeyRule.REQUIRED,
+        fact="adapter.withdraw_requested",
         request_example={"reason": "The product was discontinued."},
     )
     def post(self, request: Request, adapter: str) -> Response:

@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.bodies import Body, PageQuery, Text
+from api.doors import door_of
 from api.endpoint import ApiView, endpoint
 from api.fields import actions_open_to
 from api.idempotency import KeyRule
@@ -182,6 +183,7 @@ class TenantList(ApiView):
         reply=TenantOut,
         status=201,
         idempotency=KeyRule.REQUIRED,
+        fact="tenant.signed_up",
         request_example=SIGN_UP_EXAMPLE,
         reply_example=TENANT_EXAMPLE,
     )
@@ -194,6 +196,11 @@ class TenantList(ApiView):
         details = dict(self.body)
         tenant = onboarding.sign_up_tenant(tier_key=details.pop("tier"), **details, actor=self.actor)
         return self.tenant_reply(tenant.public_id, status=201)
+
+    def found_done(self, subject: str) -> Response | None:
+        """The tenant that a crashed attempt had signed up, if it is the one that is asked for."""
+        tenant = queries.get_tenant(subject, tenant_ids=self.visible_tenants)
+        return self.tenant_reply(subject, status=201) if tenant.slug == self.body["slug"] else None
 
     def tenant_reply(self, public_id: str, *, status: int) -> Response:
         """The new tenant with its address."""
@@ -210,6 +217,12 @@ class TenantView(ApiView):
     def find(self, ref: str) -> Any:
         """The tenant as the caller sees it. Raises NotFound."""
         return queries.get_tenant(ref, tenant_ids=self.visible_tenants)
+
+    def found_done(self, subject: str) -> Response | None:
+        """The tenant as it is, if it is the one in the address."""
+        door = door_of(self, self.request.method or "")
+        asked_for = self.find(self.kwargs["tenant"]).public_id == subject
+        return self.changed(subject, status=door.status) if door and asked_for else None
 
     def changed(self, public_id: str, *, status: int = 200) -> Response:
         """The tenant after a change."""
@@ -253,6 +266,7 @@ class TenantSuspension(TenantView):
         body=ReasonIn,
         reply=TenantOut,
         idempotency=KeyRule.REQUIRED,
+        fact="tenant.suspended",
         request_example={"reason": "Invoice INV-2026-000131 is overdue."},
     )
     def post(self, request: Request, tenant: str) -> Response:
@@ -274,6 +288,7 @@ class TenantResumption(TenantView):
         body=OptionalReasonIn,
         reply=TenantOut,
         idempotency=KeyRule.REQUIRED,
+        fact="tenant.resumed",
     )
     def post(self, request: Request, tenant: str) -> Response:
         """Resume a suspended tenant."""
@@ -293,6 +308,7 @@ class TenantDeparture(TenantView):
         status=202,
         idempotency=KeyRule.REQUIRED,
         if_match=True,
+        fact="tenant.offboarding_started",
         request_example={"reason": "Contract ended on 2026-11-30."},
     )
     def post(self, request: Request, tenant: str) -> Response:

@@ -16,14 +16,18 @@ from accounts import services
 from accounts.models import ApiKey
 from accounts.roles import ALL_PERMISSIONS
 from api.doors import Door, door_of
+from api.endpoint import ApiView
+from api.idempotency import KeyRule
 from api.unknown import UnknownAddress
 from core import clock
+from events.catalog import CATALOG
 from tenants.models import Tenant
 from tests.factories import TESTER, make_tenant
 from tests.integration.api.client import Caller, refused
 from tests.integration.api.making import MAKERS, QUERIES, make_profile
 
 OPEN = {"openapi.json"}  # documents that tell nothing of what is inside
+REPEATABLE = {"retry_operation"}  # doing it twice is doing it once, whatever came between
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -33,6 +37,7 @@ class Route(NamedTuple):
     method: str
     address: str
     door: Door | None
+    view: type[ApiView]
 
     @property
     def variables(self) -> list[str]:
@@ -63,7 +68,7 @@ def routes() -> list[Route]:
         assert view is not None, f"{pattern.pattern} is no ApiView and not listed as open"
         for method in METHODS:
             if hasattr(view, method):
-                found.append(Route(method.upper(), str(pattern.pattern), door_of(view, method)))
+                found.append(Route(method.upper(), str(pattern.pattern), door_of(view, method), view))
     return found
 
 
@@ -95,6 +100,16 @@ def test_every_method_declares_its_scope(route: Route) -> None:
     assert route.door.scope in ALL_PERMISSIONS
     view_reads = route.method == "GET"
     assert view_reads == route.door.scope.endswith(".view") or route.door.scope == "keys.manage"
+
+
+@every_route
+def test_what_makes_money_or_infrastructure_can_be_repeated_after_a_crash(route: Route) -> None:
+    assert route.door is not None
+    if route.door.fact:
+        assert route.door.fact in CATALOG
+        assert route.view.found_done is not ApiView.found_done
+    required = route.door.idempotency is KeyRule.REQUIRED
+    assert not required or route.door.fact or route.door.name in REPEATABLE
 
 
 @pytest.mark.django_db

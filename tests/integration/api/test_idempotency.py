@@ -7,14 +7,21 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import RequestFactory
+from rest_framework.response import Response
 
 from api import idempotency
 from api.models import IdempotentRequest
+from api.tenants import TenantList
 from core import clock
 from events.models import Event
+from models_registry.models import Release
 from tenants.models import Tenant
-from tests.factories import make_tenant, make_tier
+from tenants.services.lifecycle import resume_tenant, suspend_tenant
+from tenants.services.onboarding import activate_tenant, begin_provisioning
+from tests.factories import TESTER, make_tenant, make_tier
 from tests.integration.api.client import Caller, caller, refused
+from tests.integration.api.making import make_release
 
 GOOD: dict[str, Any] = {"name": "Acme", "slug": "acme", "tier": "basic"}
 
@@ -119,11 +126,78 @@ def test_a_request_in_flight_is_not_done_a_second_time(ops: Caller) -> None:
     assert 1 <= int(response["Retry-After"]) <= 60
 
 
-def test_after_a_crash_the_fact_itself_prevents_a_second_one(ops: Caller) -> None:
-    ops.post("tenants", GOOD, idempotency_key="k1")
+def test_after_a_crash_what_was_done_is_found_and_answered(ops: Caller) -> None:
+    first = ops.post("tenants", GOOD, idempotency_key="k1")
     interrupted("k1")
     IdempotentRequest.objects.update(leased_until=clock.real_now())
-    refused(ops.post("tenants", GOOD, idempotency_key="k1"), 409, "slug_taken")
+    again = ops.post("tenants", GOOD, idempotency_key="k1")
+    assert (again.status_code, again["Idempotency-Replayed"], again.content) == (201, "true", first.content)
+    assert ops.post("tenants", GOOD, idempotency_key="k1").content == first.content
+    assert Event.objects.filter(name="tenant.signed_up").count() == 1
+
+
+def test_after_a_crash_somebody_elses_work_is_not_mistaken_for_ones_own(ops: Caller) -> None:
+    """Another tenant signed up under the same request id, and another key's event, are not what was asked for."""
+    other = {**GOOD, "slug": "other"}
+    ops.post("tenants", other, headers={"X-Request-ID": "same-id-1"})
+    make_tenant(slug="acme")
+    ops.post("tenants", {**GOOD, "slug": "acme2"}, idempotency_key="k1", headers={"X-Request-ID": "same-id-1"})
+    interrupted("k1")
+    IdempotentRequest.objects.update(leased_until=clock.real_now())
+    again = ops.post("tenants", {**GOOD, "slug": "acme2"}, idempotency_key="k1")
+    assert again.json()["slug"] == "acme2"
+
+
+def test_a_crashed_roll_back_is_not_rolled_back_by_its_repetition(ops: Caller) -> None:
+    tenant = make_tenant()
+    first = make_release(tenant)
+    second = make_release(tenant)
+    path = f"adapters/{first.adapter.public_id}/roll-back"
+    back = ops.post(path, {"reason": "worse"}, idempotency_key="k1")
+    assert back.json()["version"]["id"] == first.version.public_id
+    interrupted("k1")
+    IdempotentRequest.objects.update(leased_until=clock.real_now())
+    again = ops.post(path, {"reason": "worse"}, idempotency_key="k1")
+    assert (again.status_code, again.content) == (202, back.content)
+    assert Release.objects.filter(kind="roll_back").count() == 1
+    assert second.version != first.version
+
+
+@pytest.mark.parametrize("action", ["suspend", "resume", "offboard"])
+def test_a_crashed_change_is_not_done_again_over_what_came_later(ops: Caller, action: str) -> None:
+    tenant = make_tenant(slug="acme")
+    begin_provisioning(tenant_id=tenant.pk, actor=TESTER)
+    activate_tenant(tenant_id=tenant.pk, actor=TESTER)
+    if action == "resume":
+        suspend_tenant(tenant_id=tenant.pk, reason="x", actor=TESTER)
+    sent = {"if_match": ops.get("tenants/acme")["ETag"], "idempotency_key": "k1"}
+    first = ops.post(f"tenants/acme/{action}", {"reason": "x"}, **sent)
+    interrupted("k1")
+    IdempotentRequest.objects.update(leased_until=clock.real_now())
+    if action == "suspend":
+        resume_tenant(tenant_id=tenant.pk, actor=TESTER)
+    if action == "resume":
+        suspend_tenant(tenant_id=tenant.pk, reason="again", actor=TESTER)
+    before = ops.get("tenants/acme").json()
+    again = ops.post(f"tenants/acme/{action}", {"reason": "x"}, **sent)
+    assert again.status_code == first.status_code
+    assert again.json() == before == ops.get("tenants/acme").json()
+
+
+class BreakingAfterTheCommit(TenantList):
+    """As if the reply could not be written once the tenant is there."""
+
+    def tenant_reply(self, public_id: str, *, status: int) -> Response:
+        raise RuntimeError(public_id)
+
+
+def test_a_bug_after_the_commit_is_survived(ops: Caller) -> None:
+    headers = {"Authorization": f"Bearer {ops.key}", "Idempotency-Key": "k1"}
+    request = RequestFactory().post("/api/v1/tenants", GOOD, content_type="application/json", headers=headers)
+    request.request_id = "req-broken"  # type: ignore[attr-defined]
+    assert BreakingAfterTheCommit.as_view()(request).status_code == 500
+    again = ops.post("tenants", GOOD, idempotency_key="k1")
+    assert (again.status_code, again.json()["slug"], again["Idempotency-Replayed"]) == (201, "acme", "true")
     assert Tenant.objects.count() == 1
 
 
