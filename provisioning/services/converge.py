@@ -36,8 +36,9 @@ WITHDRAWN, SUSPENDED, ACTIVE = "withdrawn", "suspended", "active"
 
 def converge_tenant(*, tenant_id: int) -> None:
     """Take every step that can be taken now. What AWS refuses is noted at the tenant's operations, and swept."""
-    with boundary("commit begin provisioning"):
-        onboarding.begin_provisioning(tenant_id=tenant_id, actor=SYSTEM)
+    if Tenant.objects.filter(pk=tenant_id, state=TenantState.SIGNED_UP).exists():
+        with boundary("commit begin provisioning"):
+            onboarding.begin_provisioning(tenant_id=tenant_id, actor=SYSTEM)
     operations.refresh(tenant_id=tenant_id)
     trouble = ""
     try:

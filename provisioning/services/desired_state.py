@@ -178,10 +178,10 @@ def _digest(identity: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
 
 
 def _is_blocking(last: ManagedResource, wanted_digest: str) -> bool:
-    """Whether a failed incarnation forbids a new one: for ever the same wish, or until its backoff has passed."""
-    if last.phase != Phase.GONE or not last.stuck_reason or last.failed_digest != wanted_digest:
+    """Whether a failed incarnation forbids a new one: until it is gone, and then for ever or for its backoff."""
+    if not last.stuck_reason or last.failed_digest != wanted_digest:
         return False
-    return last.stuck_reason == StuckReason.TERMINAL or last.look_again_at > real_now()
+    return last.phase != Phase.GONE or last.stuck_reason == StuckReason.TERMINAL or last.look_again_at > real_now()
 
 
 def _rewish(row: ManagedResource, wanted: Mapping[str, Any], wanted_digest: str) -> None:

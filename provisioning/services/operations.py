@@ -68,7 +68,8 @@ def retry_operation(*, operation_id: int, actor: Actor) -> Operation:
     Raises NotRetryable for an operation that has ended or whose release was refused.
     """
     with transaction.atomic(durable=True):
-        operation = Operation.objects.select_for_update().select_related("tenant", "release").get(pk=operation_id)
+        locked = Operation.objects.select_for_update(of=("self",)).select_related("tenant", "release")
+        operation = locked.get(pk=operation_id)
         refused = operation.release is not None and operation.release.state == ReleaseState.REFUSED
         if operation.state not in OPEN or refused:
             raise NotRetryable(
