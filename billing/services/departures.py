@@ -6,7 +6,6 @@ from billing.models import Invoice
 from billing.services.closing import months_between, unbilled_from
 from billing.services.invoicing import draft_invoices, finalize_invoices, refresh_drafts
 from billing.states import InvoiceKind, InvoiceState
-from core import clock
 from core.actors import SYSTEM, Actor
 from core.errors import DomainError
 from core.periods import Period, bucket_seconds, floor_to_bucket
@@ -31,8 +30,6 @@ def issue_final_invoice(*, tenant_id: int, actor: Actor = SYSTEM) -> list[Invoic
         return None
     bucket = bucket_seconds(tenant.billing_timezone, year=resources.done_at.year)
     end = floor_to_bucket(resources.done_at, bucket) + timedelta(seconds=bucket)
-    if end > clock.now():
-        return None
     issued = _invoice_the_rest(tenant, end, actor) if tenant.activated_at is not None else []
     detail = {"invoices": [invoice.number for invoice in issued]}
     complete_offboarding_step(tenant_id=tenant.pk, key="final_invoice", detail=detail, actor=actor)

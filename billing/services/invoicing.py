@@ -19,6 +19,7 @@ from billing.services.usage import billable_seals, seal_spans, usage_of
 from billing.states import INVOICE_MOVES, InvoiceKind, InvoiceState
 from core import clock
 from core.actors import Actor
+from core.crashpoints import crashpoint
 from core.errors import Conflict
 from core.periods import Period
 from core.states import move
@@ -67,7 +68,8 @@ def draft_invoices(*, tenant_ids: Collection[int], period: Period, actor: Actor)
     }
     with transaction.atomic(durable=True):
         locked = list(Tenant.objects.select_for_update(no_key=True).filter(pk__in=list(open_plans)).order_by("pk"))
-        existing = _standing(locked, period)
+        existing = _standing(locked, period, lock=True)
+        by_hand = _once_voided(locked, period)
         seals = billable_seals(open_plans)
         usage = usage_of(seals)
         drafts: list[Draft] = []
@@ -82,6 +84,8 @@ def draft_invoices(*, tenant_ids: Collection[int], period: Period, actor: Actor)
             )
             draft = Draft(made.invoice, made.lines, [seal for plan in spans for seal in seals[tenant.pk, plan.span]])
             before = existing.get(tenant.pk)
+            if tenant.pk in by_hand:
+                draft.invoice.grace_until = None
             if bool(draft.lines) if before is None else take_over(draft, before):
                 drafts.append(draft)
         save_drafts(drafts)
@@ -118,9 +122,13 @@ def finalize_invoices(*, invoice_ids: Collection[int], actor: Actor) -> list[Inv
             refuse_empty(drafts, lines)
             for draft in drafts:
                 draft.seller, draft.buyer = seller_of(draft.issuer), buyer_of(draft.tenant)
+            crashpoint("finalize: before numbers")
             close(drafts, lines, corrects={})
+            crashpoint("finalize: numbered, before events")
             for draft in drafts:
                 record_invoice_event("invoice.finalized", draft, actor=actor)
+            crashpoint("finalize: before commit")
+    crashpoint("finalize: after commit")
     return invoices
 
 
@@ -172,12 +180,22 @@ def _exactly(tenant_ids: Collection[int], period: Period) -> QuerySet[Invoice]:
     )
 
 
-def _standing(tenants: Sequence[Tenant], period: Period) -> dict[int, Invoice]:
+def _once_voided(tenants: Sequence[Tenant], period: Period) -> set[int]:
+    """Tenants with a void invoice for this period: a person finalizes what replaces it, not the clock."""
+    void = Invoice.objects.filter(tenant__in=tenants, kind=InvoiceKind.INVOICE, state=InvoiceState.VOID)
+    return set(
+        void.filter(period_start=period.start, period_end=period.end).values_list("tenant_id", flat=True).distinct()
+    )
+
+
+def _standing(tenants: Sequence[Tenant], period: Period, *, lock: bool = False) -> dict[int, Invoice]:
     """The standing invoice of each tenant for this period. Raises PeriodOverlaps for one of another period.
 
     Asked before sealing, so that nothing is sealed for a refusal, and again under the locks of the tenants.
     """
     rows = Invoice.objects.standing().filter(tenant__in=tenants, kind=InvoiceKind.INVOICE)
+    if lock:
+        rows = rows.select_for_update()
     found: dict[int, Invoice] = {}
     for invoice in rows.filter(period_start__lt=period.end, period_end__gt=period.start):
         if (invoice.period_start, invoice.period_end) != (period.start, period.end):

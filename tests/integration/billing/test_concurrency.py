@@ -1,0 +1,148 @@
+"""Many workers at once, and workers that die: one number per invoice, no gap, nothing done by half."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection, connections, transaction
+
+from billing.models import Invoice, InvoiceSequence, UsageClaim
+from billing.queries.issuers import the_issuer
+from billing.services.invoicing import draft_invoices, finalize_invoices, void_invoice
+from billing.services.numbers import take_numbers
+from core import crashpoints
+from events.models import Event
+from tests.factories import TESTER
+from tests.integration.billing.conftest import seed_prices
+
+pytestmark = pytest.mark.django_db(transaction=True)
+THREADS = 16
+FINALIZE_POINTS = (
+    "finalize: before numbers",
+    "finalize: numbered, before events",
+    "finalize: before commit",
+    "finalize: after commit",
+)
+
+
+@pytest.fixture
+def committed_world(transactional_db: None, set_clock):
+    from tests.support.billing_world import World
+
+    seed_prices()
+    return World(set_clock)
+
+
+def in_threads(count: int, work: Callable[[int], object]) -> list[object]:
+    """Run `work` in `count` threads that start together; what one raises is its answer."""
+    start = threading.Barrier(count)
+
+    def run(number: int) -> object:
+        try:
+            start.wait()
+            return work(number)
+        except Exception as error:
+            return error
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+def numbers() -> list[str]:
+    return sorted(Invoice.objects.exclude(number=None).values_list("number", flat=True))
+
+
+def test_sixteen_workers_finalize_one_draft_once(committed_world, october) -> None:
+    tenant = committed_world.tenant()
+    [draft] = draft_invoices(tenant_ids=[tenant.pk], period=october, actor=TESTER)
+    answers = in_threads(THREADS, lambda _: finalize_invoices(invoice_ids=[draft.pk], actor=TESTER)[0].number)
+    assert set(answers) == {"INV-2026-000001"}
+    assert Event.objects.filter(name="invoice.finalized").count() == 1
+    assert InvoiceSequence.objects.get().last_number == 1
+
+
+def test_sixteen_workers_draft_one_period_once(committed_world, october) -> None:
+    tenant = committed_world.tenant()
+    committed_world.use(tenant, "input_tokens", 5)
+    answers = in_threads(THREADS, lambda _: draft_invoices(tenant_ids=[tenant.pk], period=october, actor=TESTER)[0].pk)
+    assert len(set(answers)) == 1
+    assert (Invoice.objects.count(), UsageClaim.objects.count()) == (1, 1)
+    assert Event.objects.filter(name="invoice.drafted").count() == 1
+
+
+def test_numbers_have_no_gap_though_every_fifth_transaction_rolls_back(committed_world) -> None:
+    issuer = the_issuer()
+    taken: list[str] = []
+
+    def work(worker: int) -> None:
+        for turn in range(40):
+            mine: list[str] = []
+            try:
+                with transaction.atomic():
+                    mine = take_numbers(issuer=issuer, kind="invoice", year=2026, count=1 + turn % 3)
+                    if (worker + turn) % 5 == 0:
+                        raise RuntimeError("rolled back on purpose")
+            except RuntimeError:
+                continue
+            taken.extend(mine)
+
+    assert in_threads(THREADS, work) == [None] * THREADS
+    assert sorted(taken) == [f"INV-2026-{n:06d}" for n in range(1, len(taken) + 1)]
+
+
+def test_finalize_and_void_at_once_leave_one_story(committed_world, october) -> None:
+    tenant = committed_world.tenant()
+    [draft] = draft_invoices(tenant_ids=[tenant.pk], period=october, actor=TESTER)
+
+    def work(number: int) -> object:
+        if number % 2:
+            return void_invoice(invoice_id=draft.pk, reason="race", actor=TESTER)
+        return finalize_invoices(invoice_ids=[draft.pk], actor=TESTER)
+
+    in_threads(8, work)
+    final = Invoice.objects.get(pk=draft.pk)
+    assert final.state in ("finalized", "void") and final.number == "INV-2026-000001"
+    assert UsageClaim.objects.filter(released_at=None).count() == (final.state == "finalized")
+    assert Event.objects.filter(name="invoice.finalized").count() == 1
+
+
+@pytest.fixture
+def disarm() -> Iterator[None]:
+    yield
+    crashpoints.arm(None)
+
+
+@pytest.mark.parametrize("point", FINALIZE_POINTS)
+def test_a_worker_that_dies_while_finalizing_leaves_nothing_or_all(committed_world, october, point, disarm) -> None:
+    tenants = [committed_world.tenant() for _ in range(3)]
+    drafts = draft_invoices(tenant_ids=[t.pk for t in tenants], period=october, actor=TESTER)
+    ids = [draft.pk for draft in drafts]
+    die_in_a_fork(point, lambda: finalize_invoices(invoice_ids=ids, actor=TESTER))
+    survived = point == "finalize: after commit"
+    assert len(numbers()) == Event.objects.filter(name="invoice.finalized").count() == (3 if survived else 0)
+    finalize_invoices(invoice_ids=ids, actor=TESTER)
+    assert numbers() == [f"INV-2026-{n:06d}" for n in (1, 2, 3)]
+    assert Event.objects.filter(name="invoice.finalized").count() == 3
+    assert InvoiceSequence.objects.get().last_number == 3
+
+
+def die_in_a_fork(point: str, work: Callable[[], object]) -> None:
+    """Run `work` in a child that is gone, without any cleaning up, once it passes `point`."""
+    connection.close()
+    child = os.fork()
+    if child == 0:
+
+        def hook(passed: str) -> None:
+            if passed == point:
+                os._exit(9)
+
+        crashpoints.arm(hook)
+        try:
+            work()
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
