@@ -6,17 +6,18 @@ Colours come from classes in static/css/parts.css. Sizes are in the units of the
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from math import ceil, floor, log10
 
 from babel.numbers import format_compact_decimal, format_decimal
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-WIDTH, HEIGHT = 720, 220
+# Half a page and a whole page: text keeps its size only when the drawing is about as wide as its place.
+NARROW, WIDE = 720, 1180
+HEIGHT = 220
 LEFT, RIGHT, TOP, BOTTOM = 48, 8, 10, 24
 GRID_LINES = 4
-MOST_LABELS = 10
+LABEL_ROOM = 66
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,33 +39,34 @@ class Span:
     note: str = ""
 
 
-def nice_ceiling(value: int) -> int:
-    """The next number of the form 1, 2, 2.5 or 5 times a power of ten, so that grid lines carry round numbers."""
-    if value <= 0:
-        return 1
-    power = 10 ** floor(log10(value))
-    for step in (1, 2, 2.5, 5, 10):
-        if value <= step * power:
-            return max(1, ceil(step * power))
-    return 10 * power
+def nice_step(highest: int) -> int:
+    """The distance of grid lines: 1, 2, 2.5 or 5 times a power of ten, so that about four lines reach `highest`."""
+    rough = max(1, highest) / GRID_LINES
+    power = 10 ** floor(log10(rough))
+    steps = (ceil(each * power) for each in (1, 2, 2.5, 5, 10))
+    return next(step for step in steps if step >= rough)
 
 
-def stacked_bars(bars: Sequence[Bar], *, title: str, series: Sequence[str], unit: str) -> SafeString:
+def stacked_bars(
+    bars: Sequence[Bar], *, title: str, series: Sequence[str], unit: str, width: int = NARROW
+) -> SafeString:
     """A bar chart, one stack per label. `series` names the parts of a stack from below, `unit` what they count."""
-    top = nice_ceiling(max((sum(bar.values) for bar in bars), default=0))
-    plot_height, plot_width = HEIGHT - TOP - BOTTOM, WIDTH - LEFT - RIGHT
+    highest = max((sum(bar.values) for bar in bars), default=0)
+    step = nice_step(highest)
+    lines = max(1, ceil(highest / step))
+    plot_height, plot_width = HEIGHT - TOP - BOTTOM, width - LEFT - RIGHT
     slot = plot_width / max(1, len(bars))
     thickness = min(40.0, slot * 0.68)
-    every = ceil(len(bars) / MOST_LABELS) or 1
+    every = ceil(LABEL_ROOM / slot)
     columns = []
     for index, bar in enumerate(bars):
         x = LEFT + index * slot + (slot - thickness) / 2
         label = _text(LEFT + (index + 0.5) * slot, HEIGHT - 6, bar.label, "middle") if index % every == 0 else ""
-        columns.append((_stack(bar, x, thickness, plot_height / top, series, unit), label))
+        columns.append((_stack(bar, x, thickness, plot_height / (step * lines), series, unit), label))
     drawing = format_html_join("", "<g>{}</g>{}", columns)
     total = format_decimal(sum(sum(bar.values) for bar in bars), locale="en")
     described = f"{total} {unit} in {len(bars)} bars; the table below holds the same numbers."
-    return _svg(title, described, format_html("{}{}", _grid(top), drawing), WIDTH, HEIGHT)
+    return _svg(title, described, format_html("{}{}", _grid(step, lines, width), drawing), width, HEIGHT)
 
 
 def sparkline(values: Sequence[int], *, title: str, width: int = 96, height: int = 28) -> SafeString:
@@ -91,7 +93,7 @@ def timeline(spans: Sequence[Span], *, now: datetime, title: str) -> SafeString:
         return SafeString("")
     begin = min(span.since for span in spans)
     seconds = max(1.0, (now - begin).total_seconds())
-    width, bar_top, bar_height, height = 720, 6, 30, 64
+    width, bar_top, bar_height, height = WIDE, 6, 30, 56
     # A span of a minute beside one of a month still has to be seen and named.
     shares = _readable_shares([((span.until or now) - span.since).total_seconds() / seconds for span in spans])
     parts, x = [], 0.0
@@ -107,7 +109,7 @@ def timeline(spans: Sequence[Span], *, now: datetime, title: str) -> SafeString:
                 '<text x="{}" y="{}">{}</text></g>',
                 words, kind, _n(x + 1), bar_top, _n(max(2.0, breadth - 2)), bar_height,
                 kind, _n(x + breadth / 2), bar_top + 20, span.label,
-                _n(x + 2), bar_top + bar_height + 16, f"{span.since:%d %b %H:%M}" if breadth > 60 else "",
+                _n(x + 2), bar_top + bar_height + 16, f"{span.since:%d %b %H:%M}" if breadth > 76 else "",
             )
         )  # fmt: skip
         x += breadth
@@ -146,15 +148,14 @@ def _rect(name: str, x: float, y: float, width: float, height: float) -> SafeStr
     )
 
 
-def _grid(top: int) -> SafeString:
+def _grid(step: int, lines: int, width: int) -> SafeString:
     rows = []
-    for index in range(GRID_LINES + 1):
-        y = HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * index / GRID_LINES
-        value = Decimal(top) * index / GRID_LINES
-        label = format_compact_decimal(value, fraction_digits=1, locale="en")
+    for index in range(lines + 1):
+        y = HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * index / lines
+        label = format_compact_decimal(step * index, fraction_digits=1, locale="en")
         rows.append((_n(y), _text(LEFT - 8, y + 4, label, "end")))
     line = '<line class="grid" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>{3}'
-    return format_html_join("", line, ((LEFT, WIDTH - RIGHT, y, label) for y, label in rows))
+    return format_html_join("", line, ((LEFT, width - RIGHT, y, label) for y, label in rows))
 
 
 def _text(x: float, y: float, words: str, anchor: str) -> SafeString:
@@ -163,7 +164,8 @@ def _text(x: float, y: float, words: str, anchor: str) -> SafeString:
 
 def _svg(title: str, described: str, drawing: SafeString, width: int, height: int) -> SafeString:
     return format_html(
-        '<svg class="cp-chart" viewBox="0 0 {} {}" role="img" aria-label="{}"><desc>{}</desc>{}</svg>',
+        '<svg class="cp-chart{}" viewBox="0 0 {} {}" role="img" aria-label="{}"><desc>{}</desc>{}</svg>',
+        " cp-chart-wide" if width == WIDE else "",
         width,
         height,
         title,

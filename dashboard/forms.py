@@ -1,5 +1,6 @@
 """Plain forms: they check what was typed and never save. Services decide; `refuse` shows what a service answered."""
 
+import json
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, cast
@@ -150,19 +151,31 @@ class UploadForm(PlainForm):
     dataset_ref = forms.CharField(
         label="Training data", required=False, max_length=200, help_text="Where it came from, such as an S3 address."
     )
-    metrics = forms.JSONField(
+    metrics = forms.CharField(
         required=False,
-        widget=forms.Textarea(attrs={"rows": 2, "class": "form-control mono", "placeholder": '{"exact_match": 0.84}'}),
+        max_length=8192,
+        widget=forms.Textarea(
+            attrs={
+                "rows": 2,
+                "class": "form-control mono",
+                "placeholder": '{"exact_match": 0.84}',
+                "spellcheck": "false",
+            }
+        ),
         help_text="Evaluation results as a JSON object.",
     )
 
     def clean_metrics(self) -> dict[str, Any]:
-        metrics = self.cleaned_data["metrics"]
-        if metrics in (None, ""):
+        text = self.cleaned_data["metrics"].strip()
+        if not text:
             return {}
+        try:
+            metrics = json.loads(text)
+        except (ValueError, RecursionError):
+            metrics = None
         if not isinstance(metrics, dict):
             raise forms.ValidationError('Give a JSON object, such as {"exact_match": 0.84}.')
-        return cast(dict[str, Any], metrics)
+        return metrics
 
 
 class PaymentForm(PlainForm):

@@ -1,14 +1,16 @@
 """How far usage has been read, in one chip; and the stretches that should be known and are not."""
 
+from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from core import clock
 from metering import queries
 from tenants.queries import list_tenants
 
 LATE_AFTER = timedelta(hours=3)
+MOST_NAMES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +49,28 @@ def fresh() -> Fresh | None:
 
 
 def known_gaps(tenant_ids: Collection[int] | None) -> list[KnownGap]:
-    """The gaps of these tenants, joined per tenant and reason, with names."""
-    found = queries.gaps(tenant_ids=tenant_ids)
-    if not found:
+    """The gaps of these tenants with names; tenants that miss the same hours for the same reason share one."""
+    groups: dict[tuple[datetime, datetime, str], list[int]] = defaultdict(list)
+    for gap in queries.gaps(tenant_ids=tenant_ids):
+        groups[gap.start, gap.end, gap.problem].append(gap.tenant_id)
+    if not groups:
         return []
-    names = {tenant.pk: tenant.name for tenant in list_tenants(tenant_ids={gap.tenant_id for gap in found})}
+    concerned = {tenant_id for group in groups.values() for tenant_id in group}
+    names = {tenant.pk: tenant.name for tenant in list_tenants(tenant_ids=concerned)}
     return [
         KnownGap(
-            title=f"Metering gap: {names[gap.tenant_id]}, {gap.start:%d %b %H:%M} to {gap.end:%d %b %H:%M} UTC",
-            why=gap.problem
-            or "CloudWatch has not been read completely for these hours; they count as unknown, not zero.",
+            title=f"Metering gap: {_named([names[each] for each in group])}, {_span(start, end)}",
+            why=problem or "These hours have not been read completely; they count as unknown, not as zero.",
         )
-        for gap in found
+        for (start, end, problem), group in groups.items()
     ]
+
+
+def _named(names: list[str]) -> str:
+    shown = ", ".join(names[:MOST_NAMES])
+    return shown if len(names) <= MOST_NAMES else f"{shown} and {len(names) - MOST_NAMES} more"
+
+
+def _span(start: datetime, end: datetime) -> str:
+    until = f"{end:%H:%M}" if start.date() == end.date() else f"{end:%d %b %H:%M}"
+    return f"{start:%d %b %H:%M} to {until} UTC"

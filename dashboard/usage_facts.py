@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from django.utils.safestring import SafeString
 
 from core.periods import Period
-from dashboard.charts import Bar, sparkline, stacked_bars
+from dashboard.charts import NARROW, Bar, sparkline, stacked_bars
 from metering.meters import METERS
 from metering.queries import gaps, usage_by_day
 from tenants.queries import list_tenants
@@ -52,7 +52,9 @@ class MeterTotal:
     quantity: int
 
 
-def tokens_by_day(tenant_ids: Collection[int] | None, period: Period, timezone: str) -> TokensByDay:
+def tokens_by_day(
+    tenant_ids: Collection[int] | None, period: Period, timezone: str, *, width: int = NARROW
+) -> TokensByDay:
     """Tokens of every day of `period`, also of days without any, so that a quiet day is seen as one."""
     sums: dict[date, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for row in usage_by_day(tenant_ids=tenant_ids, start=period.start, end=period.end, timezone=timezone):
@@ -72,6 +74,7 @@ def tokens_by_day(tenant_ids: Collection[int] | None, period: Period, timezone: 
             title=f"Tokens in and out per day, {timezone}",
             series=("in", "out"),
             unit="tokens",
+            width=width,
         ),
         sparkline=sparkline([day.tokens_in + day.tokens_out for day in days], title="Tokens per day"),
     )

@@ -135,7 +135,7 @@ def when(value: datetime | None) -> SafeString | str:
 
 @register.simple_tag
 def ago(value: datetime | None) -> SafeString | str:
-    """`3 minutes ago`, with the exact moment on hover."""
+    """`3m ago`, with the exact moment on hover."""
     if value is None:
         return NOTHING
     exact = format_datetime(value, "d MMM y, HH:mm:ss", tzinfo=UTC, locale=LOCALE)
@@ -148,7 +148,20 @@ def _distance(value: datetime) -> str:
     apart = value - clock.now()
     if abs(apart) < _JUST_NOW:
         return "just now"
-    return format_timedelta(apart, add_direction=True, locale=LOCALE)
+    return format_timedelta(apart, add_direction=True, format="short", locale=LOCALE)
+
+
+@register.filter
+def measured(value: object) -> str:
+    """An evaluation result: a float without the tail that binary fractions have."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+@register.filter
+def event_words(name: str) -> str:
+    """`tenant.provisioning_failed` as `Tenant provisioning failed`."""
+    words = name.replace(".", " ").replace("_", " ").replace("api key", "API key")
+    return words[:1].upper() + words[1:]
 
 
 @register.filter

@@ -11,6 +11,7 @@ from core.periods import Period, month_containing
 from dashboard.access import OperatorRequest, requires
 from dashboard.attention import needs_attention
 from dashboard.rendering import render_page_or_fragment
+from dashboard.stories import with_tenant_names
 from dashboard.usage_facts import tokens_by_day
 from dashboard.views.operations import progress_of
 from events.queries import search_events
@@ -40,7 +41,9 @@ def home(request: OperatorRequest) -> HttpResponse:
         "moving_tenants": tenants.filter(state__in=(TenantState.SIGNED_UP, TenantState.PROVISIONING)).count(),
         "month": month,
         "usage": tokens_by_day(seen, Period(month.start, clock.now()), "UTC"),
-        "events": search_events(tenant_ids=seen)[:RECENT] if can(request.principal, "audit.view") else None,
+        "events": with_tenant_names(search_events(tenant_ids=seen)[:RECENT])
+        if can(request.principal, "audit.view")
+        else None,
         "has_tenants": tenants.exists(),
     }
     return render_page_or_fragment(request, "dashboard/home/home.html", "dashboard/home/_home.html", context)

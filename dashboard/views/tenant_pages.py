@@ -2,15 +2,18 @@
 
 import difflib
 import json
+from datetime import timedelta
 from typing import Any
 
 from django.http import HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
+from accounts.access import can
 from billing.queries import list_invoices, preview
 from core import clock
 from core.errors import DomainError, NotFound
+from core.periods import Period
 from dashboard.access import OperatorRequest, requires
 from dashboard.observing import observed_word
 from dashboard.paging import page_of
@@ -18,6 +21,7 @@ from dashboard.polling import poll_ms
 from dashboard.reading import text_of
 from dashboard.rendering import render_page_or_fragment
 from dashboard.steps import Step, step
+from dashboard.usage_facts import tokens_by_day
 from dashboard.views.operations import progress_of
 from events.queries import search_events
 from models_registry.queries import list_adapters
@@ -30,6 +34,7 @@ MOVING = (TenantState.SIGNED_UP, TenantState.PROVISIONING, TenantState.OFFBOARDI
 LEAVING = (TenantState.OFFBOARDING, TenantState.OFFBOARDED)
 RECENT = 8
 CONFIGS = 50
+CHART_DAYS = 14
 
 
 @requires("tenants.view")
@@ -44,13 +49,18 @@ def overview(request: OperatorRequest, ref: str) -> HttpResponse:
     delays = [each.poll for each in running if each.poll]
     if tenant.state in MOVING and not delays:
         delays = [poll_ms(since=tenant.signed_up_at, is_settled=False) or 0]
-    context = frame_of(tenant, "overview") | {
-        "running": running,
-        "adapters": adapters,
-        "leaving": _departure(tenant),
-        "events": search_events(tenant_ids=request.visible_tenants, tenant_ref=tenant.public_id)[:RECENT],
-        "poll": min(delays) if delays else None,
-    }
+    money = {} if tenant.state in MOVING else _money(request, tenant)
+    context = (
+        frame_of(tenant, "overview")
+        | money
+        | {
+            "running": running,
+            "adapters": adapters,
+            "leaving": _departure(tenant),
+            "events": search_events(tenant_ids=request.visible_tenants, tenant_ref=tenant.public_id)[:RECENT],
+            "poll": min(delays) if delays else None,
+        }
+    )
     return render_page_or_fragment(
         request, "dashboard/tenants/detail.html", "dashboard/tenants/_overview.html", context
     )
@@ -138,6 +148,17 @@ def invoices(request: OperatorRequest, ref: str) -> HttpResponse:
     return render_page_or_fragment(
         request, "dashboard/tenants/invoices.html", "dashboard/tenants/_invoices.html", context
     )
+
+
+def _money(request: OperatorRequest, tenant: Any) -> dict[str, Any]:
+    """Tokens of the last days and the bill so far, for those who may see them."""
+    shown: dict[str, Any] = {}
+    if can(request.principal, "usage.view"):
+        period = Period(clock.now() - timedelta(days=CHART_DAYS), clock.now())
+        shown["usage"] = tokens_by_day([tenant.pk], period, tenant.billing_timezone)
+    if can(request.principal, "invoices.view") and tenant.state not in LEAVING:
+        shown |= _preview(tenant)
+    return shown
 
 
 def _preview(tenant: Any) -> dict[str, Any]:

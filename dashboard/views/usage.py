@@ -10,6 +10,7 @@ from django.views.decorators.http import require_safe
 from core import clock
 from core.periods import Period, month_containing
 from dashboard.access import OperatorRequest, requires
+from dashboard.charts import WIDE
 from dashboard.freshness import known_gaps
 from dashboard.reading import text_of
 from dashboard.rendering import render_page_or_fragment
@@ -77,7 +78,7 @@ def _usage(request: OperatorRequest, tenant_ids: Any, timezone: str) -> dict[str
         "ranges": RANGES,
         "period": period,
         "timezone": timezone,
-        "usage": tokens_by_day(tenant_ids, period, timezone),
+        "usage": tokens_by_day(tenant_ids, period, timezone, width=WIDE),
         "totals": totals(tenant_ids, period, timezone),
         "gaps": known_gaps(tenant_ids),
     }

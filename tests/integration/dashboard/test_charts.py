@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dashboard.charts import Bar, Span, nice_ceiling, sparkline, stacked_bars, timeline
+from dashboard.charts import Bar, Span, nice_step, sparkline, stacked_bars, timeline
 
 SVG = "{http://www.w3.org/2000/svg}"
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -16,11 +16,11 @@ def drawn(svg: str) -> ET.Element:
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"),
-    [(0, 1), (1, 1), (7, 10), (11, 20), (21, 25), (26, 50), (99, 100), (101, 200), (18_059_974, 20_000_000)],
+    ("highest", "step"),
+    [(0, 1), (1, 1), (4, 1), (7, 2), (11, 3), (26, 10), (99, 25), (101, 50), (2_460_000, 1_000_000)],
 )
-def test_axis_ends_on_a_round_number(value: int, expected: int) -> None:
-    assert nice_ceiling(value) == expected
+def test_grid_lines_carry_round_numbers(highest: int, step: int) -> None:
+    assert nice_step(highest) == step
 
 
 def test_bars_stack_and_keep_their_proportions() -> None:
@@ -64,7 +64,7 @@ def test_timeline_fills_its_width_and_shows_the_shortest_span() -> None:
     rects = list(picture.iter("rect"))
     assert [rect.get("class") for rect in rects] == ["past", "past", "live"]
     assert min(float(rect.get("width", 0)) for rect in rects) > 40
-    assert sum(float(rect.get("width", 0)) + 2 for rect in rects) == pytest.approx(720, abs=2)
+    assert sum(float(rect.get("width", 0)) + 2 for rect in rects) == pytest.approx(1180, abs=2)
     assert "Rolled back: wrong tone" in "".join(picture.itertext())
 
 
