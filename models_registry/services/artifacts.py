@@ -27,7 +27,7 @@ _FIRST = (OffboardingStep.Key.RESOURCES, OffboardingStep.Key.FINAL_INVOICE)
 def erase_tenant_artifacts(*, tenant_id: int, actor: Actor) -> bool:
     """Delete all objects of a leaving tenant, list again, and complete the step `artifacts`; True when it is done.
 
-    False, with nothing completed, while a worker still validates one of its uploads or the second listing finds
+    False, with nothing completed, while one of its uploads is still on its way or being judged, or the second listing finds
     something: the sweep comes back. Versions stay as rows, because invoices and the ledger name them. Raises
     aws.errors.AwsError, and ValueError for a tenant that is not leaving.
     """
@@ -66,11 +66,13 @@ def erase_departed_artifacts() -> int:
 
 
 def _stop_validations(tenant: Tenant) -> bool:
-    """Reject what nobody has begun to judge; False while somebody has, because that worker may still store."""
+    """Reject what nobody has begun to judge; False while a request or a worker may still store something."""
     with transaction.atomic(durable=True):
-        waiting = AdapterVersion.objects.filter(tenant=tenant, state=VersionState.VALIDATING)
-        if waiting.filter(claimed_until__gt=clock.real_now()).exists():
+        versions = AdapterVersion.objects.filter(tenant=tenant)
+        busy = versions.filter(state__in=[VersionState.UPLOADING, VersionState.VALIDATING])
+        if busy.filter(claimed_until__gt=clock.real_now()).exists():
             return False
+        waiting = versions.filter(state=VersionState.VALIDATING)
         finding = Finding("tenant_leaving", "error", "The tenant is leaving; nothing new is taken in.")
         for version in waiting.select_for_update():
             move(

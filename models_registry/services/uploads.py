@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 MAX_PARTS = 32
 MAX_PART_NAME = 200
 MAX_NOTES = 4000
-MAX_METRICS_BYTES = 8 * 1024
+MAX_METRICS_CHARACTERS = 8 * 1024
 COPY_BYTES = 256 * 1024
 ABANDONED_AFTER = timedelta(hours=1)
 """No request lasts that long: gunicorn and the proxy end it well before."""
@@ -129,16 +129,21 @@ def clear_quarantine(version: AdapterVersion) -> None:
 
 
 def _refuse_invalid(words: Mapping[str, Any]) -> None:
-    try:
-        metrics_bytes = len(json.dumps(words["metrics"], allow_nan=False))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise UploadInvalid("The metrics are not plain JSON.") from error
-    if len(words["notes"]) > MAX_NOTES or "\0" in words["notes"]:
+    if len(words["notes"]) > MAX_NOTES or not _is_storable(words["notes"]):
         raise UploadInvalid(f"Notes are up to {MAX_NOTES} characters of text.")
     if len(words["dataset_ref"]) > 200 or not words["dataset_ref"].isprintable():
         raise UploadInvalid("A dataset reference is up to 200 printable characters.")
-    if metrics_bytes > MAX_METRICS_BYTES or "\\u0000" in json.dumps(words["metrics"]):
-        raise UploadInvalid(f"Metrics are up to {MAX_METRICS_BYTES} bytes of JSON.")
+    try:
+        metrics = json.dumps(words["metrics"], allow_nan=False, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UploadInvalid("The metrics are not plain JSON.") from error
+    if len(metrics) > MAX_METRICS_CHARACTERS or "\\u0000" in metrics or not _is_storable(metrics):
+        raise UploadInvalid(f"Metrics are up to {MAX_METRICS_CHARACTERS} characters of JSON.")
+
+
+def _is_storable(text: str) -> bool:
+    """PostgreSQL takes neither the character NUL nor half a surrogate pair."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _spool(parts: Iterable[UploadedPart], max_bytes: int, stack: ExitStack) -> list[_Spooled]:

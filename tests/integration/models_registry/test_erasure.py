@@ -65,9 +65,11 @@ def test_everything_of_the_tenant_goes_and_nothing_of_others(
     assert AdapterVersion.objects.filter(adapter=adapter, state="ready").count() == 2  # the ledger keeps its rows
 
 
-def test_erasing_waits_for_a_validating_worker(adapter: Adapter) -> None:
+@pytest.mark.parametrize("state", ["uploading", "validating"])
+def test_erasing_waits_for_whoever_may_still_store(adapter: Adapter, state: str) -> None:
     version = receive_upload(adapter_id=adapter.pk, files=parts(good()), actor=TESTER)
-    AdapterVersion.objects.filter(pk=version.pk).update(claimed_until=clock.real_now() + timedelta(minutes=1))
+    claimed = {"state": state, "claimed_until": clock.real_now() + timedelta(minutes=1)}
+    AdapterVersion.objects.filter(pk=version.pk).update(**claimed)
     leave(adapter, "resources", "final_invoice")
     assert not erase_tenant_artifacts(tenant_id=adapter.tenant_id, actor=SYSTEM)
     assert step(adapter).done_at is None

@@ -1,11 +1,13 @@
 """What an archive may not do. Every refusal names its reason; nothing is written to disk by a foreign name."""
 
+import ast
 import bz2
 import gzip
 import io
 import random
 import tracemalloc
 import zlib
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +26,7 @@ from tests.unit.models_registry.making import (
     raw_archive,
 )
 
+ROOM = Path(__file__).resolve().parents[3] / "models_registry"
 FILES = good()
 PLAIN = [entry(name.encode(), content) for name, content in FILES.items()]
 
@@ -190,3 +193,12 @@ def test_layout() -> None:
     assert "layout_invalid" in codes(judge(archive({f"x/y/{CONFIG}": config, f"x/y/{WEIGHTS}": weights})))
     assert codes(judge(archive({"README.md": b""}))) == ["missing_file"]
     assert codes(judge(archive({**FILES, "optimizer.PT": b""}))) == ["pickle_refused"]
+
+
+def test_nothing_in_this_room_can_unpickle_or_unpack() -> None:
+    forbidden = {"tarfile", "pickle", "zipfile", "shutil", "torch", "marshal", "shelve", "dill", "joblib"}
+    for path in ROOM.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {name.split(".")[0] for name in names} & forbidden, path

@@ -15,6 +15,7 @@ from tests.unit.models_registry.making import (
     codes,
     good,
     judge,
+    pack,
     retensored,
     sample,
     tensors,
@@ -103,6 +104,36 @@ def test_unknown_settings_are_told_and_dropped() -> None:
     assert verdict.accepted
     [finding] = verdict.findings
     assert finding.code == "unknown_key_ignored" and "another, new_option" in finding.message
+
+
+HOSTILE = ["\0", "\ud800", "\x1b[31m", "<script>", "=1+1", "a\nb", "x" * 100_000, "\u202e"]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_text_comes_out_harmless(text: str) -> None:
+    """What a verdict quotes is stored in PostgreSQL and shown to people: short, printable, without NUL."""
+    changes: list[dict[str, Any]] = [
+        {"base_model_name_or_path": text},
+        {text: text},
+        {"peft_type": text},
+        {"init_lora_weights": text},
+        {"target_modules": [text]},
+        {"bias": text},
+    ]
+    uploads: list[dict[str, bytes]] = [with_config(**change) for change in changes]
+    for name, entry in (
+        (text, {}),
+        (text, []),
+        (A, {"dtype": text}),
+        (A, {"dtype": text, "shape": [1], "data_offsets": [0, 1]}),
+    ):
+        uploads.append(good() | {WEIGHTS: pack({name: entry}, b"")})
+    for upload in uploads:
+        verdict = judge(upload)
+        quoted = [value for finding in verdict.findings for value in finding.as_dict().values()]
+        quoted.append(verdict.facts.get("claimed_base_model", ""))
+        assert all(value.isprintable() and len(value) < 700 for value in quoted)
+        json.dumps(verdict.as_dict(), ensure_ascii=False).encode()
 
 
 def test_the_serving_profiles_rank_counts() -> None:
