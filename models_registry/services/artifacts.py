@@ -27,9 +27,9 @@ _FIRST = (OffboardingStep.Key.RESOURCES, OffboardingStep.Key.FINAL_INVOICE)
 def erase_tenant_artifacts(*, tenant_id: int, actor: Actor) -> bool:
     """Delete all objects of a leaving tenant, list again, and complete the step `artifacts`; True when it is done.
 
-    False, with nothing completed, while one of its uploads is still on its way or being judged, or the second listing finds
-    something: the sweep comes back. Versions stay as rows, because invoices and the ledger name them. Raises
-    aws.errors.AwsError, and ValueError for a tenant that is not leaving.
+    False, with nothing completed, while one of its uploads is still on its way or being judged, or when the second
+    listing finds something: the sweep comes back. Versions stay as rows, because invoices and the ledger name them.
+    Raises aws.errors.AwsError, and ValueError for a tenant that is not leaving.
     """
     tenant = Tenant.objects.get(pk=tenant_id)
     if tenant.state != TenantState.OFFBOARDING:
