@@ -77,8 +77,8 @@ class World:
         return ManagedResource.objects.living().get(**filters)
 
     def _picture(self) -> object:
-        rows = ManagedResource.objects.order_by("pk")
-        seen = list(rows.values_list("pk", "phase", "aws_status", "stuck_reason", "is_wanted"))
-        moving = any(phase not in (Phase.READY, Phase.GONE) and not stuck for _, phase, _, stuck, _ in seen)
+        rows = list(ManagedResource.objects.order_by("pk"))
+        seen = [(row.pk, row.phase, row.stuck_reason, row.is_wanted, row.stuck_reason or row.failures) for row in rows]
+        moving = any(row.phase in (Phase.CREATING, Phase.UPDATING, Phase.DELETING) for row in rows)
         tenants = list(Tenant.objects.order_by("pk").values_list("pk", "state", "version"))
         return (seen, tenants, object() if moving else None)
