@@ -1,5 +1,7 @@
 """API keys: issued once, told apart, refused for the right reason, and gone with their tenant."""
 
+import statistics
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -175,3 +177,29 @@ def test_lists_are_scoped() -> None:
     for hidden in (other, ours):
         with pytest.raises(ApiKeyNotFound):
             get_api_key(hidden.public_id, tenant_ids={mine.pk})
+
+
+@pytest.mark.long
+def test_an_unknown_key_is_refused_as_slowly_as_a_wrong_secret() -> None:
+    """Welch's t over 5,000 refusals of each kind, taken in turns; the limit is the one of leakage assessments (4.5)."""
+    _, plaintext = issue()
+    parts = keys.parse(plaintext)
+    assert parts is not None
+    stranger = keys.parse(keys.generate(live=False)[0])
+    assert stranger is not None
+    texts = []
+    for lookup in (parts.lookup, stranger.lookup):
+        body = f"cpk_test_{lookup}_{stranger.secret}"
+        texts.append(f"{body}_{keys.checksum(body)}")
+    times: list[list[int]] = [[], []]
+    for _ in range(5000):
+        for kind, text in enumerate(texts):
+            begin = time.perf_counter_ns()
+            with pytest.raises(services.ApiKeyUnknown):
+                services.authenticate_api_key(plaintext=text)
+            times[kind].append(time.perf_counter_ns() - begin)
+    # The slowest tenth is the machine's own noise, and under 2 µs no network shows.
+    kept = [sorted(kind)[: len(kind) * 9 // 10] for kind in times]
+    spread = sum(statistics.variance(kind) / len(kind) for kind in kept) ** 0.5
+    difference = abs(statistics.fmean(kept[0]) - statistics.fmean(kept[1]))
+    assert difference / spread < 4.5 or difference < 2_000, f"{difference / 1000:.1f} µs"

@@ -4,7 +4,13 @@ from collections.abc import Callable
 
 from accounts.models import ApiKey
 from accounts.services import issue_api_key
+from billing.models import Invoice, InvoiceLine
+from billing.queries.issuers import the_issuer
+from billing.services.invoicing import finalize_invoices
+from billing.services.seeding import seed_rate_cards
+from billing.states import InvoiceState
 from core import clock
+from core.periods import billing_month
 from models_registry.models import Adapter, AdapterVersion, Release
 from models_registry.services.adapters import create_adapter
 from models_registry.services.catalogue import define_serving_profile, register_foundation_model
@@ -13,7 +19,7 @@ from models_registry.states import VersionState
 from provisioning.models import ManagedResource, Operation, OperationStep, PublishedConfig
 from provisioning.states import OperationState
 from tenants.models import Tenant
-from tests.factories import TESTER
+from tests.factories import TESTER, make_tier
 from tests.unit.models_registry.making import BASE
 
 
@@ -122,7 +128,58 @@ def make_key(tenant: Tenant) -> ApiKey:
     return issue_api_key(name="of the tenant", scopes=["usage.view"], tenant_id=tenant.pk, actor=TESTER)[0]
 
 
+def make_prices() -> None:
+    """The example tiers and their price list."""
+    for tier in ("basic", "advanced", "premium"):
+        make_tier(tier)
+    seed_rate_cards(actor=TESTER)
+
+
+def make_invoice(tenant: Tenant) -> Invoice:
+    """A finalized invoice over one fee, the same one each time; what it bills was not metered."""
+    existing = Invoice.objects.filter(tenant=tenant, state=InvoiceState.FINALIZED).first()
+    if existing is not None:
+        return existing
+    make_prices()
+    month = billing_month(2026, 10, "UTC")
+    draft = Invoice.objects.create(
+        tenant=tenant,
+        issuer=the_issuer(),
+        currency="USD",
+        period_start=month.start,
+        period_end=month.end,
+        timezone="UTC",
+        language="en",
+        subtotal=29,
+        tax=0,
+        total=29,
+        content_sha256="",
+        refreshed_at=clock.now(),
+    )
+    InvoiceLine.objects.create(
+        invoice=draft,
+        position=1,
+        description="Basic platform fee",
+        span_start=month.start,
+        span_end=month.end,
+        quantity=1,
+        unit="month",
+        unit_price=29,
+        per=1,
+        amount=29,
+        tax_rate=0,
+        explanation={},
+    )
+    return finalize_invoices(invoice_ids=[draft.pk], actor=TESTER)[0]
+
+
+def make_line(tenant: Tenant) -> InvoiceLine:
+    """The line of that invoice."""
+    return InvoiceLine.objects.get(invoice=make_invoice(tenant))
+
+
 def _tenant_with_config(tenant: Tenant) -> str:
+    make_prices()
     make_config(tenant)
     return tenant.public_id
 
@@ -136,6 +193,8 @@ MAKERS: dict[str, Callable[[Tenant], str]] = {
     "release": lambda tenant: make_release(tenant).public_id,
     "operation": lambda tenant: make_operation(tenant).public_id,
     "resource": lambda tenant: make_resource(tenant).public_id,
+    "invoice": lambda tenant: make_invoice(tenant).public_id,
+    "invoice_line": lambda tenant: make_line(tenant).public_id,
 }
 
 # By the name of the operation: parameters without which it cannot be asked.
