@@ -122,10 +122,15 @@ class Child:
     def is_running(self) -> bool:
         return self.process.poll() is None
 
+    def ask_to_stop(self) -> None:
+        """Send its own stop signal and go on."""
+        if self.is_running():
+            self.process.send_signal(self.stop_signal)
+
     def stop(self, patience_seconds: float = 10.0) -> None:
         """Ask to stop, wait, then insist; afterwards nothing of the group is left."""
         if self.is_running():
-            self.process.send_signal(self.stop_signal)
+            self.ask_to_stop()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(patience_seconds)
         self.kill()

@@ -22,7 +22,8 @@ from local_stack.paths import ROOT, socket_folder
 from local_stack.processes import Child, Guard, Part, StartFailed, spawn
 
 QUEUES = "prompt,reconcile,metering,billing"
-STOP_ORDER = ("beat", "web", "worker", "aws", "valkey", "postgres")
+# Whoever uses a service stops before it does.
+STOP_ORDER = (("beat", "web", "worker"), ("aws", "valkey"), ("postgres",))
 LARGEST_LOG_BYTES = 5_000_000
 RESTARTS_ALLOWED = 5
 RESTART_WINDOW_SECONDS = 60.0
@@ -161,10 +162,13 @@ class Stack:
         return victim.pid
 
     def stop(self) -> None:
-        """Everything, last started first; nothing is left afterwards."""
-        for name in STOP_ORDER:
-            if name in self._children:
-                self._children.pop(name).stop()
+        """Everything, users before what they use; nothing is left afterwards."""
+        for names in STOP_ORDER:
+            together = [self._children.pop(name) for name in names if name in self._children]
+            for child in together:
+                child.ask_to_stop()
+            for child in together:
+                child.stop()
         self.home.forget()
         self._guard.close()
         with contextlib.suppress(OSError):

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -42,9 +43,9 @@ def untouched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy_project(tmp_path_factory.mktemp("untouched") / "clone")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def running(clone: Path) -> Iterator[Running]:
-    """A stack that serves, started in an environment that names somebody's production."""
+    """A stack that serves, started in an environment that names somebody's production; the last test stops it."""
     runner = Running(clone, "--empty", env=HOSTILE)
     try:
         runner.wait_for_line("Ctrl-C to stop")
@@ -68,25 +69,6 @@ def _browser() -> urllib.request.OpenerDirector:
     return urllib.request.build_opener(jar, urllib.request.ProxyHandler({}))
 
 
-def test_sign_in_then_stop_leaves_nothing_and_keeps_the_data(clone: Path, running: Running) -> None:
-    below = descendants(running.process.pid)
-    assert len(below) > 8  # six parts, and children of theirs
-    known = _run(clone, "manage", "create_operator", "keeper", "--role", "viewer")
-    assert "keeper (viewer)" in known.stdout, known.stderr
-
-    again = _run(clone)
-    assert again.returncode == 1
-    assert f"already runs here (process {running.process.pid}" in again.stderr
-    assert _run(clone, "reset", "--yes").returncode == 1
-
-    assert running.interrupt() == 0
-    assert "Stopped." in running.output
-    assert living(below) == set()
-    # A command without a running stack starts the database for as long as it takes, with the same data in it.
-    after = _run(clone, "manage", "login_link", "keeper")
-    assert after.stdout.startswith("/"), after.stderr
-
-
 def test_login_link_works_once(running: Running) -> None:
     link = _login(running)
     with _browser().open(link, timeout=20) as page:
@@ -99,17 +81,20 @@ def test_login_link_works_once(running: Running) -> None:
     assert second.value.code in (403, 404, 410)
 
 
-def test_killed_run_leaves_no_orphan_and_starts_again(clone: Path, running: Running) -> None:
-    below = descendants(running.process.pid)
-    os.kill(running.process.pid, signal.SIGKILL)
-    running.process.wait()
-    assert eventually_gone(below) == set()
-    again = Running(clone, "--empty")
-    try:
-        again.wait_for_line("Ctrl-C to stop")
-        assert again.interrupt() == 0
-    finally:
-        again.end()
+def test_a_second_run_says_that_the_first_runs_and_where(clone: Path, running: Running) -> None:
+    again = _run(clone)
+    assert again.returncode == 1
+    assert f"already runs here (process {running.process.pid}, http://127.0.0.1:" in again.stderr
+
+
+def test_reset_refuses_while_it_runs(clone: Path, running: Running) -> None:
+    assert _run(clone, "reset", "--yes").returncode == 1
+    assert (clone / "var" / "stack.json").exists()
+
+
+def test_manage_joins_the_running_stack(clone: Path, running: Running) -> None:
+    known = _run(clone, "manage", "create_operator", "keeper", "--role", "viewer")
+    assert "keeper (viewer)" in known.stdout, known.stderr
 
 
 def test_a_part_that_dies_is_started_again(running: Running) -> None:
@@ -118,21 +103,37 @@ def test_a_part_that_dies_is_started_again(running: Running) -> None:
     running.wait_for_line("stopped with exit code -9; starting it again")
 
 
-def test_taken_ports_are_avoided(clone: Path) -> None:
+def test_ctrl_c_leaves_nothing_behind_but_the_data(clone: Path, running: Running) -> None:
+    below = descendants(running.process.pid)
+    assert len(below) > 8  # six parts, and children of theirs
+    assert running.interrupt() == 0
+    assert "Stopped." in running.output
+    assert living(below) == set()
+    # Without a running stack a command starts the database for as long as it takes, with the same data in it.
+    after = _run(clone, "manage", "login_link", "keeper")
+    assert after.stdout.startswith("/"), after.stderr
+
+
+def test_kill_9_leaves_no_orphan_and_the_next_start_avoids_a_taken_port(clone: Path) -> None:
+    killed = Running(clone, "--empty")
+    try:
+        url = _login(killed)
+        killed.wait_for_line("Ctrl-C to stop")
+        below = descendants(killed.process.pid)
+    finally:
+        killed.end()
+    assert eventually_gone(below) == set()
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", urlsplit(url).port or 0))
+        taken.listen()
+        again = Running(clone, "--empty")
         try:
-            taken.bind(("127.0.0.1", 8000))
-            taken.listen()
-        except OSError:
-            pass  # somebody else has it, which is as good
-        runner = Running(clone, "--empty")
-        try:
-            link = _login(runner)
-            assert ":8000/" not in link
-            assert runner.interrupt() == 0
+            assert urlsplit(_login(again)).port != urlsplit(url).port
+            again.wait_for_line("Ctrl-C to stop")
+            assert again.interrupt() == 0
         finally:
-            runner.end()
+            again.end()
 
 
 @pytest.mark.parametrize(
