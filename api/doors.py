@@ -34,6 +34,7 @@ class Door:
     if_match: bool
     fact: str = ""
     uploads: Mapping[str, Any] = field(default_factory=dict)
+    media_type: str = ""
     request_example: Any = None
     reply_example: Any = None
 

@@ -26,7 +26,7 @@ from rest_framework.views import APIView
 from accounts.access import Principal
 from accounts.roles import ALL_PERMISSIONS
 from api.authentication import principal_of_request
-from api.bodies import Body, JsonBody, NoBody, Query, read_query
+from api.bodies import Body, JsonBody, NoBody, Query, read_query, refuse_unannounced
 from api.doors import Door, Out
 from api.idempotency import REPLAYED, KeyRule, run_once
 from api.pagination import page_reply
@@ -51,6 +51,7 @@ def endpoint(
     if_match: bool = False,
     fact: str = "",
     uploads: Mapping[str, Any] | None = None,
+    media_type: str = "",
     request_example: Any = None,
     reply_example: Any = None,
 ) -> Callable[[Method], Method]:
@@ -59,7 +60,8 @@ def endpoint(
     `idempotency` is by default IGNORED for GET and uploads and ACCEPTED for the rest. With `if_match` the method must
     call `self.match(version)`. With `fact`, the name of the event that its success records, the view has a
     `found_done` that answers for a crashed attempt whose work is there. `uploads` maps media types to what they carry
-    and leaves the body to the method. Raises ValueError at import for a scope that nobody can hold.
+    and leaves the body to the method; `media_type` is what a file is answered as. Raises ValueError at import for a
+    scope that nobody can hold.
     """
     if scope not in ALL_PERMISSIONS:
         raise ValueError(f"no such scope: {scope}")
@@ -79,6 +81,7 @@ def endpoint(
             if_match=if_match,
             fact=fact,
             uploads=uploads or {},
+            media_type=media_type,
             request_example=request_example,
             reply_example=reply_example,
         )
@@ -136,6 +139,7 @@ class ApiView(APIView):
         if door.if_match:
             require_header(request)
         if door.body is not None:
+            refuse_unannounced(request)
             reader = door.body(data=request.data, partial=request.method == "PATCH")
             reader.is_valid(raise_exception=True)
             self.body = dict(reader.validated_data)
@@ -210,4 +214,12 @@ class ApiView(APIView):
         """Nothing that the API says may be kept by a cache on the way: it is somebody's own."""
         response = super().finalize_response(request, response, *args, **kwargs)
         response.headers.setdefault("Cache-Control", "no-store")
+        if request.method == "HEAD" and hasattr(response, "add_post_render_callback"):
+            response.add_post_render_callback(_keep_headers_only)
         return response
+
+
+def _keep_headers_only(response: Any) -> None:
+    """HEAD says how long the body would be, and sends none: servers differ in whether they cut it off."""
+    response["Content-Length"] = str(len(response.content))
+    response.content = b""

@@ -21,6 +21,7 @@ from api.problems import MEDIA_TYPE
 PATH_IDS = {
     "tenant": "The tenant's id (`ten_…`), its slug, or `ext:` and its id in the billing system.",
     "at": "An instant in RFC 3339.",
+    "invoice": "The invoice's id (`inv_…`) or its number.",
 }
 
 
@@ -92,7 +93,7 @@ class DoorSchema(AutoSchema):
     def get_response_serializers(self) -> Any:
         refusal = OpenApiResponse(Problem, description="Refused; `code` says why.")
         return {
-            str(self.door.status): self._reply(),
+            self._reply_key(): self._reply(),
             ("4XX", MEDIA_TYPE): refusal,
             ("5XX", MEDIA_TYPE): OpenApiResponse(Problem, description="Failed on our side; nothing was done."),
         }
@@ -127,7 +128,13 @@ class DoorSchema(AutoSchema):
     def get_extensions(self) -> dict[str, Any]:
         return {"x-required-scope": self.door.scope}
 
+    def _reply_key(self) -> Any:
+        status = str(self.door.status)
+        return (status, self.door.media_type) if self.door.media_type else status
+
     def _reply(self) -> Any:
+        if self.door.media_type:
+            return OpenApiResponse(OpenApiTypes.BINARY, description="The file.")
         reply = self.door.reply
         if reply is None:
             return OpenApiResponse(description="Done.")

@@ -2,7 +2,7 @@
 
 from django.urls import path, register_converter
 
-from api import adapters, api_keys, events, operations, releases, schema, tenants
+from api import adapters, api_keys, events, invoices, operations, rate_cards, releases, schema, tenants, usage
 from api.unknown import UnknownAddress
 
 
@@ -50,6 +50,20 @@ urlpatterns = [
     path("operations/<ref:operation>/retry", operations.OperationRetry.as_view()),
     path("resources", operations.ResourceList.as_view()),
     path("resources/<ref:resource>", operations.ResourceDetail.as_view()),
+    path("tenants/<ref:tenant>/usage", usage.UsageByDay.as_view()),
+    path("tenants/<ref:tenant>/invoice-preview", invoices.InvoicePreview.as_view()),
+    path("rate-cards", rate_cards.RateCardList.as_view()),
+    path("invoices", invoices.InvoiceList.as_view()),
+    path("invoices/<ref:invoice>", invoices.InvoiceDetail.as_view()),
+    path("invoices/<ref:invoice>/lines", invoices.InvoiceLines.as_view()),
+    path("invoices/<ref:invoice>/refresh", invoices.InvoiceRefresh.as_view()),
+    path("invoices/<ref:invoice>/finalize", invoices.InvoiceFinalization.as_view()),
+    path("invoices/<ref:invoice>/mark-paid", invoices.InvoicePayment.as_view()),
+    path("invoices/<ref:invoice>/void", invoices.InvoiceVoiding.as_view()),
+    path("invoices/<ref:invoice>/credit-notes", invoices.CreditNotes.as_view()),
+    path("invoices/<ref:invoice>/pdf", invoices.InvoicePdf.as_view()),
+    path("invoices/<ref:invoice>/csv", invoices.InvoiceCsv.as_view()),
+    path("invoice-lines/<ref:invoice_line>/explanation", invoices.LineExplanation.as_view()),
     path("events", events.EventList.as_view()),
     path("api-keys", api_keys.ApiKeyList.as_view()),
     path("api-keys/<ref:api_key>", api_keys.ApiKeyDetail.as_view()),

@@ -143,6 +143,9 @@ SPECTACULAR_SETTINGS = {
         "OperationStateEnum": "provisioning.states.OperationState",
         "PhaseEnum": "provisioning.states.Phase",
         "StepStateEnum": ["waiting", "running", "stuck", "done"],
+        "InvoiceStateEnum": "billing.states.InvoiceState",
+        "InvoiceKindEnum": "billing.states.InvoiceKind",
+        "RateCardStateEnum": "billing.states.RateCardState",
     },
 }
 
