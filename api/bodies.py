@@ -7,9 +7,10 @@ from typing import IO, Any
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.parsers import BaseParser
+from rest_framework.request import Request
 
 from api.problems import BodyTooLarge, MalformedBody
-from core.errors import FieldError, Invalid
+from core.errors import DomainError, FieldError, Invalid
 from core.paging import MAX_LIMIT
 
 LARGEST_BODY_BYTES = 1 << 20
@@ -30,6 +31,14 @@ class InvalidParameter(Invalid):
     code = "invalid_parameter"
     status = 400
     title = "Invalid query parameter"
+
+
+class LengthRequired(DomainError):
+    """A body must announce its length, so that one that is cut short is noticed; chunks announce none."""
+
+    code = "length_required"
+    status = 411
+    title = "Content-Length required"
 
 
 class JsonBody(BaseParser):
@@ -132,6 +141,12 @@ def read_query(kind: type[Query], parameters: Mapping[str, str]) -> dict[str, An
         ]
         raise InvalidParameter(" ".join(f"{e.pointer[1:]}: {e.detail}" for e in errors), errors=errors)
     return dict(reader.validated_data)
+
+
+def refuse_unannounced(request: Request) -> None:
+    """Raises LengthRequired for a chunked body: WSGI gives no way to read it, and it would look empty."""
+    if request.headers.get("Transfer-Encoding") and not request.headers.get("Content-Length"):
+        raise LengthRequired("The body does not announce its length.", hint="Send a Content-Length header.")
 
 
 def _refuse_constant(name: str) -> None:

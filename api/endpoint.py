@@ -35,7 +35,7 @@ from api.schema import DoorSchema
 from core.actors import Actor
 from events.queries import search_events
 
-Method = Callable[..., Response]
+Method = Callable[..., Any]  # a Response, or for files any HttpResponse
 
 
 def endpoint(

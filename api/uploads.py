@@ -16,6 +16,7 @@ from django.http import HttpRequest
 from django.http.multipartparser import MultiPartParser
 from rest_framework.request import Request
 
+from api.bodies import LengthRequired
 from api.problems import BodyTooLarge, MalformedBody, UnsupportedMediaType
 from core.errors import DomainError, FieldError, Invalid
 from models_registry.services.uploads import UploadedPart
@@ -25,14 +26,6 @@ MULTIPART = "multipart/form-data"
 WORDS = ("notes", "metrics", "dataset_ref")
 # Room for the boundaries, headers and words of a multipart body beside the files that the tier allows.
 ENVELOPE_BYTES = 1 << 20
-
-
-class LengthRequired(DomainError):
-    """An upload must announce its length, so that one that is cut short is noticed."""
-
-    code = "length_required"
-    status = 411
-    title = "Content-Length required"
 
 
 class UploadCutShort(DomainError):

@@ -138,6 +138,20 @@ def test_an_unknown_address_is_a_problem_too_but_only_for_those_with_a_key(ops: 
     refused(ops.post("nothing/here", {}), 404, "not_found")
     refused(ops.get("tenants/"), 404, "not_found")
     refused(Caller(None).get("nothing/here"), 401, "api_key_missing")
+    refused(ops.get("/api/v2/tenants"), 404, "not_found")
+
+
+def test_a_body_in_chunks_is_refused_and_not_taken_for_an_empty_one(ops: Caller) -> None:
+    response = ops.post("tenants", headers={"Transfer-Encoding": "chunked"})
+    refused(response, 411, "length_required")
+
+
+def test_head_answers_like_get_without_the_body(ops: Caller) -> None:
+    body = ops.get("tenants").content
+    head = ops.call("HEAD", "tenants")
+    assert (head.status_code, head.content, head["Content-Length"]) == (200, b"", str(len(body)))
+    assert ops.call("HEAD", "tenants/absent").status_code == 404
+    assert Caller(None).call("HEAD", "tenants").status_code == 401
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic YTpi", "cpk_test_x", "Bearer " + "x" * 5000])
