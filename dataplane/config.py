@@ -73,7 +73,7 @@ def parse(document: bytes, signature: str, *, tenant: str, key: bytes) -> Runtim
 
 
 def _structure(found: Any, tenant: str) -> RuntimeConfig:
-    """Check what the kit relies on; the whole schema was checked by the writer. Other shapes raise what Python raises."""
+    """Check what the kit relies on; the writer checked the whole schema. Other shapes raise what Python raises."""
     if found["schema"] != SCHEMA:
         raise ConfigRefused(f"The document has schema {found['schema']!r}; this kit reads {SCHEMA!r}.")
     if found["tenant"] != tenant:
