@@ -1,7 +1,7 @@
 """Clients: one per process, service and region, with pinned timeouts and retries.
 
 A session costs about 100 ms, a client from a kept session 2-4 ms (measured), so both are kept. A forked child makes
-its own: sockets must not be shared with the parent.
+its own clients, because sockets must not be shared with the parent; a session has none and is inherited.
 """
 
 import os
@@ -32,8 +32,8 @@ class Clients:
     def __init__(self, access: AwsAccess) -> None:
         self.access = access
         self._lock = threading.Lock()
-        self._made: dict[tuple[int, str, str], Any] = {}
-        self._sessions: dict[tuple[int, bool], boto3.Session] = {}
+        self._made: dict[tuple[str, str], Any] = {}
+        self._sessions: dict[bool, boto3.Session] = {}
         os.register_at_fork(after_in_child=self._forget_parent)
 
     def client(self, service: str, region: str | None = None, *, epoch_timestamps: bool = False) -> Any:
@@ -42,7 +42,7 @@ class Clients:
         With `epoch_timestamps` answers carry instants as whole epoch seconds.
         """
         region = region or self.access.region
-        key = (os.getpid(), service, region)
+        key = (service, region)
         with self._lock:
             if key not in self._made:
                 # Any: the stubs overload `client` on literal service names, and ours is a variable.
@@ -56,16 +56,15 @@ class Clients:
             return self._made[key]
 
     def _session(self, epoch_timestamps: bool) -> boto3.Session:
-        key = (os.getpid(), epoch_timestamps)
-        if key not in self._sessions:
+        if epoch_timestamps not in self._sessions:
             session = boto3.Session(region_name=self.access.region)
             if epoch_timestamps:
                 # botocore's own parser is 88 % of the cost of reading 100,000 points (measured): this is 8 times
                 # faster, and a bucket's start is a whole second anyway.
                 factory = session._session.get_component("response_parser_factory")
                 factory.set_parser_defaults(timestamp_parser=to_epoch)
-            self._sessions[key] = session
-        return self._sessions[key]
+            self._sessions[epoch_timestamps] = session
+        return self._sessions[epoch_timestamps]
 
     def _config(self, service: str) -> Config:
         return Config(
@@ -80,7 +79,6 @@ class Clients:
     def _forget_parent(self) -> None:
         self._lock = threading.Lock()
         self._made = {}
-        self._sessions = {}
 
 
 def to_epoch(value: object) -> int:

@@ -57,7 +57,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         r"^ValidationException$",
         rf"in.progress|\b(in|status|state)\b.{{0,20}}\b({_STATES})\b|\b({_STATES})\b.{{0,20}}\b(state|status)\b"
-        r"|is not in ?service|must be In ?Service|inference components (still )?exist|underlying [Mm]odels|is being (created|updated|deleted)"
+        r"|is not in ?service|must be In ?Service|inference components (still )?exist|underlying [Mm]odels"
+        r"|is being (created|updated|deleted)"
         r"|being used by|Cannot (delete|update) .*(while|until|because)",
         errors.InProgress,
     ),
