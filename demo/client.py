@@ -38,10 +38,10 @@ class Client:
         answer: Json = json.loads(self.send("GET", path + text))
         return answer
 
-    def post(self, path: str, body: Mapping[str, Any] | None = None) -> Json:
-        """Change something; the answer. Raises Refused."""
-        content = json.dumps(body or {}).encode()
-        answer: Json = json.loads(self.send("POST", path, content, {"Content-Type": "application/json"}) or b"{}")
+    def post(self, path: str, body: Mapping[str, Any] | None = None, *, if_match: str = "") -> Json:
+        """Change something, with `if_match` only if it still is that version; the answer. Raises Refused."""
+        headers = {"Content-Type": "application/json"} | ({"If-Match": if_match} if if_match else {})
+        answer: Json = json.loads(self.send("POST", path, json.dumps(body or {}).encode(), headers))
         return answer
 
     def upload(self, path: str, files: Mapping[str, bytes], fields: Mapping[str, str]) -> Json:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from dataplane.errors import TraceError
-from dataplane.trace import make_trace, read_trace
+from dataplane.trace import Trace, make_trace, read_trace
+from demo import closing
 from demo.client import Client, Json
 from demo.clock import StoryClock, first_of_next_month
 from demo.report import Report
@@ -23,6 +26,8 @@ from local_stack.paths import ROOT
 from local_stack.stack import Stack
 
 HOME = Home(ROOT / "var" / "demo")
+# Every month has it, and what follows it that day is still the month everywhere from Tokyo to New York.
+LAST_DAY = 28
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -40,6 +45,8 @@ def run(*, json_file: str | None, trace: str | None, external_aws: str | None) -
     HOME.remove()
     with Stack(HOME, aws_url=external_aws) as stack:
         stack.start_services()
+        if external_aws:  # it may hold what an earlier demo left, so this one has names of its own
+            stack.env["CP_INSTALL_NAME"] = f"d{secrets.token_hex(3)}"
         # From here on this process, whose boto3 reads it too, has the stack's environment and no other.
         os.environ.clear()
         os.environ.update(stack.env)
@@ -52,7 +59,7 @@ def run(*, json_file: str | None, trace: str | None, external_aws: str | None) -
         report = Report()
         story = Story(stack, Client(stack.url, _key(stack.env)), clock, report)
         try:
-            story.tell(requests, out=_output_folder())
+            tell(story, requests, _output_folder())
         except Exception as problem:  # the summary says what went wrong, whatever it was
             report.hold("the story came to its end", False, f"{type(problem).__name__}: {problem}")
         summary = story.summary | {
@@ -68,6 +75,16 @@ def run(*, json_file: str | None, trace: str | None, external_aws: str | None) -
         if json_file:
             Path(json_file).write_text(json.dumps(summary, indent=2) + "\n")
     return 1 if report.disagreements else 0
+
+
+def tell(story: Story, trace: Trace, out: Path) -> None:
+    """Every step in its order; the leaving tenant leaves before the month ends, so that it gets one invoice too."""
+    month = story.clock.now()
+    story.onboard()
+    story.bring_adapters()
+    story.serve_a_month(trace, until=datetime(month.year, month.month, LAST_DAY, 12, tzinfo=UTC))
+    closing.offboard(story, story.actor("premium"), out)
+    closing.invoice(story, month, trace, out)
 
 
 def _key(env: dict[str, str]) -> str:
