@@ -15,7 +15,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, Value, When
 
 from core.actors import SYSTEM
 from core.clock import now, real_now
@@ -155,9 +155,8 @@ def _record(row: ManagedResource, outcome: Outcome) -> bool:
     still_ours = ManagedResource.objects.filter(pk=row.pk, fence=row.fence)
     if not still_ours.update(**changes):
         return False
-    # A wish that changed during the pass makes the row due at once.
-    ManagedResource.objects.filter(pk=row.pk, generation__gt=row.generation).update(look_again_at=real_now())
     was_phase, was_stuck = row.phase, row.stuck_reason
+    del changes["look_again_at"]  # an expression; nothing below reads it
     for column, value in changes.items():
         setattr(row, column, value)
     keep_ledger(row, was_phase=was_phase)
@@ -172,7 +171,7 @@ def _columns(row: ManagedResource, outcome: Outcome) -> dict[str, Any]:
     changes: dict[str, Any] = {
         **outcome.changes,
         "phase": outcome.phase,
-        "look_again_at": real_now() + timedelta(seconds=outcome.after_seconds),
+        "look_again_at": _next_look(row, outcome),
         "lease_owner": None,
         "lease_until": None,
     }
@@ -183,6 +182,12 @@ def _columns(row: ManagedResource, outcome: Outcome) -> dict[str, Any]:
         if outcome.phase == Phase.GONE:
             changes["gone_at"] = now()
     return changes
+
+
+def _next_look(row: ManagedResource, outcome: Outcome) -> Case:
+    """When the outcome says so; at once, when the wish changed during the pass."""
+    planned = real_now() + timedelta(seconds=outcome.after_seconds)
+    return Case(When(generation__gt=row.generation, then=Value(real_now())), default=Value(planned))
 
 
 def _wake_neighbours(row: ManagedResource) -> None:

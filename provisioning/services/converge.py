@@ -39,7 +39,7 @@ def converge_tenant(*, tenant_id: int) -> None:
     if Tenant.objects.filter(pk=tenant_id, state=TenantState.SIGNED_UP).exists():
         with boundary("commit begin provisioning"):
             onboarding.begin_provisioning(tenant_id=tenant_id, actor=SYSTEM)
-    operations.refresh(tenant_id=tenant_id)
+    operations.open_missing(tenant_id=tenant_id)
     trouble = ""
     try:
         tenant = Tenant.objects.get(pk=tenant_id)

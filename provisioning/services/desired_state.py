@@ -115,7 +115,8 @@ class _Writer:
         elif row.digest != _digest(identity, wanted):
             _rewish(row, wanted, _digest(identity, wanted))
         if row is not None:
-            row.needs.add(*(self.rows[slot] for slot in wish.needs))
+            known = {parent.pk for parent in row.needs.all()}
+            row.needs.add(*(self.rows[slot] for slot in wish.needs if self.rows[slot].pk not in known))
         return row
 
     def _new(

@@ -44,15 +44,21 @@ class _Step:
     resource: ManagedResource | None = None
 
 
+def open_missing(*, tenant_id: int) -> None:
+    """Open the operations that the facts ask for, before the facts change: a suspension that is done asks for none."""
+    with boundary("commit open operations"), transaction.atomic(durable=True):
+        tenant = Tenant.objects.select_for_update().get(pk=tenant_id)
+        _open_missing(tenant, queries.current_config(tenant_id))
+
+
 def refresh(*, tenant_id: int, trouble: str = "") -> None:
-    """Open the operations that the facts ask for, bring their steps up to date, end those that are over.
+    """Bring the steps of open operations up to date, and end those that are over.
 
     `trouble` is what AWS said when the last look was held up; it is shown at what is still open.
     """
     with boundary("commit operations"), transaction.atomic(durable=True):
         tenant = Tenant.objects.select_for_update().get(pk=tenant_id)
         config = queries.current_config(tenant_id)
-        _open_missing(tenant, config)
         still_open = Operation.objects.filter(tenant=tenant, state__in=OPEN).select_related("release__version")
         for operation in still_open.order_by("pk"):
             refused = operation.release is not None and operation.release.state == ReleaseState.REFUSED

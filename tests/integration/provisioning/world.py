@@ -42,15 +42,16 @@ class World:
         self.run_pass()
 
     def settle(self, *tenants: Tenant) -> int:
-        """Step until nothing changes any more; how many steps it took."""
+        """Step, with a second pass each time, until nothing changes any more; how many steps it took."""
         before: object = None
         quiet = 0
         for round_number in range(1, MOST_ROUNDS + 1):
             self.step(*tenants)
+            self.run_pass()
             picture = self._picture()
             quiet = quiet + 1 if picture == before else 0
             before = picture
-            if quiet == 4:
+            if quiet == 2:
                 for tenant in tenants:
                     tenant.refresh_from_db()
                 return round_number
