@@ -82,6 +82,7 @@ LOGIN_REDIRECT_URL = "home"
 # Cookies travel over HTTPS only, except on somebody's own machine, which serves plain HTTP on loopback.
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not ENV.is_local
 SESSION_COOKIE_HTTPONLY = True
+CSRF_FAILURE_VIEW = "dashboard.errors.csrf_failure"
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 12 * 3600
 SECURE_SSL_REDIRECT = not ENV.is_local

@@ -200,7 +200,7 @@ class CreditForm(ReasonForm):
                 widget=forms.NumberInput(attrs={"class": "form-control", "step": "any", "inputmode": "decimal"}),
                 help_text=f"Without tax, at most {line.amount.normalize():f}.",
             )
-        self.order_fields([*self.fields, "reason"])
+        self.order_fields([name for name in self.fields if name != "reason"])
 
     @staticmethod
     def amounts(typed: dict[str, Any]) -> dict[str, Decimal] | None:

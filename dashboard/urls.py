@@ -47,6 +47,7 @@ urlpatterns = [
     path("tenants/<handle:ref>/", tenant_pages.overview, name="tenant-detail"),
     path("tenants/<handle:ref>/resources/", tenant_pages.resources, name="tenant-resources"),
     path("tenants/<handle:ref>/usage/", usage.tenant_usage, name="tenant-usage"),
+    path("tenants/<handle:ref>/usage/hours/", usage.hours, name="tenant-usage-hours"),
     path("tenants/<handle:ref>/invoices/", tenant_pages.invoices, name="tenant-invoices"),
     path("tenants/<handle:ref>/config/", tenant_pages.config, name="tenant-config"),
     path("tenants/<handle:ref>/activity/", tenant_pages.activity, name="tenant-activity"),
@@ -70,7 +71,6 @@ urlpatterns = [
     path("operations/<handle:ref>/retry/", operations.retry, name="operation-retry"),
     # usage
     path("usage/", usage.overview, name="usage"),
-    path("usage/hours/", usage.hours, name="usage-hours"),
     # billing
     path("billing/", invoices.listing, name="invoice-list"),
     path("billing/rate-cards/", invoices.rate_cards, name="rate-card-list"),

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_datetime, format_timedelta
@@ -103,13 +104,31 @@ def decimal(value: str | None) -> Decimal | None:
 
 
 @register.filter
-def terms(value: object) -> str:
-    """One parameter of a rate in one line, lists and tables flattened."""
-    if isinstance(value, list):
-        return ", ".join(terms(each) for each in value)
-    if isinstance(value, dict):
-        return " ".join(f"{name} {terms(each)}" for name, each in value.items())
-    return "no limit" if value is None else str(value)
+def rate_terms(rate: Any, currency: str) -> str:
+    """What a rate costs in words: `$0.10 per 1M`, `5M included, then $0.50 per 1M up to 20M, $0.40 per 1M above`."""
+    given = rate["parameters"] if isinstance(rate, dict) else rate.parameters
+    model = rate["model"] if isinstance(rate, dict) else rate.model
+    per = f" per {_short(given['per'])}" if given.get("per", 1) != 1 else " each"
+    if "bands" in given:
+        text = ", ".join(_band(band, per, currency) for band in given["bands"])
+        return f"{_short(given['included'])} included, then {text}" if "included" in given else text
+    if "unit_price" in given:
+        return price(Decimal(given["unit_price"]), currency) + per
+    if "price" in given:
+        return f"{price(Decimal(given['price']), currency)} per hour"
+    if "amount" in given:
+        least = "at least " if model == "minimum_commitment" else ""
+        return f"{least}{price(Decimal(given['amount']), currency)} per month"
+    return ", ".join(f"{name} {value}" for name, value in given.items())
+
+
+def _band(band: dict[str, Any], per: str, currency: str) -> str:
+    limit = "above" if band["up_to"] is None else f"up to {_short(band['up_to'])}"
+    return f"{price(Decimal(band['unit_price']), currency)}{per} {limit}"
+
+
+def _short(value: Any) -> str:
+    return format_compact_decimal(Decimal(value), fraction_digits=1, locale=LOCALE)
 
 
 @register.filter

@@ -43,9 +43,9 @@ def tenant_usage(request: OperatorRequest, ref: str) -> HttpResponse:
 
 @requires("usage.view")
 @require_safe
-def hours(request: OperatorRequest) -> HttpResponse:
+def hours(request: OperatorRequest, ref: str) -> HttpResponse:
     """The buckets of one tenant, meter and line, each with where its value came from."""
-    tenant = get_tenant(text_of(request, "tenant"), tenant_ids=request.visible_tenants)
+    tenant = get_tenant(ref, tenant_ids=request.visible_tenants)
     meter, line = text_of(request, "meter"), text_of(request, "line")
     _range, period = _period(request, tenant.billing_timezone)
     found = queries.buckets(

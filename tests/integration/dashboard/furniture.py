@@ -1,0 +1,115 @@
+"""A tenant that has one of everything, so that every address has something to show."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from billing.models import Invoice
+from billing.services import credits, invoicing
+from models_registry.models import AdapterVersion
+from models_registry.states import VersionState
+from tenants.models import Tenant
+from tests.factories import TESTER
+from tests.integration.api.making import make_adapter, make_config, make_key, make_operation, make_release, make_version
+from tests.integration.billing.conftest import seed_prices
+from tests.support.billing_world import OCTOBER, World
+
+
+@dataclass(frozen=True)
+class Furnished:
+    """The public ids of what was made, by the variables of `paths`."""
+
+    tenant: Tenant
+    adapter: str
+    version: str
+    live: str
+    rejected: str
+    operation: str
+    draft: Invoice
+    final: Invoice
+    note: Invoice
+    line: str
+    key: str
+
+    def refs(self) -> dict[str, str]:
+        """An id for every address that takes one, by its URL name."""
+        tenant, final, draft = self.tenant.slug, self.final.public_id, self.draft.public_id
+        tabs = (
+            "detail",
+            "resources",
+            "usage",
+            "usage-hours",
+            "invoices",
+            "config",
+            "activity",
+            "suspend",
+            "resume",
+            "offboard",
+        )
+        return {
+            **{f"tenant-{tab}": tenant for tab in tabs},
+            "adapter-create": tenant,
+            **{f"adapter-{each}": self.adapter for each in ("detail", "upload", "roll-back", "withdraw")},
+            **{f"version-{each}": self.version for each in ("detail", "release", "archive")},
+            **{f"operation-{each}": self.operation for each in ("detail", "retry")},
+            **{f"invoice-{each}": final for each in ("detail", "document", "pay", "void", "credit")},
+            **{f"invoice-{each}": draft for each in ("refresh", "finalize")},
+            "invoice-line": self.line,
+            "key-revoke": self.key,
+        }
+
+
+def furnish(set_clock: Callable[[datetime], None]) -> Furnished:
+    """Make it all by the real services, and rows where those would need AWS."""
+    seed_prices()
+    world = World(set_clock)
+    tenant, other = world.tenant(name="Acme K.K.", slug="acme"), world.tenant(name="Beta Inc.", slug="beta")
+    for each in (tenant, other):
+        world.use(each, "input_tokens", 1_234_567)
+        world.use(each, "output_tokens", 45_678)
+    drafts = invoicing.draft_invoices(tenant_ids=[tenant.pk, other.pk], period=OCTOBER, actor=TESTER)
+    final = next(draft for draft in drafts if draft.tenant_id == tenant.pk)
+    draft = next(draft for draft in drafts if draft.tenant_id == other.pk)
+    invoicing.finalize_invoices(invoice_ids=[final.pk], actor=TESTER)
+    final.refresh_from_db()
+    line = final.lines.exclude(meter="").order_by("position")[0]
+    note = credits.issue_credit_note(
+        invoice_id=final.pk, amounts={line.public_id: line.amount / 2}, reason="too slow", actor=TESTER
+    )
+    live, version = make_release(tenant).version, make_version(tenant)
+    assert live is not None
+    operation = make_operation(tenant)
+    make_config(tenant)
+    make_config(tenant)
+    return Furnished(
+        tenant=tenant,
+        adapter=make_adapter(tenant).public_id,
+        version=version.public_id,
+        live=live.public_id,
+        rejected=_rejected(tenant).public_id,
+        operation=operation.public_id,
+        draft=draft,
+        final=final,
+        note=note,
+        line=line.public_id,
+        key=make_key(tenant).public_id,
+    )
+
+
+def _rejected(tenant: Tenant) -> AdapterVersion:
+    finding = {
+        "code": "dora_unsupported",
+        "severity": "error",
+        "message": "<b>DoRA</b>",
+        "hint": "No DoRA.",
+        "tensor": "",
+    }
+    return AdapterVersion.objects.create(
+        adapter=make_adapter(tenant),
+        tenant=tenant,
+        state=VersionState.REJECTED,
+        findings=[finding],
+        parts=[{"name": "adapter_config.json", "size": 1}],
+        metrics={"exact_match": 0.1 + 0.2},
+        uploaded_by="tester",
+    )
