@@ -33,6 +33,7 @@ from rest_framework.response import Response
 from api.authentication import principal_of_request, request_id_of
 from api.models import IdempotentRequest
 from core import clock
+from core.crashpoints import crashpoint
 from core.errors import Conflict, DomainError, Invalid
 
 log = logging.getLogger(__name__)
@@ -124,6 +125,7 @@ def run_once(
     begun = _begin(request, key)
     if isinstance(begun, Response):
         return begun
+    crashpoint("request: begun")
     try:
         response = found_done(begun.request_before) if begun.request_before else None
         if response is None:
@@ -136,7 +138,9 @@ def run_once(
     except Exception:
         _let_go(begun)  # a bug of ours may come after the commit: the repetition looks before it does
         raise
+    crashpoint("request: done")
     _keep(begun, response)
+    crashpoint("request: kept")
     return response
 
 
