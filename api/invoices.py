@@ -17,6 +17,7 @@ from api.idempotency import KeyRule
 from api.tenants import ReasonIn
 from billing import queries
 from billing.content import content_of
+from billing.documents.layout import LANGUAGES
 from billing.services import credits, documents, invoicing
 from billing.states import InvoiceKind, InvoiceState
 from core.periods import Period, billing_month
@@ -82,7 +83,7 @@ class MonthQuery(Query):
 class LanguageQuery(Query):
     """In which language; the tenant's own by default."""
 
-    language = serializers.ChoiceField(choices=documents.LANGUAGES, required=False)
+    language = serializers.ChoiceField(choices=LANGUAGES, required=False)
 
 
 class InvoiceView(ApiView):

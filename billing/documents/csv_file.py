@@ -2,10 +2,13 @@
 
 import csv
 import io
+import re
 
 from billing.documents.layout import Content
 
 BYTE_ORDER_MARK = "\ufeff"
+FORMULA_STARTS = tuple("=+-@\t\r\n")
+NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 COLUMNS = (
     "invoice_number", "state", "kind", "tenant", "currency", "position", "description", "period_start", "period_end",
     "meter", "quantity", "unit", "unit_price", "per", "amount", "tax_rate",
@@ -24,25 +27,21 @@ def render_csv(content: Content, language: str, *, state: str) -> bytes:
         text = line["description_ja"] if language == "ja" and line["description_ja"] else line["description"]
         figures = [line["quantity"], line["unit"], line["unit_price"] or "", line["per"], line["amount"]]
         span = [line["span"]["start"], line["span"]["end"]]
-        _write(writer, [*head, line["position"], text, *span, line["meter"], *figures, line["tax_rate"]])
+        writer.writerow(_cells([*head, line["position"], text, *span, line["meter"], *figures, line["tax_rate"]]))
     for tax in content["taxes"]:
         name = tax["name_ja"] if language == "ja" and tax["name_ja"] else tax["name"]
-        _write(writer, [*head, "tax", name, *period, "", "", "", "", "", tax["amount"], tax["rate"]])
-    _write(writer, [*head, "total", "", *period, "", "", "", "", "", content["total"], ""])
+        writer.writerow(_cells([*head, "tax", name, *period, "", "", "", "", "", tax["amount"], tax["rate"]]))
+    writer.writerow(_cells([*head, "total", "", *period, "", "", "", "", "", content["total"], ""]))
     return out.getvalue().encode()
 
 
-def _write(writer: "csv._writer", row: list[object]) -> None:
-    writer.writerow([safe_cell(value) for value in row])
+def _cells(row: list[object]) -> list[str]:
+    return [safe_cell(value) for value in row]
 
 
 def safe_cell(value: object) -> str:
     """Text that a spreadsheet will not run: what starts like a formula gets an apostrophe; numbers stay numbers."""
     text = str(value)
-    if text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") and not _is_number(text):
+    if text[:1] in FORMULA_STARTS and not NUMBER.fullmatch(text):
         return f"'{text}"
     return text
-
-
-def _is_number(text: str) -> bool:
-    return text.removeprefix("-").replace(".", "", 1).isascii() and text.removeprefix("-").replace(".", "", 1).isdigit()

@@ -16,8 +16,19 @@ FONTS = FOLDER / "fonts"
 def render_pdf(content: Content, language: str, *, state: str) -> bytes:
     """A tagged PDF (PDF/UA-1). The content goes in as one JSON string, so nothing in it is ever read as markup.
 
-    The document's date is when the content was closed, not now: a second rendering is byte for byte the first.
+    The document's date is when the content was closed, not now: a second rendering is byte for byte the first. A name
+    with a character that no font here can show is still printed, with an empty box in its place; such a page is
+    tagged too but cannot claim PDF/UA, which promises that all of its text can be read.
     """
+    try:
+        return _compile(content, language, state, standards=["ua-1"])
+    except typst.TypstError as refusal:
+        if "could not be displayed" not in str(refusal):
+            raise
+        return _compile(content, language, state, standards=[])
+
+
+def _compile(content: Content, language: str, state: str, *, standards: list[str]) -> bytes:
     closed_at = datetime.fromisoformat(content["issued_at"] or content["period"]["end"])
     pdf = typst.compile(
         TEMPLATE,
@@ -26,7 +37,7 @@ def render_pdf(content: Content, language: str, *, state: str) -> bytes:
         ignore_system_fonts=True,
         format="pdf",
         sys_inputs={"data": json.dumps(printed(content, language, state=state), ensure_ascii=False)},
-        pdf_standards=["ua-1"],
+        pdf_standards=standards,
         timestamp=int(closed_at.timestamp()),
     )
     return bytes(pdf)

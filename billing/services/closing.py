@@ -60,8 +60,8 @@ def close_due_periods(*, as_of: datetime | None = None, actor: Actor = SYSTEM) -
         for batch in _batches(tenants):
             report.drafted += _draft(batch, period, actor, report)
     due = Invoice.objects.filter(state=InvoiceState.DRAFT, kind=InvoiceKind.INVOICE, grace_until__lte=at)
-    for batch in _batches(list(due.select_related("tenant").order_by("pk"))):
-        report.finalized += _finalize(batch, actor, report)
+    for drafts in _batches(list(due.select_related("tenant").order_by("pk"))):
+        report.finalized += _finalize(drafts, actor, report)
     return report
 
 

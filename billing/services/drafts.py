@@ -38,15 +38,15 @@ def take_over(draft: Draft, before: Invoice) -> bool:
     return fresh.content_sha256 != before.content_sha256 or claimed != {seal.pk for seal in draft.seals}
 
 
-def save_drafts(drafts: Sequence[Draft]) -> None:
-    """Write new drafts and rewrite taken-over ones, with their lines and claims; inside the caller's transaction."""
-    new = [draft.invoice for draft in drafts if draft.invoice.pk is None]
-    old = [draft.invoice for draft in drafts if draft.invoice.pk is not None]
+def save_drafts(new: Sequence[Draft], rewritten: Sequence[Draft]) -> None:
+    """Write new drafts and taken-over ones, with their lines and claims; inside the caller's transaction."""
+    old = [draft.invoice for draft in rewritten]
     UsageClaim.objects.filter(invoice__in=old).delete()
     InvoiceLine.objects.filter(invoice__in=old).delete()
     for invoice in old:
         invoice.save(update_fields=REWRITTEN)
-    Invoice.objects.bulk_create(new)
+    drafts = [*new, *rewritten]
+    Invoice.objects.bulk_create(draft.invoice for draft in new)
     for draft in drafts:
         for line in draft.lines:
             line.invoice = draft.invoice  # now that it has a key

@@ -3,7 +3,8 @@
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection
 
@@ -59,8 +60,8 @@ def close(
         draft.state, draft.version, draft.grace_until = InvoiceState.FINALIZED, draft.version + 1, None
 
 
-def _write(drafts: Sequence[Invoice], now: object) -> None:
-    columns = [
+def _write(drafts: Sequence[Invoice], now: datetime) -> None:
+    columns: list[list[Any]] = [
         [draft.pk for draft in drafts],
         [draft.number for draft in drafts],
         [draft.due_on for draft in drafts],

@@ -72,7 +72,8 @@ def draft_invoices(*, tenant_ids: Collection[int], period: Period, actor: Actor)
         by_hand = _once_voided(locked, period)
         seals = billable_seals(open_plans)
         usage = usage_of(seals)
-        drafts: list[Draft] = []
+        new: list[Draft] = []
+        rewritten: list[Draft] = []
         for tenant in locked:
             spans = open_plans[tenant.pk]
             made = assemble(
@@ -86,13 +87,13 @@ def draft_invoices(*, tenant_ids: Collection[int], period: Period, actor: Actor)
             before = existing.get(tenant.pk)
             if tenant.pk in by_hand:
                 draft.invoice.grace_until = None
-            if bool(draft.lines) if before is None else take_over(draft, before):
-                drafts.append(draft)
-        save_drafts(drafts)
-        refreshed = {before.pk for before in existing.values()}
-        for draft in drafts:
-            if draft.invoice.pk not in refreshed:
-                record_invoice_event("invoice.drafted", draft.invoice, actor=actor)
+            if before is None and draft.lines:
+                new.append(draft)
+            elif before is not None and take_over(draft, before):
+                rewritten.append(draft)
+        save_drafts(new, rewritten)
+        for draft in new:
+            record_invoice_event("invoice.drafted", draft.invoice, actor=actor)
     ids = [tenant.pk for tenant in tenants]
     return list(_exactly(ids, period).select_related("tenant", "issuer").order_by("pk"))
 

@@ -1,6 +1,6 @@
 """Tenants at chosen instants with usage in chosen buckets, for tests of billing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -78,3 +78,33 @@ class World:
             request_id=f"req-{bucket.revision}",
         )
         return bucket
+
+    def use_many(self, tenant: Tenant, quantities: Mapping[tuple[str, datetime], int]) -> None:
+        """Set many new buckets of one adapter version on the pooled line, by meter and start."""
+        now = datetime(2026, 11, 1, 0, 20, tzinfo=UTC)
+        buckets = UsageBucket.objects.bulk_create(
+            UsageBucket(
+                tenant=tenant,
+                meter=meter,
+                line="pooled",
+                adapter_version="adv_1",
+                bucket_start=at,
+                bucket_seconds=bucket_seconds(tenant.billing_timezone),
+                quantity=quantity,
+                source="cloudwatch:us-west-2:ControlPlane/DataPlane",
+                fetched_at=now,
+                request_id="req-1",
+            )
+            for (meter, at), quantity in quantities.items()
+        )
+        UsageRevision.objects.bulk_create(
+            UsageRevision(
+                bucket=bucket,
+                revision=1,
+                quantity=bucket.quantity,
+                delta=bucket.quantity,
+                fetched_at=now,
+                request_id="req-1",
+            )
+            for bucket in buckets
+        )

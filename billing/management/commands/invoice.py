@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from billing import queries
 from billing.content import content_of
+from billing.documents.layout import LANGUAGES
 from billing.models import Invoice
 from billing.services import closing, documents, invoicing, late_usage
 from core.actors import SYSTEM
@@ -38,7 +39,7 @@ class Command(BaseCommand):
         render = verbs.add_parser("render", help="write an invoice to a file")
         render.add_argument("invoice", help="id or number")
         render.add_argument("--format", choices=sorted(documents.RENDERERS), default="pdf")
-        render.add_argument("--language", choices=documents.LANGUAGES)
+        render.add_argument("--language", choices=LANGUAGES)
         render.add_argument("--output", required=True, help="the file to write")
         for verb in (preview, draft, finalize, late, close, render):
             verb.add_argument("--json", action="store_true", help="print one JSON document")
@@ -53,7 +54,7 @@ class Command(BaseCommand):
 
     def _preview(self, options: dict[str, Any]) -> dict[str, Any]:
         tenant = get_tenant(options["tenant"], tenant_ids=None)
-        period = billing_month(*options["month"], tenant.billing_timezone) if options["month"] else None
+        period = _period(options["month"], tenant.billing_timezone) if options["month"] else None
         seen = queries.preview(tenant.pk, period)
         return {"preview": content_of(seen.invoice, seen.lines, corrects="")}
 
@@ -62,7 +63,7 @@ class Command(BaseCommand):
         tenants = [get_tenant(ref, tenant_ids=None) for ref in refs] or list(list_tenants(tenant_ids=None))
         months: dict[Period, list[int]] = {}
         for tenant in tenants:
-            months.setdefault(billing_month(*options["month"], tenant.billing_timezone), []).append(tenant.pk)
+            months.setdefault(_period(options["month"], tenant.billing_timezone), []).append(tenant.pk)
         drafts = [
             invoice
             for period, ids in sorted(months.items())
@@ -112,6 +113,10 @@ def _month(text: str) -> tuple[int, int]:
     if not (year.isdigit() and len(year) == 4 and month.isdigit() and 1 <= int(month) <= 12):
         raise ArgumentTypeError(f"{text!r} is not a month such as 2026-11")
     return int(year), int(month)
+
+
+def _period(month: tuple[int, int], timezone: str) -> Period:
+    return billing_month(month[0], month[1], timezone)
 
 
 def _row(invoice: Invoice) -> dict[str, Any]:
