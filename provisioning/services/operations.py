@@ -183,9 +183,11 @@ def _releasing(operation: Operation) -> list[_Step]:
 def _write_steps(operation: Operation, steps: Iterable[_Step]) -> None:
     kept = {step.key: step for step in operation.steps.all()}
     for position, step in enumerate(steps):
-        row = kept.get(step.key) or OperationStep(operation=operation, key=step.key, title=step.title)
+        row = kept.get(step.key)
+        if row is None:
+            row = OperationStep(operation=operation, key=step.key, title=step.title)
         resource_id = step.resource.pk if step.resource else None
-        done_at = row.done_at or (now() if step.is_done else None)
+        done_at = now() if step.is_done and row.done_at is None else row.done_at
         if row.pk is None or (row.position, row.resource_id, row.done_at) != (position, resource_id, done_at):
             row.position, row.resource_id, row.done_at = position, resource_id, done_at
             row.save()
