@@ -23,8 +23,9 @@ METRICS_NAMESPACE = "ControlPlane/DataPlane"
 DIALECT = "openai_completions"
 BASE_ROUTE = "base"
 BASE_VERSION = "base"
-# The longest answer that a data plane asks a container for; tiers have no token limits of their own yet.
-MAX_OUTPUT_TOKENS = 1024
+# The longest answer that a data plane asks a container for; tiers have no token limits of their own yet. Published
+# traces of code completion hold answers of up to 1,899 tokens.
+MAX_OUTPUT_TOKENS = 4096
 
 
 @dataclass(frozen=True, slots=True)
