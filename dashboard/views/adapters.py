@@ -14,7 +14,7 @@ from dashboard.confirming import Question, ask_then_do
 from dashboard.forms import NewAdapterForm, OptionalReasonForm, ReasonForm
 from dashboard.paging import page_of
 from dashboard.polling import poll_ms
-from dashboard.reading import text_of
+from dashboard.reading import posted, text_of
 from dashboard.rendering import render_page_or_fragment
 from models_registry import queries
 from models_registry.services import releases
@@ -65,7 +65,7 @@ def create(request: OperatorRequest, ref: str) -> HttpResponse:
     return ask_then_do(
         request,
         question,
-        NewAdapterForm(request.POST or None, bases=bases),
+        NewAdapterForm(posted(request), bases=bases),
         act,
         message="The adapter is there. Upload its first version.",
         done_url=lambda: reverse("adapter-upload", args=[made[0].public_id]),
@@ -122,7 +122,7 @@ def release(request: OperatorRequest, ref: str) -> HttpResponse:
     return ask_then_do(
         request,
         question,
-        OptionalReasonForm(request.POST or None),
+        OptionalReasonForm(posted(request)),
         lambda typed: releases.release_version(version_id=version.pk, reason=typed["reason"], actor=request.actor),
         message=f"{version} is going live.",
     )
@@ -151,7 +151,7 @@ def roll_back(request: OperatorRequest, ref: str) -> HttpResponse:
     return ask_then_do(
         request,
         question,
-        ReasonForm(request.POST or None),
+        ReasonForm(posted(request)),
         lambda typed: releases.roll_back(
             adapter_id=adapter.pk,
             to_version_id=target.pk if target else None,
@@ -180,7 +180,7 @@ def withdraw(request: OperatorRequest, ref: str) -> HttpResponse:
     return ask_then_do(
         request,
         question,
-        ReasonForm(request.POST or None),
+        ReasonForm(posted(request)),
         lambda typed: releases.withdraw(adapter_id=adapter.pk, reason=typed["reason"], actor=request.actor),
         message=f"{adapter.name} is being withdrawn.",
     )
@@ -200,7 +200,7 @@ def archive(request: OperatorRequest, ref: str) -> HttpResponse:
     return ask_then_do(
         request,
         question,
-        OptionalReasonForm(request.POST or None),
+        OptionalReasonForm(posted(request)),
         lambda _typed: archive_version(version_id=version.pk, actor=request.actor),
         message=f"{version} is archived.",
     )

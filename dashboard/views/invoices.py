@@ -13,7 +13,7 @@ from dashboard.access import OperatorRequest, requires
 from dashboard.confirming import Question, ask_then_do
 from dashboard.forms import CreditForm, PaymentForm, PlainForm, TypedReasonForm
 from dashboard.paging import page_of
-from dashboard.reading import text_of
+from dashboard.reading import posted, text_of
 from dashboard.rendering import done, render_page_or_fragment
 from dashboard.templatetags.formatting import day, money_of
 from dashboard.words import choices
@@ -119,7 +119,7 @@ def finalize(request: OperatorRequest, ref: str) -> HttpResponse:
     return ask_then_do(
         request,
         question,
-        PlainForm(request.POST if request.method == "POST" else None),
+        PlainForm(posted(request)),
         lambda _typed: invoicing.finalize_invoices(invoice_ids=[invoice.pk], actor=request.actor),
         message="The invoice is final.",
     )
@@ -139,7 +139,7 @@ def pay(request: OperatorRequest, ref: str) -> HttpResponse:
     return ask_then_do(
         request,
         question,
-        PaymentForm(request.POST or None),
+        PaymentForm(posted(request)),
         lambda typed: invoicing.mark_paid(invoice_id=invoice.pk, reference=typed["reference"], actor=request.actor),
         message=f"{invoice} is paid.",
     )
@@ -164,7 +164,7 @@ def void(request: OperatorRequest, ref: str) -> HttpResponse:
     return ask_then_do(
         request,
         question,
-        TypedReasonForm(request.POST or None, expected=str(invoice)),
+        TypedReasonForm(posted(request), expected=str(invoice)),
         lambda typed: invoicing.void_invoice(invoice_id=invoice.pk, reason=typed["reason"], actor=request.actor),
         message=f"{invoice} is void.",
     )
@@ -188,7 +188,7 @@ def credit(request: OperatorRequest, ref: str) -> HttpResponse:
     return ask_then_do(
         request,
         question,
-        CreditForm(request.POST or None, lines=list(invoice.lines.all())),
+        CreditForm(posted(request), lines=list(invoice.lines.all())),
         lambda typed: made.append(
             credits.issue_credit_note(
                 invoice_id=invoice.pk,

@@ -11,6 +11,7 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.services import redeem_login_link
+from dashboard.reading import posted
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 
@@ -21,7 +22,7 @@ def login(request: HttpRequest) -> HttpResponse:
     """The page where a password is typed, and where it says how to get a one-time link."""
     if request.user.is_authenticated:
         return redirect("home")
-    form = AuthenticationForm(request, data=request.POST or None)
+    form = AuthenticationForm(request, data=posted(request))
     for field in form.fields.values():
         field.widget.attrs["class"] = "form-control"
     if request.method == "POST" and form.is_valid():

@@ -16,7 +16,7 @@ from dashboard.access import OperatorRequest, requires
 from dashboard.confirming import Question, ask_then_do
 from dashboard.forms import KeyForm, ReasonForm
 from dashboard.paging import page_of
-from dashboard.reading import text_of
+from dashboard.reading import posted, text_of
 from dashboard.rendering import render_page_or_fragment
 from events.catalog import CATALOG
 from events.queries import search_events
@@ -49,7 +49,7 @@ def key_list(request: OperatorRequest) -> HttpResponse:
 def key_issue(request: OperatorRequest) -> HttpResponse:
     """Issue a key and show it once."""
     offered = access.grantable_scopes(request.principal, for_tenant=False)
-    form = KeyForm(request.POST or None, scopes=offered)
+    form = KeyForm(posted(request), scopes=offered)
     context: dict[str, object] = {"form": form, "crumbs": _crumbs("Settings", "API keys")}
     status = 200
     if request.method == "POST":
@@ -94,7 +94,7 @@ def key_revoke(request: OperatorRequest, ref: str) -> HttpResponse:
     return ask_then_do(
         request,
         question,
-        ReasonForm(request.POST or None),
+        ReasonForm(posted(request)),
         lambda typed: services.revoke_api_key(key_id=key.pk, reason=typed["reason"], actor=request.actor),
         message=f"The key “{key.name}” is revoked.",
     )

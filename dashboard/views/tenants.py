@@ -13,7 +13,7 @@ from dashboard.confirming import Question, ask_then_do
 from dashboard.forms import OnboardForm, OptionalReasonForm, ReasonForm, TypedReasonForm
 from dashboard.observing import observed_by_tenant
 from dashboard.paging import page_of
-from dashboard.reading import text_of
+from dashboard.reading import posted, text_of
 from dashboard.rendering import done, render_page_or_fragment
 from dashboard.words import choices
 from provisioning.queries import list_lines
@@ -52,7 +52,7 @@ def listing(request: OperatorRequest) -> HttpResponse:
 def onboard(request: OperatorRequest) -> HttpResponse:
     """Register a tenant. What its tier will create in AWS is shown beside the choice."""
     offers = _offers()
-    form = OnboardForm(request.POST or None, tiers=[(offer["key"], offer["name"]) for offer in offers])
+    form = OnboardForm(posted(request), tiers=[(offer["key"], offer["name"]) for offer in offers])
     status = 200
     if request.method == "POST":
         status = 422
@@ -88,7 +88,7 @@ def suspend(request: OperatorRequest, ref: str) -> HttpResponse:
     return ask_then_do(
         request,
         question,
-        ReasonForm(request.POST or None),
+        ReasonForm(posted(request)),
         lambda typed: suspend_tenant(tenant_id=tenant.pk, reason=typed["reason"], actor=request.actor),
         message=f"{tenant.name} is suspended.",
     )
@@ -108,7 +108,7 @@ def resume(request: OperatorRequest, ref: str) -> HttpResponse:
     return ask_then_do(
         request,
         question,
-        OptionalReasonForm(request.POST or None),
+        OptionalReasonForm(posted(request)),
         lambda typed: resume_tenant(tenant_id=tenant.pk, reason=typed["reason"], actor=request.actor),
         message=f"{tenant.name} is active again.",
     )
@@ -135,7 +135,7 @@ def offboard(request: OperatorRequest, ref: str) -> HttpResponse:
     return ask_then_do(
         request,
         question,
-        TypedReasonForm(request.POST or None, expected=tenant.slug),
+        TypedReasonForm(posted(request), expected=tenant.slug),
         lambda typed: begin_offboarding(tenant_id=tenant.pk, reason=typed["reason"], actor=request.actor),
         message=f"{tenant.name} is being offboarded.",
     )

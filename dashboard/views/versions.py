@@ -9,6 +9,7 @@ from core.errors import DomainError
 from dashboard.access import OperatorRequest, requires
 from dashboard.forms import UploadForm
 from dashboard.polling import poll_ms
+from dashboard.reading import posted
 from dashboard.rendering import done, render_page_or_fragment
 from models_registry import queries
 from models_registry.services.uploads import UploadedPart, receive_upload
@@ -20,7 +21,7 @@ from models_registry.states import VersionState
 def upload(request: OperatorRequest, ref: str) -> HttpResponse:
     """Take in one archive or an adapter's files; the checks go on in the background and show on the version's page."""
     adapter = queries.get_adapter(ref, tenant_ids=request.visible_tenants)
-    form = UploadForm(request.POST or None)
+    form = UploadForm(posted(request))
     status = 200
     if request.method == "POST":
         status = 422
