@@ -28,6 +28,8 @@ from local_stack.stack import Stack
 HOME = Home(ROOT / "var" / "demo")
 # Every month has it, and what follows it that day is still the month everywhere from Tokyo to New York.
 LAST_DAY = 28
+# Enough for the middle tier to use up what its fee includes.
+OWN_REQUESTS = 4500
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -38,7 +40,7 @@ def run(*, json_file: str | None, trace: str | None, external_aws: str | None) -
         print(f"--external-aws takes a server on this machine, not {external_aws}.", file=sys.stderr)
         return 2
     try:
-        requests = read_trace(Path(trace)) if trace else make_trace()
+        requests = read_trace(Path(trace)) if trace else make_trace(requests=OWN_REQUESTS)
     except TraceError as problem:
         print(problem.detail, file=sys.stderr)
         return 2

@@ -205,14 +205,17 @@ class Story:
         return [Slice(hour.start, hour.end, piece) for piece in pieces]
 
     def _serve(self, day: Slice) -> None:
-        lanes = [Lane(actor.kit, ADAPTER) for actor in self.actors]
-        for tenant, counts in replay(day, lanes).items():
+        for tenant, counts in replay(day, self._lanes()).items():
             next(actor for actor in self.actors if actor.id == tenant).served.add(counts)
+
+    def _lanes(self) -> list[Lane]:
+        """Who answers which share of the trace: the tenants in turn, Advanced three times as often."""
+        return [Lane(actor.kit, ADAPTER) for actor in self.actors for _ in range(actor.cast.share)]
 
     def _roll_back(self, actor: Actor, day: Slice) -> Slice:
         """Ask for the version before and send the day's next requests until it answers; what is left of the day."""
-        lane = next(index for index, one in enumerate(self.actors) if one is actor)
-        mine = [request for request in day.requests if request.number % len(self.actors) == lane]
+        lanes = self._lanes()
+        mine = [request for request in day.requests if lanes[request.number % len(lanes)].kit is actor.kit]
         before = actor.versions[1]["number"]
         started = time.monotonic()
         self.client.post(f"/adapters/{actor.adapter}/roll-back", {"reason": "answers got worse"})

@@ -23,12 +23,14 @@ class Cast:
     timezone: str
     language: str
     sample: str
+    share: int
+    """Of the trace's requests, beside the others' shares."""
 
 
 TENANTS = (
-    Cast("acorn", "Acorn Books", "basic", "USD", "UTC", "en", "ok-r8-qv"),
-    Cast("hinoki", "Hinoki Shoten K.K.", "advanced", "JPY", "Asia/Tokyo", "ja", "ok-r8-bf16"),
-    Cast("meridian", "Meridian Health", "premium", "USD", "UTC", "en", "ok-r8-qv"),
+    Cast("acorn", "Acorn Books", "basic", "USD", "UTC", "en", "ok-r8-qv", 1),
+    Cast("hinoki", "Hinoki Shoten K.K.", "advanced", "JPY", "Asia/Tokyo", "ja", "ok-r8-bf16", 3),
+    Cast("meridian", "Meridian Health", "premium", "USD", "UTC", "en", "ok-r8-qv", 1),
 )
 SECOND_VERSION = "ok-r16-all"
 ACCEPTED = ("ok-r8-qv", "ok-r16-all", "ok-r8-bf16")
