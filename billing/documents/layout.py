@@ -28,7 +28,7 @@ def printed(content: Content, language: str, *, state: str) -> dict[str, Any]:
         "labels": words,
         "meta": _meta(content, language),
         "buyer": {**content["buyer"], "honorific": words["honorific"]},
-        "seller": content["seller"],
+        "seller": {**content["seller"], "payment_details": ""} if is_credit else content["seller"],
         "headline": {
             "label": words["amount_credited" if is_credit else "amount_due"],
             "amount": money(content["total"], currency, language),

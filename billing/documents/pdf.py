@@ -21,14 +21,14 @@ def render_pdf(content: Content, language: str, *, state: str) -> bytes:
     tagged too but cannot claim PDF/UA, which promises that all of its text can be read.
     """
     try:
-        return _compile(content, language, state, standards=["ua-1"])
+        return _compile(content, language, state, is_accessible=True)
     except typst.TypstError as refusal:
         if "could not be displayed" not in str(refusal):
             raise
-        return _compile(content, language, state, standards=[])
+        return _compile(content, language, state, is_accessible=False)
 
 
-def _compile(content: Content, language: str, state: str, *, standards: list[str]) -> bytes:
+def _compile(content: Content, language: str, state: str, *, is_accessible: bool) -> bytes:
     closed_at = datetime.fromisoformat(content["issued_at"] or content["period"]["end"])
     pdf = typst.compile(
         TEMPLATE,
@@ -37,7 +37,7 @@ def _compile(content: Content, language: str, state: str, *, standards: list[str
         ignore_system_fonts=True,
         format="pdf",
         sys_inputs={"data": json.dumps(printed(content, language, state=state), ensure_ascii=False)},
-        pdf_standards=standards,
+        pdf_standards=["ua-1"] if is_accessible else None,
         timestamp=int(closed_at.timestamp()),
     )
     return bytes(pdf)

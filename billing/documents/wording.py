@@ -43,7 +43,7 @@ LABELS = {
         "honorific": "",
     },
     "ja": {
-        "number": "請求書番号",
+        "number": "番号",
         "issued": "発行日",
         "due": "お支払期限",
         "period": "取引期間",

@@ -220,7 +220,7 @@ def parse_parameters(model: str, raw: object) -> Parameters:
         first = reader.errors[0]
         raise InvalidParameters(
             f"The parameters do not fit the pricing model {model}: {first.pointer}: {first.detail}.",
-            hint="Compare with docs/billing.md.",
+            hint="billing/README.md lists the parameters of every pricing model.",
             errors=reader.errors,
         )
     return parameters

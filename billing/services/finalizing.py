@@ -11,7 +11,7 @@ from django.db import connection
 from billing.content import content_of, digest
 from billing.models import Invoice, InvoiceLine
 from billing.services.numbers import take_numbers
-from billing.states import InvoiceState
+from billing.states import InvoiceKind, InvoiceState
 from core import clock
 from core.states import StaleState
 
@@ -47,7 +47,8 @@ def close(
         draft.finalized_at = now
         issued_on = draft.issued_on
         assert issued_on is not None  # it follows from finalized_at
-        draft.due_on = issued_on + timedelta(days=draft.issuer.payment_days)
+        if draft.kind != InvoiceKind.CREDIT_NOTE:  # nobody owes us a credit
+            draft.due_on = issued_on + timedelta(days=draft.issuer.payment_days)
         blocks[draft.issuer_id, draft.kind, issued_on.year].append(draft)
     for (_, kind, year), block in sorted(blocks.items(), key=lambda item: item[0]):
         numbers = take_numbers(issuer=block[0].issuer, kind=kind, year=year, count=len(block))

@@ -23,7 +23,8 @@ from core.periods import Period
 from metering.models import Seal
 
 NOTE_EVENTS = {InvoiceKind.CREDIT_NOTE: "credit_note.issued", InvoiceKind.DEBIT_NOTE: "debit_note.issued"}
-REASON = "Usage that became known after the invoice was closed"
+# Printed on the note, in the language of its invoice.
+REASONS = {"en": "Usage that became known after the invoice was closed", "ja": "請求書の確定後に判明した利用量の精算"}
 
 
 class PricesMoved(Conflict):
@@ -64,8 +65,9 @@ def correct_late_usage(*, invoice_id: int, actor: Actor) -> Invoice | None:
         terms = tax_printed_as_terms(invoice.taxes)
         totals = total_up((line.amount for line in lines), terms, invoice.currency)
         seals = [seal for found in late.values() for seal in found]
-        note = write_note(invoice, kind=kind, lines=lines, totals=totals, reason=REASON, seals=seals)
-        record_invoice_event(NOTE_EVENTS[kind], note, actor=actor, reason=REASON)
+        reason = REASONS[invoice.tenant.invoice_language]
+        note = write_note(invoice, kind=kind, lines=lines, totals=totals, reason=reason, seals=seals)
+        record_invoice_event(NOTE_EVENTS[kind], note, actor=actor, reason=reason)
     return note
 
 

@@ -35,6 +35,7 @@ def test_a_full_credit_clears_the_invoice_to_the_unit(invoice: Invoice) -> None:
     note = credit(invoice)
     assert (note.kind, note.state, note.number) == ("credit_note", "finalized", "CN-2026-000001")
     assert (note.subtotal, note.tax, note.total, note.corrects_id) == (D(7200), D(720), D(7920), invoice.pk)
+    assert note.due_on is None and invoice.due_on is not None
     assert content_is_unchanged(Invoice.objects.get(pk=note.pk))
     assert Event.objects.filter(name="credit_note.issued").count() == 1
     with pytest.raises(CreditExceeds):
