@@ -127,7 +127,7 @@ def _readable_shares(shares: Sequence[float], least: float = 0.075) -> list[floa
 
 
 def _stack(bar: Bar, x: float, thickness: float, scale: float, series: Sequence[str], unit: str) -> SafeString:
-    base = HEIGHT - BOTTOM
+    base: float = HEIGHT - BOTTOM
     said = ", ".join(
         f"{name} {format_decimal(value, locale='en')}" for name, value in zip(series, bar.values, strict=True)
     )

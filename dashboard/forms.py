@@ -10,7 +10,7 @@ from django.core.validators import RegexValidator
 
 from core.errors import DomainError
 
-_CLASSES = {
+_CLASSES: dict[type[forms.Widget], str] = {
     forms.Select: "form-select",
     forms.CheckboxInput: "form-check-input",
     forms.CheckboxSelectMultiple: "",

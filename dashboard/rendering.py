@@ -14,7 +14,7 @@ from django_htmx.http import HttpResponseClientRedirect
 def wants_fragment(request: HttpRequest) -> bool:
     """Whether htmx asks for a part of the page; going back in history asks for all of it."""
     htmx = getattr(request, "htmx", None)
-    return bool(htmx) and not htmx.history_restore_request
+    return htmx is not None and bool(htmx) and not htmx.history_restore_request
 
 
 def render_page_or_fragment(

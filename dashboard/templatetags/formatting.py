@@ -39,7 +39,7 @@ def compact(value: Decimal | int | None) -> SafeString | str:
     """`12345678` as `12.3M`, with the exact number on hover."""
     if value is None:
         return NOTHING
-    short = format_compact_decimal(value, fraction_digits=1 if abs(value) >= 1000 else 0, locale=LOCALE)
+    short = format_compact_decimal(value, fraction_digits=1 if abs(Decimal(value)) >= 1000 else 0, locale=LOCALE)
     return format_html('<span title="{}">{}</span>', number(value), short)
 
 

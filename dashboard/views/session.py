@@ -1,9 +1,12 @@
 """Signing in by a one-time link or a password, and signing out."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from django.contrib.auth import login as start_session
 from django.contrib.auth import logout as end_session
 from django.contrib.auth.forms import AuthenticationForm
-from django.contrib.auth.models import AbstractBaseUser
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render, resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -12,6 +15,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.services import redeem_login_link
 from dashboard.reading import posted
+
+if TYPE_CHECKING:
+    from accounts.models import User
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 
@@ -48,7 +54,7 @@ def logout(request: HttpRequest) -> HttpResponse:
     return redirect("login")
 
 
-def _enter(request: HttpRequest, user: AbstractBaseUser) -> HttpResponse:
+def _enter(request: HttpRequest, user: User) -> HttpResponse:
     start_session(request, user, backend=BACKEND)
     return HttpResponseRedirect(_next(request) or resolve_url("home"))
 
