@@ -90,6 +90,7 @@ class Emitter:
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
         self._totals: dict[Key, _Total] = {}
+        self.confirmed: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
 
     def record(
@@ -116,7 +117,9 @@ class Emitter:
         with self._flushing:
             with self._lock:
                 totals, self._totals = self._totals, {}
-            return self._put_all(totals)
+            report = self._put_all(totals)
+            self.confirmed.update(report.sent)
+            return report
 
     def _put_all(self, totals: dict[Key, _Total]) -> FlushReport:
         outcome = _Outcome()

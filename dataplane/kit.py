@@ -55,7 +55,7 @@ class Kit:
     ) -> None:
         made = session or boto3.session.Session()
         fast = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2, "mode": "standard"})
-        once = Config(connect_timeout=3, read_timeout=20, retries={"total_max_attempts": 1})
+        once = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 1})
         self.tenant = tenant
         self._clock = clock
         self._config = ConfigReader(
@@ -118,6 +118,11 @@ class Kit:
     def flush(self) -> FlushReport:
         """Put the counted usage to CloudWatch; return what was sent, kept, and of unknown fate."""
         return self._emitter.flush()
+
+    @property
+    def emitted(self) -> dict[str, int]:
+        """Usage per metric that CloudWatch has confirmed since the kit was made."""
+        return dict(self._emitter.confirmed)
 
     @property
     def dropped(self) -> dict[str, int]:

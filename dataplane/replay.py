@@ -73,15 +73,18 @@ def replay(piece: Slice, lanes: Sequence[Lane], *, workers: int = WORKERS) -> di
     cut. A failed request is counted as sent, not as answered, and its error is kept (the first few).
     """
     results = {lane.kit.tenant: TenantResult(lane.kit.tenant) for lane in lanes}
+    kits = {lane.kit.tenant: lane.kit for lane in lanes}
+    # A kit also flushes on its own while requests come, so what a slice emitted is a difference.
+    before = {tenant: kit.emitted for tenant, kit in kits.items()}
     shares = [piece.requests[first::workers] for first in range(workers)]
     with ThreadPoolExecutor(workers, thread_name_prefix="replay") as pool:
         for partial in pool.map(lambda share: _send(share, lanes), shares):
             for tenant, counts in partial.items():
                 results[tenant].add(counts)
-    for kit in {lane.kit.tenant: lane.kit for lane in lanes}.values():
+    for tenant, kit in kits.items():
         report = kit.flush()
-        result = results[kit.tenant]
-        sent = [report.sent.get(metric, 0) for metric in METRICS]
+        result = results[tenant]
+        sent = [kit.emitted.get(metric, 0) - before[tenant].get(metric, 0) for metric in METRICS]
         result.input_tokens_emitted, result.output_tokens_emitted, result.requests_emitted = sent
         result.errors = (result.errors + list(report.errors))[:MAX_ERRORS_KEPT]
     return results

@@ -1,14 +1,18 @@
-"""Writing what was read, by the batch: one statement per kind of row, and nothing is written that did not change."""
+"""Writing what was read, by the batch: one statement per kind of row, and nothing is written that did not change.
+
+The rows are NamedTuples because they go to PostgreSQL as columns: `dataclasses.astuple` took four fifths of the time.
+"""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from django.db import connection
 
+from metering.models import ParkedPoint
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+
+class Reading(NamedTuple):
     """An absolute value that was read for a bucket."""
 
     tenant_id: int
@@ -23,8 +27,7 @@ class Reading:
     request_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """A value that cannot be a count, for a bucket."""
 
     tenant_id: int
@@ -39,8 +42,7 @@ class Refused:
     request_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Nobodys:
+class Nobodys(NamedTuple):
     """A value that belongs to no tenant we know."""
 
     region: str
@@ -112,20 +114,21 @@ ON CONFLICT (series_sha256, bucket_start, bucket_seconds) DO UPDATE
 
 def write_readings(readings: Sequence[Reading]) -> int:
     """Upsert absolute values, with a revision for each that is new or different; return how many were."""
-    changed = _execute(UPSERT_BUCKETS, [astuple(reading) for reading in readings])
-    keys = [(r.tenant_id, r.meter, r.line, r.adapter_version, r.bucket_start, r.source) for r in readings]
-    _execute(MEND_PARKED, keys)
+    changed = _execute(UPSERT_BUCKETS, readings)
+    if ParkedPoint.objects.exists():
+        keys = [(r.tenant_id, r.meter, r.line, r.adapter_version, r.bucket_start, r.source) for r in readings]
+        _execute(MEND_PARKED, keys)
     return changed
 
 
 def write_refused(refused: Sequence[Refused]) -> int:
     """Keep values that cannot be counts; return how many are new or different."""
-    return _execute(UPSERT_PARKED, [astuple(point) for point in refused])
+    return _execute(UPSERT_PARKED, refused)
 
 
 def write_nobodys(points: Sequence[Nobodys]) -> int:
     """Keep usage that is nobody's; return how many rows are new or different."""
-    return _execute(UPSERT_UNATTRIBUTED, [astuple(point) for point in points])
+    return _execute(UPSERT_UNATTRIBUTED, points)
 
 
 def _execute(statement: str, rows: Iterable[tuple[object, ...]]) -> int:

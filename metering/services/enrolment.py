@@ -19,7 +19,8 @@ AFTER_DEPARTURE = timedelta(hours=2)
 
 OPEN_WINDOWS = """
 INSERT INTO metering_collectionwindow (scope_id, starts_at, ends_at, state, due_at, reads, problem, request_ids, fence)
-SELECT s.id, hour, hour + interval '1 hour', 'waiting', hour + interval '1 hour' + make_interval(secs => %s), 0, '', '{}', 0
+SELECT s.id, hour, hour + interval '1 hour', 'waiting', hour + interval '1 hour' + make_interval(secs => %s),
+       0, '', '{}', 0
 FROM metering_meteringscope s,
      generate_series(s.settled_until, %s::timestamptz - interval '1 hour', interval '1 hour') AS hour
 WHERE NOT EXISTS (SELECT 1 FROM metering_collectionwindow w WHERE w.scope_id = s.id AND w.starts_at = hour)

@@ -6,6 +6,7 @@ only what came late, which becomes a credit or debit note. A sealed quantity nev
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -19,9 +20,11 @@ from metering import queries
 from metering.models import Enrolment, ParkedPoint, Seal
 
 GAPS_TOLD = 100
+# A tenant-month is some thousand buckets; a statement over more tenants would come near the statement timeout.
+TENANTS_PER_STATEMENT = 20
 
-# One statement seals all tenants. The buckets are locked in key order first, so that a collector that writes them at
-# the same moment comes wholly before (claimed here) or wholly after (a correction).
+# One statement seals a set of tenants. The buckets are locked in key order first, so that a collector that writes them
+# at the same moment comes wholly before (claimed here) or wholly after (a correction).
 SEAL = """
 WITH due AS (
     SELECT b.* FROM metering_usagebucket b
@@ -151,19 +154,21 @@ def _seal(tenants: list[int], start: datetime, end: datetime) -> set[int]:
         .order_by("revision")
         .values_list("tenant_id", "revision")
     )
+    made: set[int] = set()
     with connection.cursor() as cursor:
-        cursor.execute(
-            SEAL,
-            {
-                "tenants": tenants,
-                "public_ids": [new_id(Seal.PREFIX) for _ in tenants],
-                "revisions": [revisions.get(tenant_id, 0) + 1 for tenant_id in tenants],
+        for first in range(0, len(tenants), TENANTS_PER_STATEMENT):
+            some = tenants[first : first + TENANTS_PER_STATEMENT]
+            asked: dict[str, Any] = {
+                "tenants": some,
+                "public_ids": [new_id(Seal.PREFIX) for _ in some],
+                "revisions": [revisions.get(tenant_id, 0) + 1 for tenant_id in some],
                 "start": start,
                 "end": end,
                 "now": clock.now(),
-            },
-        )
-        return {row[0] for row in cursor.fetchall()}
+            }
+            cursor.execute(SEAL, asked)
+            made |= {row[0] for row in cursor.fetchall()}
+    return made
 
 
 def _newest(tenants: list[int], start: datetime, end: datetime) -> list[Seal]:

@@ -134,6 +134,16 @@ def test_a_replay_is_counted_to_the_token(plane: Plane) -> None:
     assert plane.total("Requests", day - 86400, day, period=3600) == 300
 
 
+def test_what_the_kit_flushed_on_its_own_counts_as_emitted(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    plane.publish(document())
+    monkeypatch.setattr("dataplane.kit.FLUSH_EVERY_SECONDS", 0.0)
+    clock = datetime.fromtimestamp(float(plane.aws.get("clock")["now"]), UTC)
+    [piece] = slices(make_trace(seed=6, requests=30), Span(clock - timedelta(hours=20), clock))
+    result = replay(piece, [Lane(plane.kit(), "support")])[TENANT]
+    assert result.is_exact, result
+    assert plane.aws.calls()["PutMetricData"] > 5
+
+
 def test_a_failed_request_is_told_not_counted(plane: Plane) -> None:
     plane.publish(document(limits={"max_output_tokens": 20}))
     clock = datetime.fromtimestamp(float(plane.aws.get("clock")["now"]), UTC)
