@@ -86,8 +86,7 @@ class Story:
             killed = self.stack.kill_worker()
             self.report.note(f"worker {killed} killed (SIGKILL) while the tenants were {', '.join(states)}")
             self.report.hold("somebody was still being provisioned", set(states) != {"active"}, ", ".join(states))
-            for actor in self.actors:
-                wait_for(f"{actor.cast.name} becoming active", lambda actor=actor: self._state(actor) == "active")
+            wait_for("all three becoming active", lambda: all(self._state(actor) == "active" for actor in self.actors))
             lost, twice = self.count_strays()
             self.summary["crash"] = {"kills": 1, "leaked": len(lost), "doubled": len(twice)}
             self.report.hold("nothing leaked, nothing doubled", not lost and not twice, f"{lost or 0}, {twice or 0}")

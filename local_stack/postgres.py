@@ -148,6 +148,7 @@ def _initialise(postgres: Postgres) -> None:
     # Built under another name and renamed, so that a folder with this name is always complete.
     building = postgres.data.with_name(postgres.data.name + ".new")
     shutil.rmtree(building, ignore_errors=True)
+    uid, gid = postgres.user or (None, None)
     run = subprocess.run(
         [
             str(postgres.binaries / "initdb"),
@@ -164,7 +165,9 @@ def _initialise(postgres: Postgres) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        **_switch(postgres.user),  # type: ignore[call-overload]
+        user=uid,
+        group=gid,
+        extra_groups=[] if postgres.user else None,
     )  # fmt: skip
     if run.returncode != 0:
         raise StartFailed(f"PostgreSQL could not create its data folder {postgres.data}:\n{run.stdout}")
@@ -175,10 +178,6 @@ def _environment() -> dict[str, str]:
     return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
 
-def _switch(user: tuple[int, int] | None) -> dict[str, object]:
-    return {"user": user[0], "group": user[1], "extra_groups": []} if user else {}
-
-
 def _can_run(program: Path, user: tuple[int, int]) -> bool:
     try:
         run = subprocess.run(
@@ -186,11 +185,13 @@ def _can_run(program: Path, user: tuple[int, int]) -> bool:
             env=_environment(),
             cwd="/",
             capture_output=True,
-            **_switch(user),  # type: ignore[call-overload]
+            user=user[0],
+            group=user[1],
+            extra_groups=[],
         )
     except OSError:
         return False
-    return bool(run.returncode == 0)
+    return run.returncode == 0
 
 
 def _own_folder(folder: Path, user: tuple[int, int]) -> None:

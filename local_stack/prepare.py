@@ -66,7 +66,7 @@ def _create_database() -> None:
     from django.conf import settings
     from psycopg import sql
 
-    database = settings.DATABASES["default"]
+    database = {name: str(value) for name, value in settings.DATABASES["default"].items()}
     with psycopg.connect(
         host=database["HOST"], user=database["USER"], dbname="postgres", autocommit=True
     ) as connection:

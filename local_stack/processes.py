@@ -64,17 +64,17 @@ def _watch(pipe: int) -> None:
         *lines, text = (text + chunk).split(b"\n")
         for line in lines:
             if line.startswith(b"+"):
-                group, number = line[1:].split()
-                groups[int(group)] = int(number)
+                group, stop = line[1:].split()
+                groups[int(group)] = int(stop)
             else:
                 groups.pop(int(line[1:]), None)
-    for group, number in reversed(groups.items()):
-        _signal_group(group, number)
+    for leader, stop_signal in reversed(groups.items()):
+        _signal_group(leader, stop_signal)
     deadline = time.monotonic() + GUARD_PATIENCE_SECONDS
-    while time.monotonic() < deadline and any(group_is_alive(group) for group in groups):
+    while time.monotonic() < deadline and any(group_is_alive(leader) for leader in groups):
         time.sleep(0.1)
-    for group in groups:
-        _signal_group(group, signal.SIGKILL)
+    for leader in groups:
+        _signal_group(leader, signal.SIGKILL)
     os._exit(0)
 
 
@@ -179,7 +179,7 @@ def spawn(
                 os._exit(1)
 
     log.parent.mkdir(parents=True, exist_ok=True)
-    switch = {"user": user[0], "group": user[1], "extra_groups": []} if user else {}
+    uid, gid = user or (None, None)
     with log.open("ab") as output:
         offset = output.tell()
         process = subprocess.Popen(
@@ -191,7 +191,9 @@ def spawn(
             stderr=subprocess.STDOUT,
             start_new_session=True,
             preexec_fn=last_will,
-            **switch,  # type: ignore[arg-type]
+            user=uid,
+            group=gid,
+            extra_groups=[] if user else None,
         )
     guard.register(process.pid, stop_signal)
     return Child(name=name, process=process, log=log, log_offset=offset, stop_signal=stop_signal, guard=guard)
