@@ -87,14 +87,14 @@ def test_a_refusal_names_component_and_request_and_counts_nothing(plane: Plane) 
 
 def test_an_endpoint_without_capacity_is_worth_another_try(plane: Plane) -> None:
     plane.publish(document())
+    plane.aws.delays(update={"looks": 1})
     sagemaker: Any = boto3.client("sagemaker")
     sagemaker.update_inference_component_runtime_config(
         InferenceComponentName="kit-base", DesiredRuntimeConfig={"CopyCount": 0}
     )
-    for _ in range(50):
+    for _ in range(5):
         found = sagemaker.describe_inference_component(InferenceComponentName="kit-base")
-        if found["RuntimeConfig"].get("CurrentCopyCount") == 0:
-            break
+    assert found["RuntimeConfig"]["CurrentCopyCount"] == 0
     with pytest.raises(ModelUnavailable):
         plane.kit().complete("support", "a", 1)
 
