@@ -17,7 +17,7 @@ class Role(TextChoices):
     ADMIN = "admin", _("Administrator")
 
 
-READ_PLATFORM = frozenset({"tenants.view", "adapters.view", "operations.view", "usage.view"})
+READ_PLATFORM = frozenset({"tenants.view", "adapters.view", "operations.view", "usage.view", "scenarios.view"})
 READ_MONEY = frozenset({"invoices.view", "rate_cards.view"})
 CHANGE_MONEY = frozenset({"invoices.draft", "invoices.finalize", "invoices.void", "invoices.credit"})
 
@@ -30,6 +30,7 @@ ALL_PERMISSIONS: frozenset[str] = (
         "adapters.upload",
         "adapters.release",
         "operations.retry",
+        "scenarios.manage",
         "keys.manage",
         "audit.view",
     }
@@ -41,8 +42,15 @@ PERMISSIONS: Mapping[str, frozenset[str]] = MappingProxyType(
         Role.ML_ENGINEER.value: READ_PLATFORM | {"adapters.upload", "adapters.release"},
         Role.OPERATOR.value: READ_PLATFORM
         | READ_MONEY
-        | {"tenants.manage", "adapters.upload", "adapters.release", "operations.retry", "audit.view"},
-        Role.BILLING.value: READ_PLATFORM | READ_MONEY | CHANGE_MONEY | {"audit.view"},
+        | {
+            "tenants.manage",
+            "adapters.upload",
+            "adapters.release",
+            "operations.retry",
+            "scenarios.manage",
+            "audit.view",
+        },
+        Role.BILLING.value: READ_PLATFORM | READ_MONEY | CHANGE_MONEY | {"scenarios.manage", "audit.view"},
         Role.ADMIN.value: ALL_PERMISSIONS,
     }
 )

@@ -36,6 +36,9 @@ CATALOG: dict[str, str] = {
     "operation.retried": "Somebody asked for another try.",
     "operation.succeeded": "An operation has ended well.",
     "operation.failed": "An operation needs a person, with the reason.",
+    "scenario.saved": "Somebody kept a scenario of the planner.",
+    "scenario.deleted": "Somebody threw a kept scenario away.",
+    "catalogue.imported": "Prices or instance types of the planner's catalogue were imported.",
     # metering
     "usage.sealed": "A tenant's usage of a period was closed for invoices, or what came late to it was claimed.",
     # accounts

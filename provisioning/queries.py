@@ -1,6 +1,7 @@
 """Reading what provisioning knows. `tenant_ids` has no default: None means that the caller may see all."""
 
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,17 +11,23 @@ from django.db.models import Prefetch, Q, QuerySet
 from core import clock
 from core.errors import NotFound
 from core.periods import Period, floor_to_bucket
+from models_registry.models import FoundationModel
 from models_registry.states import ReleaseState
 from provisioning.desired import LineFacts
 from provisioning.models import (
+    CatalogueRow,
     ManagedResource,
     Operation,
     OperationStep,
     PublishedConfig,
     ResourceInterval,
+    Scenario,
     ServingLine,
     TierRoute,
 )
+from provisioning.planner.base_models import read_base_model
+from provisioning.planner.catalogue import Catalogue, load_catalogue, row_from_texts
+from provisioning.planner.refusals import UnknownModel
 from provisioning.states import OperationState, Phase
 from tenants.models import Tenant
 from tenants.states import TenantState
@@ -215,6 +222,32 @@ def unsettled_tenant_ids() -> list[int]:
     if not found and restless.filter(tenant=None).exists():
         found |= set(served_tenants().order_by("pk").values_list("pk", flat=True)[:1])
     return sorted(found)
+
+
+# --- the planner ------------------------------------------------------------------------------------------------
+def planner_catalogue() -> Catalogue:
+    """What the planner chooses from: the shipped tables, operators' imports over them, and registered base models."""
+    imported = CatalogueRow.objects.filter(is_current=True).order_by("pk").values_list("table", "texts")
+    shipped = load_catalogue()
+    models = dict(shipped.base_models)
+    for name, config in FoundationModel.objects.order_by("pk").values_list("name", "config"):
+        with suppress(UnknownModel):  # a family that the planner cannot count is no choice of it
+            models[name] = read_base_model(name, config)
+    rows = [row_from_texts(table, texts) for table, texts in imported]
+    return Catalogue(shipped.rows, models).with_rows(rows)
+
+
+def list_scenarios(*, tenant_ids: Collection[int] | None) -> QuerySet[Scenario]:
+    """Kept scenarios, newest first."""
+    return Scenario.objects.visible_to(tenant_ids).select_related("tenant").order_by("-pk")
+
+
+def get_scenario(ref: str, *, tenant_ids: Collection[int] | None) -> Scenario:
+    """A kept scenario by its public id. Raises NotFound, also when it is another tenant's."""
+    found = list_scenarios(tenant_ids=tenant_ids).filter(public_id=ref).first()
+    if found is None:
+        raise NotFound(f"There is no scenario {ref}.")
+    return found
 
 
 def _with_profiles(routes: QuerySet[TierRoute]) -> QuerySet[TierRoute]:

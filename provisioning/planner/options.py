@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 
 from provisioning.planner.catalogue import Instance, SavingsPlan, TokenPrice
 from provisioning.planner.memory import MemoryPlan
@@ -11,14 +12,14 @@ from provisioning.planner.units import HOURS_PER_YEAR, SECONDS_PER_YEAR
 MOST_STEPS = 64
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ApiOption:
     """Tokens bought from an API. Its quota is not modelled: it carries any load at its price per request."""
 
     price: TokenPrice
     usd_per_request: Decimal
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Stable name, such as `api:claude-3-haiku`."""
         return f"api:{self.price.api}"
@@ -33,7 +34,7 @@ class ApiOption:
         return requests_per_year * self.usd_per_request
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HostedOption:
     """Whole instances, on demand or under a Savings Plan.
 
@@ -48,7 +49,7 @@ class HostedOption:
     sequences: int
     seconds_at_peak: Decimal
 
-    @property
+    @cached_property
     def capacity_requests_per_year(self) -> Decimal:
         """What one instance carries: sequences x seconds of a year / seconds of a request at the peak."""
         return self.sequences * SECONDS_PER_YEAR / self.seconds_at_peak
@@ -58,13 +59,13 @@ class HostedOption:
         """What it runs on."""
         return self.memory.instance
 
-    @property
+    @cached_property
     def usd_per_hour(self) -> Decimal:
         """Price of one instance: on demand, or the plan's fraction of it."""
         on_demand = self.instance.usd_per_hour
         return on_demand * self.plan.fraction_of_on_demand if self.plan else on_demand
 
-    @property
+    @cached_property
     def usd_per_instance_year(self) -> Decimal:
         """Price x 8,760 hours: an endpoint is paid for whether it is used or not."""
         return self.usd_per_hour * HOURS_PER_YEAR

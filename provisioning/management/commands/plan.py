@@ -10,16 +10,14 @@ from django.core.management.base import BaseCommand, CommandError
 
 from core import clock
 from core.errors import DomainError
-from provisioning.planner.adapters import plan_adapters
+from provisioning.planner.answer import describe
 from provisioning.planner.base_models import read_base_model
 from provisioning.planner.catalogue import load_catalogue
 from provisioning.planner.evaluate import Evaluation, as_dict, evaluate
 from provisioning.planner.memory import MemoryPlan, MemoryWish, known_instance, plan_memory, smallest_instance, why_not
 from provisioning.planner.presets import PUBLISHED_EXAMPLE, load_presets
-from provisioning.planner.price_floor import price_floors
 from provisioning.planner.refusals import ImpossibleScenario
 from provisioning.planner.scenario import read_number, read_scenario
-from provisioning.planner.sensitivity import sensitivity
 from provisioning.planner.units import DTYPE_BITS, GIB_BYTES, said
 from provisioning.planner.verdict import LANGUAGES, verdict
 
@@ -145,12 +143,8 @@ class Command(BaseCommand):
         )
         result = evaluate(scenario, catalogue, today)
         if options["json"]:
-            shown = as_dict(result) | {"verdict": verdict(result, options["language"])}
-            best = result.cheapest_hosted
-            if best is not None:
-                shown["adapters"] = plan_adapters(result, best).as_dict()
-                shown["price_floors"] = [floor.as_dict() for floor in price_floors(result, best)]
-            shown["sensitivity"] = [effect.as_dict() for effect in sensitivity(result, catalogue, today)]
+            shown = describe(result, catalogue)
+            shown["verdict"] = verdict(result, options["language"])
             self.stdout.write(json.dumps(shown, indent=2, ensure_ascii=False))
         else:
             self._tell_comparison(result, options["language"])

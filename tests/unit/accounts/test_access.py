@@ -15,7 +15,7 @@ from accounts.access import (
 from accounts.roles import ALL_PERMISSIONS, TENANT_KEY_PERMISSIONS, Role
 from core.actors import Actor
 
-READS = {"tenants.view", "adapters.view", "operations.view", "usage.view"}
+READS = {"tenants.view", "adapters.view", "operations.view", "usage.view", "scenarios.view"}
 MONEY = {"invoices.view", "rate_cards.view"}
 CHARGING = {"invoices.draft", "invoices.finalize", "invoices.void", "invoices.credit"}
 EXPECTED = {
@@ -23,12 +23,13 @@ EXPECTED = {
     "ml_engineer": READS | {"adapters.upload", "adapters.release"},
     "operator": READS
     | MONEY
-    | {"tenants.manage", "adapters.upload", "adapters.release", "operations.retry", "audit.view"},
-    "billing": READS | MONEY | CHARGING | {"audit.view"},
+    | {"tenants.manage", "adapters.upload", "adapters.release", "operations.retry", "scenarios.manage", "audit.view"},
+    "billing": READS | MONEY | CHARGING | {"scenarios.manage", "audit.view"},
     "admin": READS
     | MONEY
     | CHARGING
-    | {"tenants.manage", "adapters.upload", "adapters.release", "operations.retry", "audit.view", "keys.manage"},
+    | {"tenants.manage", "adapters.upload", "adapters.release", "operations.retry", "scenarios.manage"}
+    | {"audit.view", "keys.manage"},
 }
 
 
@@ -72,7 +73,15 @@ def test_somebody_limited_to_a_tenant_issues_for_that_tenant_only(tenant_id: int
 
 
 def test_keys_of_tenants_get_no_scope_that_reaches_beyond_them() -> None:
-    reaching = {"tenants.manage", "keys.manage", "audit.view", "rate_cards.view", "operations.retry", *CHARGING}
+    reaching = {
+        "tenants.manage",
+        "keys.manage",
+        "audit.view",
+        "rate_cards.view",
+        "operations.retry",
+        "scenarios.manage",
+        *CHARGING,
+    }
     assert not TENANT_KEY_PERMISSIONS & reaching
     assert grantable_scopes(somebody("admin"), for_tenant=True) == sorted(TENANT_KEY_PERMISSIONS)
     assert grantable_scopes(somebody("viewer"), for_tenant=False) == sorted(READS | MONEY)
