@@ -44,7 +44,11 @@ app.conf.update(
     broker_url=ENV.broker_url,
     task_routes=ROUTES,
     task_default_queue="prompt",
-    beat_schedule={name: {"task": task, "schedule": seconds} for name, (task, seconds) in BEAT.items()},
+    # A bell that nobody heard within two intervals is worth nothing: the next one rings for the same work.
+    beat_schedule={
+        name: {"task": task, "schedule": seconds, "options": {"expires": 2 * seconds}}
+        for name, (task, seconds) in BEAT.items()
+    },
     timezone="UTC",
     # A killed worker's message comes back; doing the work twice is harmless because services are idempotent.
     task_acks_late=True,

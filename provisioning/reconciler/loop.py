@@ -4,6 +4,7 @@ Claim and record are transactions, everything that talks to AWS stands between t
 and every later write names it: a worker whose lease was taken over writes nothing.
 """
 
+import logging
 import os
 import random
 import socket
@@ -17,6 +18,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Case, F, Q, Value, When
 
+from aws.errors import InvalidRequest
 from core.actors import SYSTEM
 from core.clock import now, real_now
 from core.crashpoints import boundary
@@ -30,6 +32,8 @@ from provisioning.reconciler.outcome import Outcome, Pace, conclude
 from provisioning.reconciler.plan import Action, Decision, Seen, Wanted, decide
 from provisioning.specs import ENDPOINT, ENDPOINT_CONFIG, seen_settings
 from provisioning.states import PHASE_MOVES, Phase
+
+log = logging.getLogger(__name__)
 
 THREADS = 8
 # Wishes and records touch rows and their neighbours; one at a time, so that no two wait for each other.
@@ -136,7 +140,13 @@ def _act(rows: Iterable[ManagedResource], decisions: Mapping[int, Decision], thr
     acting = [row for row in rows if decisions[row.pk].action in CHANGES]
 
     def change(row: ManagedResource) -> Result:
-        return perform(row, decisions[row.pk].action, install=settings.INSTALL_NAME, send_until=_send_until(row))
+        action = decisions[row.pk].action
+        try:
+            return perform(row, action, install=settings.INSTALL_NAME, send_until=_send_until(row))
+        except Exception as bug:
+            # One row that we cannot handle must not hold up the batch that it happens to be in, pass after pass.
+            log.exception("%s of %s failed here", action, row.public_id)
+            return Result(error=InvalidRequest(code="OurBug", message=repr(bug), operation=f"{action} {row.kind}"))
 
     return {row.pk: result for row, result in zip(acting, threads.map(change, acting), strict=True)}
 

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 
 from aws import connect, errors
 from aws.gateway import HostingKind, Sighting
@@ -39,7 +40,7 @@ def observe(rows: Iterable[ManagedResource], *, install: str, threads: Executor)
         groups[(row.region, row.kind)].append(row)
     listings = {key: _listing(*key, install) for key, group in groups.items() if len(group) >= LISTING_PAYS_FROM}
     answers: dict[int, Observation] = {}
-    closely: list[tuple[ManagedResource, Sighting | None]] = []
+    closely: list[ManagedResource] = []
     for key, group in groups.items():
         listing = listings.get(key)
         for row in group:
@@ -50,8 +51,8 @@ def observe(rows: Iterable[ManagedResource], *, install: str, threads: Executor)
             if listing is not None and not _needs_closer_look(row, listed):
                 answers[row.pk] = Observation(sighting=listed)
             else:
-                closely.append((row, listed))
-    for row, observation in zip((row for row, _ in closely), threads.map(_look, closely), strict=True):
+                closely.append(row)
+    for row, observation in zip(closely, threads.map(partial(_look, install), closely), strict=True):
         answers[row.pk] = observation
     return answers
 
@@ -75,8 +76,7 @@ def _needs_closer_look(row: ManagedResource, listed: Sighting | None) -> bool:
     return listed.status == IN_SERVICE and row.kind in (ENDPOINT, BASE_COMPONENT)
 
 
-def _look(asked: tuple[ManagedResource, Sighting | None]) -> Observation:
-    row, _ = asked
+def _look(install: str, row: ManagedResource) -> Observation:
     hosting = connect.hosting(row.region)
     try:
         with boundary(f"describe {row.kind}"):
@@ -89,7 +89,7 @@ def _look(asked: tuple[ManagedResource, Sighting | None]) -> Observation:
         return Observation()
     except errors.AwsError as error:
         return Observation(error=error)
-    is_ours = tags.get(RESOURCE_TAG) == row.public_id and tags.get(INSTALL_TAG, "") != ""
+    is_ours = tags.get(RESOURCE_TAG) == row.public_id and tags.get(INSTALL_TAG) == install
     return Observation(sighting=sighting, is_ours=is_ours)
 
 

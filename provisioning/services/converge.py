@@ -5,15 +5,19 @@ Leaving: publish withdrawn -> wish nothing -> (the loop deletes) -> nothing left
 """
 
 import logging
+import random
+import time
 from collections.abc import Sequence
 from datetime import timedelta
+
+from django.conf import settings
 
 from aws import connect
 from aws.errors import AwsError
 from core.actors import SYSTEM
 from core.clock import now
 from core.crashpoints import boundary
-from models_registry.models import AdapterVersion
+from models_registry.models import AdapterVersion, Release
 from models_registry.queries import WantedRelease, wanted_releases
 from models_registry.services import releases
 from models_registry.states import ReleaseState
@@ -23,7 +27,8 @@ from provisioning.models import ManagedResource
 from provisioning.runtime_config import Route
 from provisioning.services import operations, probing, publishing, routing
 from provisioning.services.desired_state import Wishes, sync_tenant
-from provisioning.states import Phase
+from provisioning.services.probing import Verdict
+from provisioning.states import Phase, StuckReason
 from tenants.models import OffboardingStep, Tenant
 from tenants.queries import tier_version_of
 from tenants.services import offboarding, onboarding
@@ -31,6 +36,8 @@ from tenants.states import TenantState
 
 log = logging.getLogger(__name__)
 
+NO_LINE = "The tenant's tier has no serving line: route its version to one, then retry."
+COMPONENT_FAILED = "component_failed"
 WITHDRAWN, SUSPENDED, ACTIVE = "withdrawn", "suspended", "active"
 
 
@@ -68,27 +75,50 @@ def converge_around(*, resource_id: int) -> None:
 
 def sweep_unsettled_tenants() -> int:
     """Converge every tenant that is on its way somewhere; how many there were."""
-    return _converge_all(queries.unsettled_tenant_ids())
+    unsettled = queries.unsettled_tenant_ids()
+    return _converge_all(random.sample(unsettled, len(unsettled)))
 
 
 def sweep_served_tenants() -> int:
-    """Converge every tenant that is served, however settled it looks: drift, and warm copies whose time is over."""
-    return _converge_all(list(queries.served_tenants().order_by("pk").values_list("pk", flat=True)))
+    """Converge tenants that are served, however settled they look: drift, and warm copies whose time is over.
+
+    In an order of its own each time, so that where one call cannot take them all, none is always the last.
+    """
+    return _converge_all(list(queries.served_tenants().order_by("?").values_list("pk", flat=True)))
 
 
 def _converge_all(tenant_ids: Sequence[int]) -> int:
+    """Converge one after the other for at most a third of the lease, well inside the task's time limit.
+
+    A bug that one tenant meets does not keep the others waiting; it is logged and raised at the end.
+    """
+    stop_at, done = time.monotonic() + settings.ENV.lease_seconds / 3, 0
+    bug: Exception | None = None
     for tenant_id in tenant_ids:
-        converge_tenant(tenant_id=tenant_id)
-    return len(tenant_ids)
+        if time.monotonic() >= stop_at:
+            break
+        try:
+            converge_tenant(tenant_id=tenant_id)
+            done += 1
+        except Exception as error:
+            log.exception("converging tenant %s failed", tenant_id)
+            bug = error
+    if bug is not None:
+        raise bug
+    return done
 
 
 # --- serving ----------------------------------------------------------------------------------------------------
 def _serve(tenant: Tenant) -> None:
+    lines = queries.lines_of(tenant.pk)
+    if not lines:
+        with boundary("commit no line"):
+            onboarding.fail_provisioning(tenant_id=tenant.pk, reason=NO_LINE, actor=SYSTEM)
+        return
     wishes = sync_tenant(tenant_id=tenant.pk, adapters=_adapters(tenant.pk))
-    _probe(wishes, wanted_releases(tenant.pk))
-    wanted = wanted_releases(tenant.pk)  # without what the probe refused
+    held_up = _prove(wishes, wanted_releases(tenant.pk))
+    wanted = wanted_releases(tenant.pk)  # without what was refused
     if wishes.is_founded or queries.current_config(tenant.pk) is not None:
-        lines = queries.lines_of(tenant.pk)
         status = SUSPENDED if tenant.state == TenantState.SUSPENDED else ACTIVE
         routes = routing.routes_of(tenant, lines, wishes, wanted)
         publishing.publish(tenant_id=tenant.pk, status=status, region=lines[0].region, routes=routes)
@@ -96,6 +126,8 @@ def _serve(tenant: Tenant) -> None:
             # The old version is not routed any more: keep it warm, or let it go.
             wishes = sync_tenant(tenant_id=tenant.pk, adapters=_adapters(tenant.pk))
     _advance(tenant, wishes)
+    if held_up is not None:
+        raise held_up  # only now: one adapter that cannot be asked must not keep the others from being routed
 
 
 def _adapters(tenant_id: int) -> list[AdapterFacts]:
@@ -127,34 +159,54 @@ def _is_warm(tenant_id: int, wanted: WantedRelease) -> bool:
     return tier.keep_previous_warm and now() < wanted.previous_stopped_at + timedelta(hours=tier.warm_window_hours)
 
 
-def _probe(wishes: Wishes, wanted: Sequence[WantedRelease]) -> None:
-    """Ask every component that has become ready and was never asked; refuse the release whose adapter does nothing."""
+def _prove(wishes: Wishes, wanted: Sequence[WantedRelease]) -> AwsError | None:
+    """Ask every component that is ready and was never asked; refuse releases whose adapter fails or does nothing.
+
+    Answers the last error of AWS that kept a component from being asked.
+    """
     pending = {
         each.version.pk: each.release
         for each in wanted
         if each.version is not None and each.release.state == ReleaseState.PENDING
     }
-    for row in wishes.rows.values():
-        if row.adapter_version_id is None or row.probed_at is not None or row.phase != Phase.READY:
+    held_up: AwsError | None = None
+    for row in [*wishes.rows.values(), *wishes.blocked]:
+        if row.adapter_version_id is None:
             continue
-        verdict = probing.probe(row)
         release = pending.get(row.adapter_version_id)
-        if not verdict.code:
-            row.probed_at = now()
-            with boundary("commit probed"):
-                ManagedResource.objects.filter(pk=row.pk).update(probed_at=row.probed_at)
-        elif release is not None:
-            with boundary("commit refusal"):
-                releases.refuse(
-                    release_id=release.pk,
-                    code=verdict.code,
-                    detail=verdict.detail,
-                    evidence=verdict.evidence,
-                    actor=SYSTEM,
-                )
-        else:
-            log.error("%s serves no more: %s", row.public_id, verdict.detail)
-            ManagedResource.objects.filter(pk=row.pk).update(detail=verdict.detail)
+        if row.stuck_reason == StuckReason.TERMINAL and release is not None:
+            evidence = {"component": row.name, "request_id": row.last_request_id}
+            _refuse(release, Verdict(COMPONENT_FAILED, f"AWS could not load the adapter: {row.detail}", evidence))
+        elif row.phase == Phase.READY and row.probed_at is None:
+            try:
+                _judge(row, release, probing.probe(row))
+            except AwsError as error:
+                held_up = error
+    return held_up
+
+
+def _judge(row: ManagedResource, release: Release | None, verdict: Verdict) -> None:
+    """Act on a probe's verdict; without a pending release the component is a live version's, made again."""
+    if not verdict.code:
+        row.probed_at = now()
+        with boundary("commit probed"):
+            ManagedResource.objects.filter(pk=row.pk).update(probed_at=row.probed_at)
+    elif release is not None:
+        _refuse(release, verdict)
+    else:
+        log.error("%s was made again and is not routed: %s", row.public_id, verdict.detail)
+        ManagedResource.objects.filter(pk=row.pk).update(detail=verdict.detail)
+
+
+def _refuse(release: Release, verdict: Verdict) -> None:
+    with boundary("commit refusal"):
+        releases.refuse(
+            release_id=release.pk,
+            code=verdict.code,
+            detail=verdict.detail,
+            evidence=verdict.evidence,
+            actor=SYSTEM,
+        )
 
 
 def _record_releases(tenant_id: int, wanted: Sequence[WantedRelease]) -> bool:

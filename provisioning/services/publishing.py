@@ -85,6 +85,8 @@ def _doomed(names: list[str]) -> bool:
 
 def _write(config: PublishedConfig) -> bool:
     tenant = config.tenant
+    if PublishedConfig.objects.filter(tenant=tenant, version__gt=config.version).exists():
+        return False  # overtaken; a departed tenant's table must not be written again either
     signed = runtime_config.sign(config.document, signing_key=settings.CONFIG_SIGNING_KEY)
     store = connect.config_store()
     with boundary("put config version"):

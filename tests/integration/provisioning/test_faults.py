@@ -4,7 +4,7 @@ import boto3
 import pytest
 
 from demo.lister import doubled
-from provisioning.models import ManagedResource, Operation, ServingLine
+from provisioning.models import ManagedResource, Operation, ServingLine, TierRoute
 from provisioning.services.converge import converge_tenant
 from provisioning.services.operations import retry_operation
 from provisioning.specs import derive_name
@@ -175,6 +175,41 @@ def test_what_vanishes_is_made_again_under_a_new_name(world, kind):
     assert world.counts() == ONE_OF_EACH
     config = tenant.published_configs.get(is_current=True)
     assert config.document["routes"]["base"]["component"] == world.row(kind="base_component").name
+
+
+def test_a_tier_without_a_line_says_so(world):
+    TierRoute.objects.filter(line__name="dedicated").delete()
+    tenant = world.sign_up("acme", "premium")
+    world.settle(tenant)
+    assert tenant.state == TenantState.PROVISIONING_FAILED
+    assert "no serving line" in tenant.state_reason
+    assert world.counts() == {}
+
+
+def test_a_row_that_we_cannot_handle_does_not_hold_up_the_others(world):
+    tenant = world.sign_up("acme", "premium")
+    converge_tenant(tenant_id=tenant.pk)
+    model = world.row(kind="model")
+    ManagedResource.objects.filter(pk=model.pk).update(identity={"surprise": 1})
+    for _ in range(8):
+        world.run_pass()
+    assert world.row(pk=model.pk).stuck_reason == StuckReason.TERMINAL
+    assert "surprise" in world.row(pk=model.pk).detail
+    assert world.row(kind="endpoint").phase == Phase.READY
+
+
+def test_another_installations_tag_is_not_ours(world):
+    tenant = world.sign_up("acme", "premium")
+    converge_tenant(tenant_id=tenant.pk)
+    row = world.row(kind="model")
+    boto3.client("sagemaker").create_model(
+        ModelName=row.name,
+        PrimaryContainer={"Image": "x:1"},
+        ExecutionRoleArn=row.identity["execution_role_arn"],
+        Tags=[{"Key": "cp:install", "Value": "other"}, {"Key": "cp:resource", "Value": row.public_id}],
+    )
+    world.run_pass()
+    assert world.row(kind="model").stuck_reason == StuckReason.CONFLICT
 
 
 def test_names_are_derived_and_never_reused():

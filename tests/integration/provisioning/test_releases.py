@@ -118,6 +118,17 @@ def test_an_adapter_that_does_nothing_is_refused_and_the_live_one_serves_on(worl
     assert operation.state == OperationState.FAILED and code in operation.detail
 
 
+def test_an_adapter_that_aws_cannot_load_is_refused_with_its_reason(world, served):
+    tenant, _, first, second = served
+    release(world, tenant, first)
+    world.aws.fault("fail", operation="CreateInferenceComponent", name_contains="adapter", times=1)
+    found = release(world, tenant, second)
+    assert (found.state, found.refusal_code) == (ReleaseState.REFUSED, "component_failed")
+    assert "ping health check" in found.refusal_detail
+    assert route(tenant)["adapter_version"] == first.public_id
+    assert ManagedResource.objects.get(adapter_version=second).phase == Phase.GONE
+
+
 def test_withdrawing_takes_the_route_and_then_the_component(world, served):
     tenant, adapter, first, _ = served
     release(world, tenant, first)

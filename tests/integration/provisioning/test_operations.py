@@ -1,0 +1,128 @@
+"""What people follow: live steps, reasons with request ids, what to do, retry; and what the database itself refuses."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
+from django.test.utils import CaptureQueriesContext
+
+from core import clock
+from core.errors import NotFound
+from events.models import Event
+from provisioning import queries
+from provisioning.models import ManagedResource, Operation, ResourceInterval
+from provisioning.services.operations import NotRetryable, retry_operation
+from provisioning.states import OperationState
+from tenants.services.lifecycle import suspend_tenant
+from tenants.services.offboarding import begin_offboarding
+from tests.factories import TESTER
+
+
+def states(operation: Operation) -> dict[str, str]:
+    return {step.title: step.state for step in queries.operation(operation.public_id, tenant_ids=None).steps.all()}
+
+
+def test_onboarding_shows_its_steps_as_they_are_taken(world):
+    tenant = world.sign_up("acme", "premium")
+    world.step(tenant)
+    operation = Operation.objects.get(tenant=tenant)
+    seen = [states(operation)]
+    for _ in range(14):
+        world.step(tenant)
+        seen.append(states(operation))
+    titles = list(seen[-1])
+    assert titles == [
+        "Endpoint config", "Endpoint", "Model", "Base component", "Publish the runtime config", "Activate the tenant",
+    ]  # fmt: skip
+    assert [moment.get("Endpoint") for moment in seen].count("running") >= 2
+    assert set(seen[-1].values()) == {"done"}
+    for title in titles:  # what was done stays done
+        moments = [moment.get(title) == "done" for moment in seen]
+        assert moments == sorted(moments)
+    operation.refresh_from_db()
+    assert operation.state == OperationState.SUCCEEDED and operation.finished_at is not None
+
+
+def test_a_stuck_step_says_why_and_what_to_do(world):
+    world.aws.post("quotas", {"ml.g5.2xlarge": 0})
+    tenant = world.sign_up("acme", "premium")
+    world.settle(tenant)
+    operation = queries.operation(Operation.objects.get(tenant=tenant).public_id, tenant_ids=[tenant.pk])
+    [step] = [step for step in operation.steps.all() if step.state == "stuck"]
+    assert step.resource.kind == "endpoint"
+    assert "service limit" in step.resource.detail
+    assert step.resource.last_request_id and "quota" in step.resource.what_to_do
+    assert Event.objects.filter(name="resource.stuck").count() == 1
+    assert Event.objects.filter(name="operation.failed").count() == 1
+
+
+def test_retrying_what_has_ended_is_refused_and_changes_nothing(world):
+    tenant = world.sign_up("acme", "premium")
+    world.settle(tenant)
+    operation = Operation.objects.get(tenant=tenant)
+    before = list(ManagedResource.objects.order_by("pk").values())
+    with pytest.raises(NotRetryable):
+        retry_operation(operation_id=operation.pk, actor=TESTER)
+    assert list(ManagedResource.objects.order_by("pk").values()) == before
+
+
+def test_suspending_and_leaving_are_operations_too(world):
+    tenant = world.sign_up("acme", "premium")
+    world.settle(tenant)
+    suspend_tenant(tenant_id=tenant.pk, reason="unpaid", actor=TESTER)
+    world.settle(tenant)
+    begin_offboarding(tenant_id=tenant.pk, reason="goodbye", actor=TESTER)
+    world.settle(tenant)
+    kinds = {operation.kind: operation.state for operation in Operation.objects.filter(tenant=tenant)}
+    assert kinds == {"onboard": "succeeded", "suspend": "succeeded", "offboard": "running"}
+    steps = states(Operation.objects.get(tenant=tenant, kind="offboard"))
+    waiting = {title for title, state in steps.items() if state != "done"}
+    assert waiting == {"Access revoked", "Final invoice issued", "Artifacts erased"}
+    assert sum(title.startswith("Delete ") for title in steps) == 4
+
+
+def test_another_tenants_operations_and_resources_do_not_exist(world):
+    mine, other = world.sign_up("mine", "premium"), world.sign_up("other", "premium")
+    world.settle(mine, other)
+    theirs = Operation.objects.get(tenant=other)
+    with pytest.raises(NotFound):
+        queries.operation(theirs.public_id, tenant_ids=[mine.pk])
+    with pytest.raises(NotFound):
+        queries.get_resource(ManagedResource.objects.filter(tenant=other).first().public_id, tenant_ids=[mine.pk])
+    assert {row.tenant_id for row in queries.resources_of([mine.pk])} == {mine.pk}
+    assert queries.resources_of([]).count() == 0
+
+
+def test_lists_ask_as_often_for_many_as_for_one(world):
+    def count(tenant_ids):
+        with CaptureQueriesContext(connection) as captured:
+            for operation in queries.operations(tenant_ids):
+                assert operation.tenant.name and [(step.state, step.title) for step in operation.steps.all()]
+            for row in queries.resources_of(tenant_ids):
+                assert row.what_to_do == "" and (row.line is None or row.line.name)
+        return len(captured)
+
+    one = world.sign_up("one", "premium")
+    more = [world.sign_up(f"more-{number}", "premium") for number in range(3)]
+    world.settle(one, *more)
+    assert count([one.pk]) == count(None)
+
+
+def test_the_database_refuses_a_reused_name_a_half_lease_and_overlapping_service(world):
+    tenant = world.sign_up("acme", "premium")
+    world.settle(tenant)
+    row = world.row(kind="endpoint")
+    copy = {
+        "kind": row.kind, "account": row.account, "region": row.region, "name": row.name, "incarnation": 9,
+        "slot": "elsewhere", "slug": "x", "identity": {}, "identity_digest": "x", "digest": "x", "phase": "gone",
+    }  # fmt: skip
+    with pytest.raises(IntegrityError, match="resource_name_never_reused"), transaction.atomic():
+        ManagedResource.objects.create(**copy)
+    with pytest.raises(IntegrityError, match="resource_lease_whole"), transaction.atomic():
+        ManagedResource.objects.filter(pk=row.pk).update(lease_owner="me", lease_until=None)
+    with pytest.raises(IntegrityError, match="resource_phase_known"), transaction.atomic():
+        ManagedResource.objects.filter(pk=row.pk).update(phase="lost")
+    overlap = DateTimeTZRange(clock.now() - timedelta(days=1), clock.now() + timedelta(days=1))
+    with pytest.raises(IntegrityError, match="resource_interval_no_overlap"), transaction.atomic():
+        ResourceInterval.objects.create(resource=row, during=overlap)
