@@ -178,6 +178,22 @@ class UploadForm(PlainForm):
         return metrics
 
 
+class DraftForm(PlainForm):
+    """Which month to draft, of whom."""
+
+    month = forms.ChoiceField(help_text="In the tenant's own billing time zone.")
+    tenant = forms.CharField(max_length=100, help_text="Slug, id, or ext: and the external id.")
+
+    def __init__(self, *args: Any, months: list[tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        cast(forms.ChoiceField, self.fields["month"]).choices = months
+
+    def year_and_month(self) -> tuple[int, int]:
+        """The chosen month as numbers."""
+        year, month = self.cleaned_data["month"].split("-")
+        return int(year), int(month)
+
+
 class PaymentForm(PlainForm):
     """That the money came, and under which reference."""
 

@@ -73,6 +73,7 @@ urlpatterns = [
     path("usage/", usage.overview, name="usage"),
     # billing
     path("billing/", invoices.listing, name="invoice-list"),
+    path("billing/draft/", invoices.draft, name="invoice-draft"),
     path("billing/rate-cards/", invoices.rate_cards, name="rate-card-list"),
     path("billing/invoices/<handle:ref>/", invoices.detail, name="invoice-detail"),
     path("billing/invoices/<handle:ref>/refresh/", invoices.refresh, name="invoice-refresh"),

@@ -1,5 +1,6 @@
 """Invoices: the list, one invoice with its lines, why a line costs what it costs, and closing or correcting them."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.http import HttpResponse
@@ -9,14 +10,20 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from billing import queries
 from billing.services import credits, documents, invoicing
 from billing.states import InvoiceKind, InvoiceState
+from core import clock
+from core.errors import NotFound
+from core.periods import billing_month, month_containing
 from dashboard.access import OperatorRequest, requires
 from dashboard.confirming import Question, ask_then_do
-from dashboard.forms import CreditForm, PaymentForm, PlainForm, TypedReasonForm
+from dashboard.forms import CreditForm, DraftForm, PaymentForm, PlainForm, TypedReasonForm
 from dashboard.paging import page_of
 from dashboard.reading import posted, text_of
 from dashboard.rendering import done, render_page_or_fragment
 from dashboard.templatetags.formatting import day, money_of
 from dashboard.words import choices
+from tenants.queries import get_tenant
+
+DRAFTABLE_MONTHS = 6
 
 
 @requires("invoices.view")
@@ -90,6 +97,43 @@ def document(request: OperatorRequest, ref: str, format: str) -> HttpResponse:
     response["Content-Disposition"] = f'attachment; filename="{file.filename}"'
     response["Cache-Control"] = "no-store"
     return response
+
+
+@requires("invoices.draft")
+@require_http_methods(["GET", "HEAD", "POST"])
+def draft(request: OperatorRequest) -> HttpResponse:
+    """Seal a tenant's month and write its draft; `tenant` in the address fills the form."""
+    months = _past_months()
+    first = {"month": months[0][0], "tenant": text_of(request, "tenant")}
+    form = DraftForm(posted(request), initial=first, months=months)
+    made: list[Any] = []
+
+    def act(typed: dict[str, Any]) -> None:
+        tenant = get_tenant(typed["tenant"], tenant_ids=request.visible_tenants)
+        period = billing_month(*form.year_and_month(), tenant.billing_timezone)
+        made.extend(invoicing.draft_invoices(tenant_ids=[tenant.pk], period=period, actor=request.actor))
+        if not made:
+            month = form.cleaned_data["month"]
+            raise NotFound(f"{tenant.name} owes nothing for {month}.", hint="It was on no tier with prices then.")
+
+    question = Question(
+        heading="Draft a month",
+        verb="Draft invoice",
+        plan=[
+            "The usage of the month is sealed: what arrives later becomes a note, never a silent change.",
+            "A draft that is there already is written again; one that is final stays as it is.",
+            "Months are drafted by themselves when they are over and their usage is settled.",
+        ],
+        back_url=reverse("invoice-list"),
+    )
+    return ask_then_do(
+        request,
+        question,
+        form,
+        act,
+        message="The draft is written.",
+        done_url=lambda: reverse("invoice-detail", args=[made[0].public_id]),
+    )
 
 
 @requires("invoices.draft")
@@ -211,6 +255,16 @@ def rate_cards(request: OperatorRequest) -> HttpResponse:
     return render_page_or_fragment(
         request, "dashboard/invoices/rate_cards.html", "dashboard/invoices/_rate_cards.html", context
     )
+
+
+def _past_months() -> list[tuple[str, str]]:
+    """The last months that are over in UTC, the newest first."""
+    at = month_containing(clock.now(), "UTC").start
+    found = []
+    for _ in range(DRAFTABLE_MONTHS):
+        at = month_containing(at - timedelta(days=1), "UTC").start
+        found.append((f"{at:%Y-%m}", f"{at:%B %Y}"))
+    return found
 
 
 def _months(invoice: Any) -> str:

@@ -96,6 +96,13 @@
   // Sent by XMLHttpRequest because fetch() does not tell how much has left the machine.
   const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
 
+  const showRefusal = (text) => {
+    const refusal = new DOMParser().parseFromString(text, "text/html").querySelector("[role=alert]");
+    if (!refusal) { toast(html.dataset.failed, "bad"); return; }
+    byId("notices").replaceChildren(refusal);
+    refusal.focus();
+  };
+
   const upload = (form) => {
     const box = form.querySelector("[data-upload-progress]");
     const bar = box.querySelector("progress");
@@ -117,7 +124,7 @@
       if (next) { location.assign(next); return; }
       setBusy(false);
       const fresh = new DOMParser().parseFromString(request.responseText, "text/html").querySelector("form[data-upload]");
-      if (!fresh) { toast(html.dataset.failed, "bad"); return; }
+      if (!fresh) { showRefusal(request.responseText); return; }
       form.replaceWith(fresh);
       window.htmx.process(fresh);
       fresh.querySelector("[role=alert]")?.focus();
