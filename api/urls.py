@@ -2,7 +2,19 @@
 
 from django.urls import path, register_converter
 
-from api import adapters, api_keys, events, invoices, operations, rate_cards, releases, schema, tenants, usage
+from api import (
+    adapters,
+    api_keys,
+    events,
+    invoices,
+    operations,
+    rate_cards,
+    releases,
+    scenarios,
+    schema,
+    tenants,
+    usage,
+)
 from api.unknown import UnknownAddress
 
 
@@ -64,6 +76,10 @@ urlpatterns = [
     path("invoices/<ref:invoice>/pdf", invoices.InvoicePdf.as_view()),
     path("invoices/<ref:invoice>/csv", invoices.InvoiceCsv.as_view()),
     path("invoice-lines/<ref:invoice_line>/explanation", invoices.LineExplanation.as_view()),
+    path("scenarios", scenarios.ScenarioList.as_view()),
+    path("scenarios/evaluate", scenarios.ScenarioEvaluation.as_view()),
+    path("scenarios/compare", scenarios.ScenarioComparison.as_view()),
+    path("scenarios/<ref:scenario>", scenarios.ScenarioDetail.as_view()),
     path("events", events.EventList.as_view()),
     path("api-keys", api_keys.ApiKeyList.as_view()),
     path("api-keys/<ref:api_key>", api_keys.ApiKeyDetail.as_view()),

@@ -17,6 +17,8 @@ from models_registry.services.catalogue import define_serving_profile, register_
 from models_registry.services.releases import record_live, release_version
 from models_registry.states import VersionState
 from provisioning.models import ManagedResource, Operation, OperationStep, PublishedConfig
+from provisioning.planner.presets import BLANK, load_presets
+from provisioning.services.scenarios import save_scenario
 from provisioning.states import OperationState
 from tenants.models import Tenant
 from tests.factories import TESTER, make_tier
@@ -184,6 +186,12 @@ def _tenant_with_config(tenant: Tenant) -> str:
     return tenant.public_id
 
 
+def make_scenario(tenant: Tenant) -> str:
+    """A kept scenario about the tenant."""
+    inputs = dict(load_presets()[BLANK].scenario)
+    return save_scenario(tenant_id=tenant.pk, name="Blank", inputs=inputs, actor=TESTER).public_id
+
+
 # By the name of the variable in the address.
 MAKERS: dict[str, Callable[[Tenant], str]] = {
     "tenant": _tenant_with_config,
@@ -193,6 +201,7 @@ MAKERS: dict[str, Callable[[Tenant], str]] = {
     "release": lambda tenant: make_release(tenant).public_id,
     "operation": lambda tenant: make_operation(tenant).public_id,
     "resource": lambda tenant: make_resource(tenant).public_id,
+    "scenario": make_scenario,
     "invoice": lambda tenant: make_invoice(tenant).public_id,
     "invoice_line": lambda tenant: make_line(tenant).public_id,
 }
