@@ -109,7 +109,7 @@ def _wanted(row: ManagedResource) -> Wanted:
     return Wanted(
         is_wanted=row.is_wanted,
         is_deleting=row.phase == Phase.DELETING,
-        has_served=row.ready_at is not None,
+        has_served=row.ready_at is not None or row.phase == Phase.UPDATING,
         settings=row.settings,
         digest=row.digest,
         sent_digest=row.sent_digest if row.phase == Phase.UPDATING else "",

@@ -154,7 +154,7 @@ def _phase_seen(row: ManagedResource, seen: Observation) -> str:
     if sighting is None or not seen.is_ours or row.phase == Phase.DELETING:
         return row.phase
     if sighting.status == CREATING:
-        return Phase.CREATING
+        return Phase.CREATING if row.phase == Phase.WISHED else row.phase
     if sighting.status in ("Updating", "SystemUpdating", "RollingBack"):
         return Phase.UPDATING
     if sighting.status == "Deleting":

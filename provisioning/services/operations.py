@@ -188,7 +188,7 @@ def _write_steps(operation: Operation, steps: Iterable[_Step]) -> None:
             row = OperationStep(operation=operation, key=step.key, title=step.title)
         resource_id = step.resource.pk if step.resource else None
         done_at = now() if step.is_done and row.done_at is None else row.done_at
-        if row.pk is None or (row.position, row.resource_id, row.done_at) != (position, resource_id, done_at):
+        if row._state.adding or (row.position, row.resource_id, row.done_at) != (position, resource_id, done_at):
             row.position, row.resource_id, row.done_at = position, resource_id, done_at
             row.save()
 
