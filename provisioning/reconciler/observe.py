@@ -77,8 +77,8 @@ def _needs_closer_look(row: ManagedResource, listed: Sighting | None) -> bool:
 
 
 def _look(install: str, row: ManagedResource) -> Observation:
-    hosting = connect.hosting(row.region)
     try:
+        hosting = connect.hosting(row.region)
         with boundary(f"describe {row.kind}"):
             sighting = hosting.describe(_hosting(row.kind), row.name)
         if row.arn and row.is_wanted and row.phase != Phase.DELETING and sighting.status != FAILED:

@@ -1,8 +1,10 @@
 """What people follow: live steps, reasons with request ids, what to do, retry; and what the database itself refuses."""
 
+import socket
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from django.test.utils import CaptureQueriesContext
@@ -12,10 +14,12 @@ from core.errors import NotFound
 from events.models import Event
 from provisioning import queries
 from provisioning.models import ManagedResource, Operation, ResourceInterval
+from provisioning.services.converge import converge_tenant
 from provisioning.services.operations import NotRetryable, retry_operation
 from provisioning.states import OperationState
 from tenants.services.lifecycle import suspend_tenant
 from tenants.services.offboarding import begin_offboarding
+from tenants.states import TenantState
 from tests.factories import TESTER
 
 
@@ -126,3 +130,27 @@ def test_the_database_refuses_a_reused_name_a_half_lease_and_overlapping_service
     overlap = DateTimeTZRange(clock.now() - timedelta(days=1), clock.now() + timedelta(days=1))
     with pytest.raises(IntegrityError, match="resource_interval_no_overlap"), transaction.atomic():
         ResourceInterval.objects.create(resource=row, during=overlap)
+
+
+def test_an_aws_that_is_away_is_shown_and_loses_nothing(world, monkeypatch):
+    tenant = world.sign_up("acme", "premium")
+    here = settings.ENV
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        away = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    monkeypatch.setattr(settings, "ENV", here.model_copy(update={"aws_endpoint_url": away}))
+    converge_tenant(tenant_id=tenant.pk)
+    operation = Operation.objects.get(tenant=tenant)
+    assert operation.state == OperationState.RUNNING
+    assert "GetCallerIdentity" in operation.detail and "without an answer" in operation.detail
+    monkeypatch.setattr(settings, "ENV", here)
+    world.step(tenant)
+    before = [(row.name, row.phase) for row in world.rows()]
+    monkeypatch.setattr(settings, "ENV", here.model_copy(update={"aws_endpoint_url": away}))
+    world.run_pass()
+    assert [(row.name, row.phase) for row in world.rows()] == before
+    assert all("Could not connect" in row.detail for row in world.rows())
+    monkeypatch.setattr(settings, "ENV", here)
+    world.settle(tenant)
+    assert tenant.state == TenantState.ACTIVE
+    operation.refresh_from_db()
+    assert (operation.state, operation.detail) == (OperationState.SUCCEEDED, "")
