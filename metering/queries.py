@@ -14,6 +14,7 @@ from metering import schedule
 from metering.meters import describe_query
 from metering.models import Enrolment, ParkedPoint, Seal, UnattributedUsage
 from metering.states import WindowState
+from tenants.models import Tenant
 
 HOUR_SECONDS = 3600
 # A window is overdue, and so a gap to show, when it has had two chances to be read.
@@ -239,11 +240,15 @@ def sealed_buckets(
 def gaps(*, tenant_ids: Collection[int] | None, as_of: datetime | None = None) -> list[Gap]:
     """Stretches that should have been read by now and were not, per tenant: unknown usage, not zero usage."""
     until = floor_to_bucket((as_of or clock.now()) - OVERDUE_AFTER, HOUR_SECONDS)
-    rows = Enrolment.objects.filter(_visible(tenant_ids)).order_by("starts_at").values_list("starts_at", flat=True)
-    first = rows.first()
-    if first is None or first >= until:
-        return []
-    return unknown(tenant_ids=tenant_ids, start=first, end=until, good=(WindowState.PROVISIONAL, WindowState.SETTLED))
+    enrolled = Enrolment.objects.filter(_visible(tenant_ids), starts_at__lt=until).order_by("starts_at")
+    first = enrolled.values_list("starts_at", flat=True).first()
+    known = (WindowState.PROVISIONAL, WindowState.SETTLED)
+    found = unknown(tenant_ids=tenant_ids, start=first, end=until, good=known) if first else []
+    # No collector has run since these signed up.
+    new = Tenant.objects.visible_to(tenant_ids).filter(enrolments=None, signed_up_at__lt=until).order_by("pk")
+    for tenant_id, signed_up_at in new.values_list("pk", "signed_up_at"):
+        found.append(Gap(tenant_id, floor_to_bucket(signed_up_at, HOUR_SECONDS), until, "", ""))
+    return found
 
 
 def unsettled(*, tenant_ids: Collection[int], start: datetime, end: datetime) -> list[Gap]:
