@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from django.core.exceptions import FieldDoesNotExist, ValidationError
-from django.db.models import Model, Q, QuerySet
+from django.core.exceptions import ValidationError
+from django.db.models import Field, Model, Q, QuerySet
 
 from core.errors import Invalid
 
@@ -56,9 +56,12 @@ def _after(queryset: QuerySet[Row], column: str, descending: bool, value: str, p
     compare = "lt" if descending else "gt"
     if column == "id":
         return Q(**{f"id__{compare}": pk})
+    field = queryset.model._meta.get_field(column)
+    if not isinstance(field, Field):
+        raise TypeError(f"{column} is no column of {queryset.model.__name__}")
     try:
-        typed: Any = queryset.model._meta.get_field(column).to_python(value)
-    except (FieldDoesNotExist, ValidationError) as error:
+        typed: Any = field.to_python(value)
+    except ValidationError as error:
         raise InvalidCursor("The cursor does not fit this list.", hint="Start again without a cursor.") from error
     return Q(**{f"{column}__{compare}": typed}) | Q(**{column: typed, f"id__{compare}": pk})
 

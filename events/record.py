@@ -1,5 +1,7 @@
 """record_event(): called inside the caller's transaction, so what happened and its record commit together."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from django.db import connection, models, transaction
@@ -17,6 +19,18 @@ class HasIds(Protocol):
     public_id: Any
 
 
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """What one event tells, beside its name and who did it. `data` is what a webhook will carry."""
+
+    tenant: HasIds | None
+    subject: models.Model
+    reason: str = ""
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+    data: dict[str, Any] | None = None
+
+
 def record_event(
     name: str,
     *,
@@ -28,16 +42,32 @@ def record_event(
     after: dict[str, Any] | None = None,
     data: dict[str, Any] | None = None,
 ) -> Event:
-    """Write the event and its outbox row, and ring the dispatcher once the surrounding transaction commits.
+    """Record one event; see `record_events`."""
+    [event] = record_events(name, [Happening(tenant, subject, reason, before, after, data)], actor=actor)
+    return event
 
-    Raises KeyError for a name outside the catalogue and RuntimeError outside a transaction: an event without the
-    change it tells about, or the other way round, would be a lie.
+
+def record_events(name: str, happenings: Sequence[Happening], *, actor: Actor) -> list[Event]:
+    """Write events of one name with their outbox rows, and ring the dispatcher once the transaction commits.
+
+    Two statements, however many there are. Raises KeyError for a name outside the catalogue and RuntimeError outside a
+    transaction: an event without the change it tells about, or the other way round, would be a lie.
     """
     if name not in CATALOG:
         raise KeyError(f"{name} is not in events/catalog.py")
     if not connection.in_atomic_block:
-        raise RuntimeError("record_event needs the transaction of the change it tells about")
-    event = Event.objects.create(
+        raise RuntimeError("an event needs the transaction of the change it tells about")
+    if not happenings:
+        return []
+    events = Event.objects.bulk_create(_row(name, happening, actor) for happening in happenings)
+    Outbox.objects.bulk_create(Outbox(event=event) for event in events)
+    transaction.on_commit(_ring_dispatcher)
+    return events
+
+
+def _row(name: str, happening: Happening, actor: Actor) -> Event:
+    tenant, subject = happening.tenant, happening.subject
+    return Event(
         name=name,
         tenant_pk=tenant.pk if tenant else None,
         tenant_ref=tenant.public_id if tenant else "",
@@ -48,14 +78,11 @@ def record_event(
         actor_ref=actor.ref,
         actor_name=actor.name,
         request_id=actor.request_id,
-        reason=reason,
-        before=before,
-        after=after,
-        data=data,
+        reason=happening.reason,
+        before=happening.before,
+        after=happening.after,
+        data=happening.data,
     )
-    Outbox.objects.create(event=event)
-    transaction.on_commit(_ring_dispatcher)
-    return event
 
 
 def _ring_dispatcher() -> None:

@@ -31,7 +31,7 @@ def list_tenants(
     if state:
         tenants = tenants.filter(state=state)
     if tier:
-        tenants = tenants.filter(tier_key=tier)
+        tenants = tenants.filter(Q(tier_key=tier))
     if q:
         tenants = tenants.filter(Q(name__icontains=q) | Q(slug__startswith=q) | Q(external_id=q) | Q(public_id=q))
     return tenants.order_by("-id")

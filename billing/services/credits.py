@@ -12,7 +12,7 @@ from billing.content import money_text
 from billing.models import Invoice, InvoiceLine, UsageClaim
 from billing.rating.totals import Totals, total_up
 from billing.services.finalizing import close
-from billing.services.records import record_invoice_event
+from billing.services.records import record_invoice_events
 from billing.states import InvoiceKind, InvoiceState
 from core import clock
 from core.actors import Actor
@@ -79,7 +79,7 @@ def issue_credit_note(*, invoice_id: int, amounts: Mapping[str, Decimal] | None,
             totals=totals,
             reason=reason,
         )
-        record_invoice_event("credit_note.issued", note, actor=actor, reason=reason)
+        record_invoice_events("credit_note.issued", [note], actor=actor, reason=reason)
     return note
 
 

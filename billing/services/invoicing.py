@@ -14,7 +14,7 @@ from billing.queries.segments import SegmentPlan, plan_segments
 from billing.rating.lines import Segment, Usage
 from billing.services.drafts import Draft, save_drafts, take_over
 from billing.services.finalizing import close, lines_of
-from billing.services.records import record_invoice_event
+from billing.services.records import record_invoice_events
 from billing.services.usage import billable_seals, seal_spans, usage_of
 from billing.states import INVOICE_MOVES, InvoiceKind, InvoiceState
 from core import clock
@@ -92,8 +92,7 @@ def draft_invoices(*, tenant_ids: Collection[int], period: Period, actor: Actor)
             elif before is not None and take_over(draft, before):
                 rewritten.append(draft)
         save_drafts(new, rewritten)
-        for draft in new:
-            record_invoice_event("invoice.drafted", draft.invoice, actor=actor)
+        record_invoice_events("invoice.drafted", [draft.invoice for draft in new], actor=actor)
     ids = [tenant.pk for tenant in tenants]
     return list(_exactly(ids, period).select_related("tenant", "issuer").order_by("pk"))
 
@@ -126,8 +125,7 @@ def finalize_invoices(*, invoice_ids: Collection[int], actor: Actor) -> list[Inv
             crashpoint("finalize: before numbers")
             close(drafts, lines, corrects={})
             crashpoint("finalize: numbered, before events")
-            for draft in drafts:
-                record_invoice_event("invoice.finalized", draft, actor=actor)
+            record_invoice_events("invoice.finalized", drafts, actor=actor)
             crashpoint("finalize: before commit")
     crashpoint("finalize: after commit")
     return invoices
@@ -150,7 +148,7 @@ def mark_paid(*, invoice_id: int, reference: str, actor: Actor) -> Invoice:
         if invoice.state != InvoiceState.PAID:
             stamps = {"paid_at": clock.now(), "payment_reference": reference}
             move(invoice, to=InvoiceState.PAID, table=INVOICE_MOVES, **stamps)
-            record_invoice_event("invoice.paid", invoice, actor=actor, reason=reference)
+            record_invoice_events("invoice.paid", [invoice], actor=actor, reason=reference)
     return invoice
 
 
@@ -171,7 +169,7 @@ def void_invoice(*, invoice_id: int, reason: str, actor: Actor) -> Invoice:
             stamps = {"voided_at": clock.now(), "void_reason": reason}
             move(invoice, to=InvoiceState.VOID, table=INVOICE_MOVES, **stamps)
             UsageClaim.objects.filter(invoice=invoice, released_at=None).update(released_at=stamps["voided_at"])
-            record_invoice_event("invoice.voided", invoice, actor=actor, reason=reason)
+            record_invoice_events("invoice.voided", [invoice], actor=actor, reason=reason)
     return invoice
 
 

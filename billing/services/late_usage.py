@@ -14,7 +14,7 @@ from billing.queries.segments import SegmentPlan, plan_segments
 from billing.rating.lines import RatedLine, Segment, Usage, rate_segment
 from billing.rating.totals import total_up
 from billing.services.credits import NoteLine, lock_correctable, write_note
-from billing.services.records import record_invoice_event
+from billing.services.records import record_invoice_events
 from billing.services.usage import billable_seals, seal_spans, usage_of
 from billing.states import InvoiceKind
 from core.actors import Actor
@@ -67,7 +67,7 @@ def correct_late_usage(*, invoice_id: int, actor: Actor) -> Invoice | None:
         seals = [seal for found in late.values() for seal in found]
         reason = REASONS[invoice.tenant.invoice_language]
         note = write_note(invoice, kind=kind, lines=lines, totals=totals, reason=reason, seals=seals)
-        record_invoice_event(NOTE_EVENTS[kind], note, actor=actor, reason=reason)
+        record_invoice_events(NOTE_EVENTS[kind], [note], actor=actor, reason=reason)
     return note
 
 

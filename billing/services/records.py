@@ -1,16 +1,21 @@
 """What an event about an invoice carries: enough for a billing system to decide whether to read more."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from billing.content import instant, money_text
 from billing.models import Invoice
 from core.actors import Actor
-from events.record import record_event
+from events.record import Happening, record_events
 
 
-def record_invoice_event(name: str, invoice: Invoice, *, actor: Actor, reason: str = "") -> None:
-    """Record `name` about an invoice or note; inside the caller's transaction."""
-    record_event(name, tenant=invoice.tenant, subject=invoice, actor=actor, reason=reason, data=invoice_data(invoice))
+def record_invoice_events(name: str, invoices: Iterable[Invoice], *, actor: Actor, reason: str = "") -> None:
+    """Record `name` about invoices or notes; inside the caller's transaction."""
+    happenings = [
+        Happening(tenant=invoice.tenant, subject=invoice, reason=reason, data=invoice_data(invoice))
+        for invoice in invoices
+    ]
+    record_events(name, happenings, actor=actor)
 
 
 def invoice_data(invoice: Invoice) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from core.actors import Actor
 from core.errors import Conflict, FieldError, Invalid
 from core.ids import new_id
 from core.locks import advisory_lock
-from events.record import record_event
+from events.record import Happening, record_events
 from metering import queries
 from metering.models import Enrolment, ParkedPoint, Seal
 
@@ -96,11 +96,13 @@ def seal_usage(
         _refuse_incomplete(tenants, period_start, period_end)
         made = _seal(tenants, period_start, period_end)
         newest = _newest(tenants, period_start, period_end)
-        for seal in newest:
-            if seal.pk in made:
-                facts = {"revision": seal.revision, "buckets": seal.bucket_count, "sha256": seal.sha256}
-                record_event("usage.sealed", tenant=seal.tenant, subject=seal, actor=actor, after=facts)
+        record_events("usage.sealed", [_sealed(seal) for seal in newest if seal.pk in made], actor=actor)
     return newest
+
+
+def _sealed(seal: Seal) -> Happening:
+    facts = {"revision": seal.revision, "buckets": seal.bucket_count, "sha256": seal.sha256}
+    return Happening(tenant=seal.tenant, subject=seal, after=facts)
 
 
 def _refuse_off_grid(tenants: list[int], start: datetime, end: datetime) -> None:
