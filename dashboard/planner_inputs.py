@@ -1,0 +1,193 @@
+"""The planner's inputs on a page: what the address says, what the form shows, and where a scenario can start.
+
+The address holds the whole scenario, so that it can be shared, saved and gone back to.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.http import QueryDict
+from django.utils.http import urlencode
+
+from core.errors import Conflict
+from metering.queries import usage_by_hour
+from provisioning.planner.catalogue import Catalogue
+from provisioning.planner.presets import BLANK, PUBLISHED_EXAMPLE, load_presets
+from provisioning.planner.scenario import LIMITS, HostedChoice, Scenario, as_data
+from provisioning.planner.units import DTYPE_BITS, HOURS_PER_YEAR
+from provisioning.queries import lines_of
+
+ROWS = ("a", "b", "c")
+MEASURED_DAYS = 28
+HOUR = timedelta(hours=1)
+# config.json's torch_dtype in the planner's words; what else it says is served in 16 bits.
+SERVED_AS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
+
+
+class NoUsage(Conflict):
+    """Nothing was measured that a scenario could start from."""
+
+    code = "no_usage"
+    title = "No usage to start from"
+
+
+@dataclass(frozen=True, slots=True)
+class Slider:
+    """A number with a slider beside it. The slider covers the usual range; the number may go beyond it."""
+
+    name: str
+    label: str
+    unit: str
+    lowest: str
+    highest: str
+    step: str
+    help: str = ""
+
+
+LOAD = (
+    Slider("tenants", "Tenants", "", "1", "1000", "1"),
+    Slider("requests_per_year", "Requests", "a year", "100000", "200000000", "100000"),
+    Slider("tokens_in", "Tokens in", "a request", "1", "8000", "1"),
+    Slider("tokens_out", "Tokens out", "a request", "1", "4000", "1"),
+    Slider("seconds_per_request", "Duration", "s a request", "0.1", "30", "0.1"),
+    Slider("peak_to_average", "Peak over average", "×", "1", "10", "0.1", "The busiest hour over the mean."),
+)
+MEMORY = (
+    Slider("context_tokens", "Context", "tokens", "1024", "131072", "1024", "Kept for every sequence at once."),
+    Slider("lora_slots", "Adapter slots", "", "0", "64", "1", "In accelerator memory at once (max_loras)."),
+    Slider("lora_rank", "Rank of a slot", "", "0", "256", "8", "The engine reserves this for each slot."),
+    Slider("headroom", "Headroom", "", "0", "0.9", "0.05", "Share of sequences kept free in the busiest hour."),
+    Slider("usable_fraction", "Usable memory", "", "0.5", "1", "0.01", "What the engine may take of each accelerator."),
+    Slider("reserve_gib", "Reserve", "GiB each", "0", "16", "0.5", "Kept free per accelerator for activations."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A slider with the value that the page shows."""
+
+    slider: Slider
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostedRow:
+    """One row of choices of what may host; the first one is needed."""
+
+    row: str
+    base_model: str
+    dtype: str
+    instance_type: str
+
+
+def read_inputs(query: QueryDict) -> dict[str, Any]:
+    """What an address says, for `read_scenario`; what it does not say stays out."""
+    data: dict[str, Any] = {name: query[name] for name in LIMITS if query.get(name)}
+    data |= {name: query[name] for name in ("region", "name") if query.get(name)}
+    rows = [
+        ":".join(query.get(f"{part}_{row}", "").strip() for part in ("model", "dtype", "instance"))
+        for row in ROWS
+        if query.get(f"instance_{row}")
+    ]
+    data["hosted"] = rows + query.getlist("hosted")
+    data["apis"] = query.getlist("apis")
+    return data
+
+
+def as_query(scenario: Scenario) -> str:
+    """The address's parameters that give this scenario again."""
+    data = as_data(scenario)
+    pairs: list[tuple[str, str]] = []
+    for name, value in data.items():
+        if isinstance(value, list):
+            pairs += [(name, str(each)) for each in value]
+        elif value not in (None, ""):
+            pairs.append((name, str(value)))
+    return urlencode(pairs)
+
+
+def fields(sliders: Iterable[Slider], data: Mapping[str, Any], scenario: Scenario | None) -> list[Field]:
+    """The sliders with what was typed, or with what the scenario takes where nothing was."""
+    shown = as_data(scenario) if scenario else {}
+    return [
+        Field(slider, str(data.get(slider.name) or shown.get(slider.name) or ("0" if slider.lowest == "0" else "")))
+        for slider in sliders
+    ]
+
+
+def hosted_rows(data: Mapping[str, Any]) -> tuple[list[HostedRow], list[str]]:
+    """The rows of the form, and the choices beyond them, which go along unseen."""
+    chosen = [str(each) for each in data.get("hosted", [])]
+    rows = []
+    for number, row in enumerate(ROWS):
+        parts = (chosen[number] if number < len(chosen) else "").split(":")
+        rows.append(HostedRow(row, *(parts if len(parts) == 3 else ("", "", ""))))
+    return rows, chosen[len(ROWS) :]
+
+
+def choices(catalogue: Catalogue, region: str) -> dict[str, Any]:
+    """What the selects of the form offer."""
+    regions = sorted({each.region for each in catalogue.instances()})
+    return {
+        "models": sorted(catalogue.base_models.values(), key=lambda model: model.name.lower()),
+        "dtypes": list(DTYPE_BITS),
+        "instances": [each for each in catalogue.instances() if each.region == region],
+        "regions": regions,
+    }
+
+
+def preset_inputs(key: str) -> dict[str, Any]:
+    """The inputs of a preset; of the published example for a name that is none."""
+    presets = load_presets()
+    return dict(presets.get(key, presets[PUBLISHED_EXAMPLE]).scenario)
+
+
+def measured_inputs(tenants: Sequence[Any], *, now: datetime, name: str, catalogue: Catalogue) -> dict[str, Any]:
+    """A scenario from what tenants used in the last 28 days, on the line that the first of them is on.
+
+    Requests are stretched to a year, the peak is the busiest hour over the mean. Latency is not metered: it stays at
+    the blank preset's. Raises NoUsage.
+    """
+    measured = _measure([tenant.pk for tenant in tenants], now)
+    if measured is None:
+        raise NoUsage(
+            f"{name} has no requests in the last {MEASURED_DAYS} days.",
+            hint="Start from the published example, or once its data plane has answered requests.",
+        )
+    lines = lines_of(tenants[0].pk)
+    inputs = preset_inputs(BLANK) | measured | {"tenants": len(tenants), "name": f"{name}, measured"}
+    if lines:
+        line = lines[0]
+        base = line.profile.foundation_model
+        dtype = SERVED_AS.get(str(base.config.get("torch_dtype")), "bf16")
+        inputs["hosted"] = [str(HostedChoice(base.name, dtype, line.instance_type))]
+        inputs["region"] = line.region
+        inputs |= {"lora_rank": line.profile.max_lora_rank, "lora_slots": line.profile.max_loras}
+        longest = catalogue.base_model(base.name).max_context_tokens if base.name in catalogue.base_models else None
+        inputs["context_tokens"] = min(inputs["context_tokens"], longest or inputs["context_tokens"])
+    return inputs
+
+
+def _measure(tenant_ids: Collection[int], now: datetime) -> dict[str, Any] | None:
+    end = now.replace(minute=0, second=0, microsecond=0)
+    rows = usage_by_hour(tenant_ids=tenant_ids, start=end - timedelta(days=MEASURED_DAYS), end=end)
+    requests = {row.hour: row.quantity for row in rows if row.meter == "requests"}
+    total = sum(requests.values())
+    if not total:
+        return None
+    hours = max(1, (end - min(requests)) // HOUR)
+    sums = {meter: sum(row.quantity for row in rows if row.meter == meter) for meter in ("input_tokens", "output_tokens")}
+    peak = Decimal(max(requests.values())) * hours / total
+    return {
+        "requests_per_year": max(1, total * HOURS_PER_YEAR // hours),
+        "tokens_in": str(max(Decimal(1), _tenth(Decimal(sums["input_tokens"]) / total))),
+        "tokens_out": str(max(Decimal(1), _tenth(Decimal(sums["output_tokens"]) / total))),
+        "peak_to_average": str(min(Decimal(1000), max(Decimal(1), _tenth(peak)))),
+    }
+
+
+def _tenth(value: Decimal) -> Decimal:
+    return value.quantize(Decimal("0.1"))
