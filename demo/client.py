@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.parse
@@ -11,7 +13,9 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+from local_stack.emulator import OPENER
+from local_stack.paths import ROOT
+
 Json = dict[str, Any]
 
 
@@ -90,6 +94,13 @@ class Client:
             except ValueError:
                 problem = {"detail": text.decode(errors="replace")[:300]}
             raise Refused(f"{method} {path}", refusal.code, problem) from None
+
+
+def issue_key(env: Mapping[str, str], name: str) -> str:
+    """An API key with every scope, issued as an operator would."""
+    argv = [sys.executable, "manage.py", "issue_key", "--name", name, "--scope", "all", "--json"]
+    issued = subprocess.run(argv, cwd=ROOT, env=dict(env), capture_output=True, text=True, check=True)
+    return str(json.loads(issued.stdout)["key"])
 
 
 def wait_for(what: str, look: Callable[[], Any], *, seconds: float = 60.0, every: float = 0.2) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import subprocess
 import sys
 import time
 from datetime import UTC, datetime
@@ -15,10 +14,10 @@ from urllib.parse import urlsplit
 from dataplane.errors import TraceError
 from dataplane.trace import Trace, make_trace, read_trace
 from demo import closing
-from demo.client import Client, Json
+from demo.client import Client, Json, issue_key
 from demo.clock import StoryClock, first_of_next_month
 from demo.report import Report
-from demo.story import Story
+from demo.story import LAST_DAY, Story
 from local_stack.bootstrap import SECONDS
 from local_stack.emulator import EmulatorClient
 from local_stack.home import Home
@@ -26,8 +25,6 @@ from local_stack.paths import ROOT
 from local_stack.stack import Stack
 
 HOME = Home(ROOT / "var" / "demo")
-# Every month has it, and what follows it that day is still the month everywhere from Tokyo to New York.
-LAST_DAY = 28
 # Enough for the middle tier to use up what its fee includes.
 OWN_REQUESTS = 4500
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -59,9 +56,9 @@ def run(*, json_file: str | None, trace: str | None, external_aws: str | None) -
         stack.start_product(wanted_port=8010)
         started = time.monotonic() - began
         report = Report()
-        story = Story(stack, Client(stack.url, _key(stack.env)), clock, report)
+        story = Story(stack.env, Client(stack.url, issue_key(stack.env, "demo")), clock, report)
         try:
-            tell(story, requests, _output_folder())
+            _tell(story, stack, requests)
         except Exception as problem:  # the summary says what went wrong, whatever it was
             report.hold("the story came to its end", False, f"{type(problem).__name__}: {problem}")
         summary = story.summary | {
@@ -79,27 +76,18 @@ def run(*, json_file: str | None, trace: str | None, external_aws: str | None) -
     return 1 if report.disagreements else 0
 
 
-def tell(story: Story, trace: Trace, out: Path) -> None:
+def _tell(story: Story, stack: Stack, trace: Trace) -> None:
     """Every step in its order; the leaving tenant leaves before the month ends, so that it gets one invoice too."""
+    out = HOME.path / "out"
+    out.mkdir()
     month = story.clock.now()
-    story.onboard()
+    with story.report.step("Onboard three tenants, and kill the worker meanwhile"):
+        story.onboard()
+        story.kill_worker(stack.kill_worker)
     story.bring_adapters()
     story.serve_a_month(trace, until=datetime(month.year, month.month, LAST_DAY, 12, tzinfo=UTC))
     closing.offboard(story, story.actor("premium"), out)
     closing.invoice(story, month, trace, out)
-
-
-def _key(env: dict[str, str]) -> str:
-    """A billing system's API key, issued as an operator would."""
-    argv = [sys.executable, "manage.py", "issue_key", "--name", "demo", "--scope", "all", "--json"]
-    issued = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, check=True)
-    return str(json.loads(issued.stdout)["key"])
-
-
-def _output_folder() -> Path:
-    folder = HOME.path / "out"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _show(summary: Json) -> None:

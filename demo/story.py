@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -22,7 +23,9 @@ from demo.clock import StoryClock
 from demo.lister import Account, doubled, leaked
 from demo.report import Report
 from demo.tenants import ACCEPTED, ADAPTER, REFUSED, SECOND_VERSION, TENANTS, Cast, archive_of, files_of
-from local_stack.stack import Stack
+
+# Every month has it, and when it ends there is time left in the month everywhere from Tokyo to New York.
+LAST_DAY = 28
 
 
 @dataclass
@@ -48,12 +51,12 @@ class Span:
 class Story:
     """Everything the demo does, step by step; `summary` fills while it goes."""
 
-    def __init__(self, stack: Stack, client: Client, clock: StoryClock, report: Report) -> None:
-        self.stack = stack
+    def __init__(self, env: Mapping[str, str], client: Client, clock: StoryClock, report: Report) -> None:
+        self.env = env
         self.client = client
         self.clock = clock
         self.report = report
-        self.account = Account(stack.env)
+        self.account = Account(env)
         self.actors: list[Actor] = []
         self.summary: Json = {}
 
@@ -63,34 +66,39 @@ class Story:
 
     # --- onboarding ---------------------------------------------------------------------------------------------
     def onboard(self) -> None:
-        """Three tenants by REST, while the worker that provisions them is killed and another goes on."""
-        with self.report.step("Onboard three tenants, and kill the worker meanwhile"):
-            for cast in TENANTS:
-                tenant = self.client.post(
-                    "/tenants",
-                    {
-                        "name": cast.name,
-                        "slug": cast.slug,
-                        "tier": cast.tier,
-                        "currency": cast.currency,
-                        "billing_timezone": cast.timezone,
-                        "invoice_language": cast.language,
-                        "external_id": f"CRM-{cast.slug}",
-                    },
-                )
-                self.actors.append(Actor(cast, tenant["id"], "", self._kit(tenant["id"])))
-                self.report.note(f"{cast.name}: {tenant['id']} on {cast.tier}")
-            last = self.actors[-1]
-            wait_for("AWS creating something for the last of them", lambda: self._is_being_made(last))
-            states = [self._state(actor) for actor in self.actors]
-            killed = self.stack.kill_worker()
-            self.report.note(f"worker {killed} killed (SIGKILL) while the tenants were {', '.join(states)}")
-            self.report.hold("somebody was still being provisioned", set(states) != {"active"}, ", ".join(states))
-            wait_for("all three becoming active", lambda: all(self._state(actor) == "active" for actor in self.actors))
-            lost, twice = self.count_strays()
-            self.summary["crash"] = {"kills": 1, "leaked": len(lost), "doubled": len(twice)}
-            self.report.hold("nothing leaked, nothing doubled", not lost and not twice, f"{lost or 0}, {twice or 0}")
+        """Three tenants by REST."""
+        for cast in TENANTS:
+            tenant = self.client.post(
+                "/tenants",
+                {
+                    "name": cast.name,
+                    "slug": cast.slug,
+                    "tier": cast.tier,
+                    "currency": cast.currency,
+                    "billing_timezone": cast.timezone,
+                    "invoice_language": cast.language,
+                    "external_id": f"CRM-{cast.slug}",
+                },
+            )
+            self.actors.append(Actor(cast, tenant["id"], "", self._kit(tenant["id"])))
+            self.report.note(f"{cast.name}: {tenant['id']} on {cast.tier}")
         self.summary["tenants"] = len(self.actors)
+
+    def wait_until_active(self) -> None:
+        """Until AWS holds what each tenant's tier promises."""
+        wait_for("all three becoming active", lambda: all(self._state(actor) == "active" for actor in self.actors))
+
+    def kill_worker(self, kill: Callable[[], int]) -> None:
+        """Once AWS is at work for the last tenant, `kill` the worker that asked it to; another one must go on."""
+        last = self.actors[-1]
+        wait_for("AWS creating something for the last of them", lambda: self._is_being_made(last))
+        states = [self._state(actor) for actor in self.actors]
+        self.report.note(f"worker {kill()} killed (SIGKILL) while the tenants were {', '.join(states)}")
+        self.report.hold("somebody was still being provisioned", set(states) != {"active"}, ", ".join(states))
+        self.wait_until_active()
+        lost, twice = self.count_strays()
+        self.summary["crash"] = {"kills": 1, "leaked": len(lost), "doubled": len(twice)}
+        self.report.hold("nothing leaked, nothing doubled", not lost and not twice, f"{lost or 0}, {twice or 0}")
 
     def count_strays(self) -> tuple[list[str], list[str]]:
         """What AWS holds that the product does not know of, and what it holds twice."""
@@ -105,7 +113,7 @@ class Story:
         return any(seen.tags.get("cp:tenant") == actor.id for seen in self.account.hosting())
 
     def _kit(self, tenant: str) -> Kit:
-        env = self.stack.env
+        env = self.env
         session = boto3.session.Session(
             aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
@@ -183,7 +191,7 @@ class Story:
                     self.report.note(f"day {number + 1}: {premium.cast.name} serves version 2")
                 if number == middle + 1:
                     day = self._roll_back(premium, day)
-                self._serve(day)
+                self._replay(day)
         sent_in = sum(actor.served.input_tokens_received for actor in self.actors)
         sent_out = sum(actor.served.output_tokens_received for actor in self.actors)
         self.summary["tokens"] = {"trace_in": trace.context_tokens, "trace_out": trace.generated_tokens}
@@ -203,7 +211,14 @@ class Story:
         pieces = [hour.requests[first : first + third] for first in range(0, len(hour.requests), third)]
         return [Slice(hour.start, hour.end, piece) for piece in pieces]
 
-    def _serve(self, day: Slice) -> None:
+    def serve(self, trace: Trace, until: datetime) -> None:
+        """Replay a trace from now on, day by day."""
+        with self.report.step(f"Replay {len(trace.requests):,} more requests"):
+            for day in self._days(trace, until):
+                self.clock.move_to(day.end)
+                self._replay(day)
+
+    def _replay(self, day: Slice) -> None:
         for tenant, counts in replay(day, self._lanes()).items():
             next(actor for actor in self.actors if actor.id == tenant).served.add(counts)
 

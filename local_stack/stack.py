@@ -53,6 +53,7 @@ class Stack:
         self._given_aws = aws_url
         self._parts: dict[str, Part] = {}
         self._children: dict[str, Child] = {}
+        self._helpers: list[Child] = []
         self._began: dict[str, float] = {}
         self._restarts: list[float] = []
         self._lock = home.hold()
@@ -97,6 +98,11 @@ class Stack:
             )
         self._start(postgres.part(place, log=self._log("postgres"), guard=self._guard))
         self._start(valkey.part(home.path, sockets=sockets, log=self._log("valkey"), guard=self._guard))
+
+    @property
+    def is_new(self) -> bool:
+        """Whether this home holds no database yet; ask before starting the services."""
+        return not self.home.clock_file.exists()
 
     def wait_for_aws(self) -> None:
         """Until the local AWS answers, where this stack started one."""
@@ -161,8 +167,15 @@ class Stack:
         self._start(self._parts["worker"])
         return victim.pid
 
+    def start_helper(self, name: str, *module: str) -> Child:
+        """Run `python -m module …` beside the product until it ends by itself, or with the stack."""
+        self._helpers.append(self._spawn(name, [sys.executable, "-m", *module]))
+        return self._helpers[-1]
+
     def stop(self) -> None:
         """Everything, users before what they use; nothing is left afterwards."""
+        for helper in self._helpers:
+            helper.kill()
         for names in STOP_ORDER:
             together = [self._children.pop(name) for name in names if name in self._children]
             for child in together:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from datetime import UTC, datetime
 
 from local_stack.home import Home
 from local_stack.paths import ROOT
+from local_stack.processes import Child
 from local_stack.stack import Stack
-from local_stack.terminal import strong
+from local_stack.terminal import say, strong
 
 HOME = Home(ROOT / "var")
 LOOK_EVERY_SECONDS = 0.5
@@ -27,16 +29,39 @@ def run(*, empty: bool, external: bool) -> int:
         env = os.environ | {"DJANGO_SETTINGS_MODULE": "controlplane.settings"}
     with Stack(HOME, env=env) as stack:
         try:
+            fill = stack.is_new and not empty and not external
+            if fill:
+                _turn_back_the_clock(stack)
             if not external:
                 stack.start_services()
             login = stack.start_product()
+            examples = stack.start_helper("examples", "demo.examples") if fill else None
             print(f"\nReady after {time.monotonic() - started:.1f} s. Sign in, once, with this link:\n")
             print(f"    {strong(stack.url + login)}\n")
             print("Ctrl-C to stop; data in ./var; `run.py reset` to start over; logs in ./var/log.", flush=True)
+            if examples:
+                say("data", "filling in example data: tenants, adapters, a month of usage, invoices (about a minute)")
             while True:
                 time.sleep(LOOK_EVERY_SECONDS)
                 stack.restart_the_dead()
+                if examples and not examples.is_running():
+                    say("data", _verdict(examples))
+                    examples = None
         except KeyboardInterrupt:
             print("\nStopping …", flush=True)
     print("Stopped. Start again with `python3 run.py`; the data is in ./var.")
     return 0
+
+
+def _turn_back_the_clock(stack: Stack) -> None:
+    """Let the example data begin in the past, so that a whole month of it is closed by today."""
+    from demo.examples import first_moment
+
+    now = datetime.now(UTC)
+    stack.home.clock_file.write_text(str(int((first_moment(now) - now).total_seconds())))
+
+
+def _verdict(examples: Child) -> str:
+    if examples.process.returncode == 0:
+        return "example data is in; `run.py reset` and `run.py --empty` start without it"
+    return f"example data could not be filled in completely; why is in {examples.log}"

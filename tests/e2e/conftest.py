@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from demo.client import Client
+from demo.client import Client, issue_key
 from demo.lister import Account
 from local_stack.doctor import BROWSERS
 from local_stack.emulator import EmulatorClient, free_port
@@ -53,9 +52,7 @@ def product() -> Iterator[Product]:
     with Stack(home) as stack:
         stack.start_services()
         stack.start_product(wanted_port=free_port())
-        argv = [sys.executable, "manage.py", "issue_key", "--name", "e2e", "--scope", "all", "--json"]
-        issued = subprocess.run(argv, cwd=ROOT, env=stack.env, capture_output=True, text=True, check=True)
-        key = json.loads(issued.stdout)["key"]
+        key = issue_key(stack.env, "e2e")
         aws = EmulatorClient(stack.env["AWS_ENDPOINT_URL"])
         yield Product(stack, Client(stack.url, key), Account(stack.env), aws)
     home.remove()

@@ -35,7 +35,9 @@ REFUSED_FORM = re.compile(r"the server responded with a status of (409|422)")
 @pytest.fixture
 def page(browser: Browser, product: Product) -> Iterator[Page]:
     """A window of somebody whose browser complains about nothing."""
-    context = browser.new_context(base_url=product.url, viewport={"width": 1440, "height": 900})
+    context = browser.new_context(
+        base_url=product.url, viewport={"width": 1440, "height": 900}, reduced_motion="reduce"
+    )
     window = context.new_page()
     complaints: list[str] = []
     window.on(
