@@ -59,14 +59,13 @@ def tokens_by_day(
     sums: dict[date, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for row in usage_by_day(tenant_ids=tenant_ids, start=period.start, end=period.end, timezone=timezone):
         sums[row.day][row.meter] += row.quantity
-    is_empty = not sums
     unknown = _unknown_days(tenant_ids, period, timezone)
     days = [
         DayTokens(f"{day.day} {day:%b}", sums[day]["input_tokens"], sums[day]["output_tokens"], day in unknown)
         for day in _days(period, timezone)
     ]
     return TokensByDay(
-        days=[] if is_empty else days,
+        days=days if any(day.tokens_in or day.tokens_out for day in days) else [],
         tokens_in=sum(day.tokens_in for day in days),
         tokens_out=sum(day.tokens_out for day in days),
         is_complete=not unknown,
