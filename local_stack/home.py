@@ -34,6 +34,13 @@ class Home:
     def clock_file(self) -> Path:
         return self.path / "clock"
 
+    def clock_offset(self) -> int:
+        """How many seconds the test clock of this stack is ahead of the machine's."""
+        try:
+            return int(self.clock_file.read_text().strip() or 0)
+        except OSError:
+            return 0
+
     @property
     def aws_state(self) -> Path:
         return self.path / "aws"

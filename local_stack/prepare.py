@@ -1,7 +1,7 @@
-"""`python -m local_stack.prepare`: what must be true before the product is served. Runs inside the installed packages.
+"""`python -m local_stack.prepare [--login]`: what must be true before the product is served.
 
 Every step is a management command that changes nothing the second time; one process runs them all, because each start
-of Django costs a second. The last line of output is JSON: a summary, and the path of a one-time login.
+of Django costs a second. The last line of output is JSON: a summary, and with `--login` the path of a one-time login.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ import hashlib
 import io
 import json
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from local_stack.paths import ROOT
 
 OPERATOR = "admin"
+LOGIN = "--login"
 
 
 def main() -> None:
-    """Bucket and table, migrate, seed, collect static files, make the first operator and a login for them."""
+    """Bucket and table, migrate, seed, collect static files, and make the first operator."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.settings")
     import django
 
@@ -40,7 +42,8 @@ def main() -> None:
     _collect_static_files(Path(settings.STATIC_ROOT), [Path(folder) for folder in settings.STATICFILES_DIRS])
     call_command("create_operator", OPERATOR, role="admin", stdout=steps)
     login = io.StringIO()
-    call_command("login_link", OPERATOR, stdout=login)
+    if LOGIN in sys.argv:
+        call_command("login_link", OPERATOR, stdout=login)
     summary = f"{applied} migrations applied, catalogue seeded" if applied else "database up to date"
     print(json.dumps({"summary": summary, "login": login.getvalue().strip()}))
 

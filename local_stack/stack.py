@@ -19,6 +19,7 @@ from local_stack import emulator, environment, postgres, terminal, valkey
 from local_stack.emulator import OPENER
 from local_stack.home import Home
 from local_stack.paths import ROOT, socket_folder
+from local_stack.prepare import LOGIN
 from local_stack.processes import Child, Guard, Part, StartFailed, spawn
 
 QUEUES = "prompt,reconcile,metering,billing"
@@ -115,7 +116,7 @@ class Stack:
         self.url = f"http://127.0.0.1:{port}"
         if not self._is_external:
             self.env["CP_PUBLIC_URL"] = self.url
-        login = self.prepare()
+        login = self.prepare(LOGIN)
         for part in (self._web(port), self._worker(), self._beat()):
             self._launch(part)
         for name in ("web", "worker", "beat"):
@@ -123,11 +124,11 @@ class Stack:
         self.home.record(url=self.url, addresses={name: self.env[name] for name in environment.ADDRESSES})
         return login
 
-    def prepare(self) -> str:
-        """Migrate, seed, collect static files, and meanwhile wait for AWS; the path of a fresh one-time login."""
+    def prepare(self, *options: str) -> str:
+        """Migrate, seed, collect static files, and meanwhile wait for AWS; with LOGIN the path of a one-time login."""
         started = time.monotonic()
         preparing = subprocess.Popen(
-            [sys.executable, "-m", "local_stack.prepare"],
+            [sys.executable, "-m", "local_stack.prepare", *options],
             cwd=ROOT,
             env=self.env,
             stdout=subprocess.PIPE,

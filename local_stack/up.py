@@ -32,6 +32,8 @@ def run(*, empty: bool, external: bool) -> int:
             fill = stack.is_new and not empty and not external
             if fill:
                 _turn_back_the_clock(stack)
+            elif stack.home.clock_offset() < 0:
+                say("data", "example data was interrupted half-way, in the past; `run.py reset` starts over")
             if not external:
                 stack.start_services()
             login = stack.start_product()
