@@ -39,12 +39,18 @@ class Span:
     note: str = ""
 
 
+def nice_ceiling(value: int) -> int:
+    """The next number of the form 1, 2, 2.5 or 5 times a power of ten, so that grid lines carry round numbers."""
+    if value <= 1:
+        return 1
+    power = 10 ** floor(log10(value))
+    steps = (power, 2 * power, 5 * power // 2, 5 * power, 10 * power)
+    return next(step for step in steps if step >= value)
+
+
 def nice_step(highest: int) -> int:
-    """The distance of grid lines: 1, 2, 2.5 or 5 times a power of ten, so that about four lines reach `highest`."""
-    rough = max(1, highest) / GRID_LINES
-    power = 10 ** floor(log10(rough))
-    steps = (ceil(each * power) for each in (1, 2, 2.5, 5, 10))
-    return next(step for step in steps if step >= rough)
+    """The distance of grid lines, so that about four of them reach `highest`."""
+    return nice_ceiling(ceil(highest / GRID_LINES))
 
 
 def stacked_bars(
