@@ -31,7 +31,7 @@ def _world(aws: EmulatorClient) -> World:
     from provisioning.services.catalogue import seed_catalogue
     from tests.integration.provisioning.world import World
 
-    looks = {"looks": 2}
-    aws.delays(endpoint=looks, component=looks, update=looks, delete=looks)
     seed_catalogue(actor=SYSTEM)
-    return World(aws)
+    world = World(aws)
+    world.take_looks(1)
+    return world

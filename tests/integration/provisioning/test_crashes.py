@@ -112,8 +112,6 @@ def finish(tenants: list[Tenant], is_done: Callable[[Tenant], bool]) -> None:
 
 
 def crash_everywhere(world, count: int | None) -> dict[str, object]:
-    looks = {"looks": 1}
-    world.aws.delays(endpoint=looks, component=looks, update=looks, delete=looks)
     began = time.monotonic()
     first = world.sign_up("dry-run", "premium")
     onboarding = dry_run(first, is_active)

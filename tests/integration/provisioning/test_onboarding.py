@@ -40,6 +40,7 @@ def test_each_tier_goes_from_signed_up_to_active(world, tier, owned):
 
 
 def test_everything_with_a_life_cycle_was_seen_creating_by_two_passes(world):
+    world.take_looks(2)
     tenant = world.sign_up("acme", "premium")
     world.settle(tenant)
     living = ManagedResource.objects.filter(kind__in=["endpoint", "base_component"])

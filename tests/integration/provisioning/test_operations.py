@@ -28,6 +28,7 @@ def states(operation: Operation) -> dict[str, str]:
 
 
 def test_onboarding_shows_its_steps_as_they_are_taken(world):
+    world.take_looks(2)
     tenant = world.sign_up("acme", "premium")
     world.step(tenant)
     operation = Operation.objects.get(tenant=tenant)

@@ -49,6 +49,7 @@ def release(world, tenant, version):
 
 def test_a_release_goes_live_once_it_is_proved(world, served):
     tenant, adapter, first, _ = served
+    world.take_looks(2)
     assert route(tenant) is None
     found = release(world, tenant, first)
     assert found.state == ReleaseState.LIVE
