@@ -1,13 +1,15 @@
 """Every address of the dashboard, from the URL resolver itself: a new one joins the tests by itself."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.urls import reverse
 
 from dashboard import urls
 
 OPEN = {"login", "login-link"}
+FILES = {"invoice-document", "planner-export", "catalogue-download"}  # answer a file, not a page
+OTHERS = {"format": "csv", "table": "instances"}  # parts of an address that are no ids
 CHANGES_ONLY = {"logout", "operation-retry", "invoice-refresh"}  # answer POST and nothing else
 
 
@@ -20,10 +22,11 @@ class Address(NamedTuple):
 
     def path(self, refs: dict[str, str]) -> str:
         """The address of a thing that `refs` names."""
-        given: dict[str, Any] = {name: refs[self.name] for name in self.variables if name == "ref"}
-        if "format" in self.variables:
-            given["format"] = "csv"
-        return reverse(self.name, kwargs=given)
+        return self.with_ref(refs.get(self.name, ""))
+
+    def with_ref(self, ref: str) -> str:
+        """The address of the thing with this id."""
+        return reverse(self.name, kwargs={name: OTHERS.get(name, ref) for name in self.variables})
 
 
 def addresses() -> Iterator[Address]:
@@ -36,4 +39,4 @@ def addresses() -> Iterator[Address]:
 
 ALL = list(addresses())
 READABLE = [each for each in ALL if each.name not in CHANGES_ONLY]
-ids = [each.name for each in ALL]
+PAGES = [each for each in READABLE if each.name not in FILES | {"settings"}]

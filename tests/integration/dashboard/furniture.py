@@ -8,11 +8,14 @@ from billing.models import Invoice
 from billing.services import credits, invoicing
 from models_registry.models import AdapterVersion
 from models_registry.states import VersionState
+from provisioning.planner.scenario import as_data
+from provisioning.services.scenarios import save_scenario
 from tenants.models import Tenant
 from tests.factories import TESTER
 from tests.integration.api.making import make_adapter, make_config, make_key, make_operation, make_release, make_version
 from tests.integration.billing.conftest import seed_prices
 from tests.support.billing_world import OCTOBER, World
+from tests.unit.planner.making import scenario
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Furnished:
     note: Invoice
     line: str
     key: str
+    scenario: str
 
     def refs(self) -> dict[str, str]:
         """An id for every address that takes one, by its URL name."""
@@ -56,6 +60,7 @@ class Furnished:
             **{f"invoice-{each}": draft for each in ("refresh", "finalize")},
             "invoice-line": self.line,
             "key-revoke": self.key,
+            "scenario-delete": self.scenario,
         }
 
 
@@ -93,6 +98,7 @@ def furnish(set_clock: Callable[[datetime], None]) -> Furnished:
         note=note,
         line=line.public_id,
         key=make_key(tenant).public_id,
+        scenario=save_scenario(tenant_id=None, name="Kept", inputs=as_data(scenario()), actor=TESTER).public_id,
     )
 
 

@@ -5,13 +5,14 @@ from collections import Counter
 from html.parser import HTMLParser
 
 import pytest
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.urls import reverse
 
-from tests.integration.dashboard.addresses import READABLE
+from accounts.models import User
+from dashboard.errors import server_error
+from tests.integration.dashboard.addresses import PAGES
 from tests.integration.dashboard.furniture import Furnished
 
-PAGES = [address for address in READABLE if address.name not in ("invoice-document", "settings")]
 FIELDS = {"input", "select", "textarea"}
 UNLABELLED = {"hidden", "submit"}
 
@@ -171,3 +172,14 @@ def test_home_lists_what_needs_a_person_with_the_reason(admin: Client, furnished
     assert "Onboard Acme K.K. failed" in text
     assert "ml.g5.2xlarge for endpoint usage: 0" in text
     assert "1 draft invoice waits" in text
+
+
+def test_a_failure_shows_the_request_id_and_nothing_of_the_inside(admin: Client, rf: RequestFactory) -> None:
+    request = rf.get("/tenants/")
+    request.user = User.objects.get()
+    request.request_id = "7f3c9a1b"  # type: ignore[attr-defined]
+    text = server_error(request).content.decode()
+    assert "Something broke on our side" in text
+    assert "7f3c9a1b" in text
+    assert "Traceback" not in text
+    assert 'aria-label="Main"' in text, "the navigation stays"
