@@ -52,6 +52,7 @@ def _entries() -> list[Entry]:
         Entry("Operations", "activity", reverse("operation-list"), "operations.view", ("/operations/",), _operations),
         Entry("Usage", "chart-column", reverse("usage"), "usage.view", ("/usage/",), _nothing),
         Entry("Billing", "receipt", reverse("invoice-list"), "invoices.view", ("/billing/",), _drafts),
+        Entry("Planner", "gauge", reverse("planner"), "scenarios.view", ("/planner/",), _nothing),
         Entry("Settings", "settings", reverse("settings"), "", ("/settings/",), _nothing),
     ]
 

@@ -11,13 +11,12 @@ from babel.numbers import format_compact_decimal
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from dashboard.charts import nice_ceiling
+from dashboard.charts import nice_step
 from provisioning.planner.evaluate import Evaluation
 from provisioning.planner.options import HostedOption, Option
 
 WIDTH, HEIGHT = 720, 300
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 16, 34
-GRID_LINES = 4
 MOST_APIS = 3
 MOST_STEPS = 120
 # Shares of the width at which the table under the chart reads the lines.
@@ -57,9 +56,8 @@ def cost_chart(result: Evaluation) -> CostChart | None:
     if not series:
         return None
     load = result.scenario.requests_per_year
-    most = nice_ceiling(2 * load)
-    dearest = max(each.option.annual_usd(most) for each in series)
-    top = nice_ceiling(int(dearest) + 1)
+    most = _ceiling(2 * load)
+    top = _ceiling(int(max(each.option.annual_usd(most) for each in series)) + 1)
     across, up = _scale(most, LEFT, WIDTH - RIGHT), _scale(top, HEIGHT - BOTTOM, TOP)
     lines = [_line(each, most, across, up) for each in series]
     marks = [*_break_even_marks(result, series, most, across, up), _here(load, series, across, up)]
@@ -96,7 +94,9 @@ def _line(series: Series, most: int, across: "Scale", up: "Scale") -> SafeString
                 points.append(((count - 1) * option.capacity_requests_per_year, cost))
                 points.append((min(Decimal(most), count * option.capacity_requests_per_year), cost))
     path = "L".join(f"{across(x)},{up(y)}" for x, y in points)
-    return format_html('<path class="cost-line cost-{}" d="M{}"><title>{}</title></path>', series.look, path, series.label)
+    return format_html(
+        '<path class="cost-line cost-{}" d="M{}"><title>{}</title></path>', series.look, path, series.label
+    )
 
 
 def _break_even_marks(
@@ -147,14 +147,14 @@ def _rows(result: Evaluation, series: Sequence[Series], most: int) -> list[CostR
 
 def _grid(most: int, top: int, across: "Scale", up: "Scale") -> SafeString:
     rows = []
-    for index in range(GRID_LINES + 1):
-        cost, volume = Decimal(top) * index / GRID_LINES, Decimal(most) * index / GRID_LINES
+    for cost in range(0, top + 1, nice_step(top)):
         label = _text(str(LEFT - 8), str(float(up(cost)) + 4), "$" + _compact(cost), "end")
-        below = _text(across(volume), str(HEIGHT - BOTTOM + 16), _compact(volume), "middle")
-        rows.append((LEFT, WIDTH - RIGHT, up(cost), label, below))
-    lines = format_html_join("", '<line class="grid" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>{3}{4}', rows)
+        rows.append((LEFT, WIDTH - RIGHT, up(cost), label))
+    volumes = range(0, most + 1, nice_step(most))
+    below = [(_text(across(volume), str(HEIGHT - BOTTOM + 16), _compact(volume), "middle"),) for volume in volumes]
+    lines = format_html_join("", '<line class="grid" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>{3}', rows)
     axis = _text(str((LEFT + WIDTH - RIGHT) // 2), str(HEIGHT - 3), "requests a year", "middle")
-    return format_html("{}{}", lines, axis)
+    return format_html("{}{}{}", lines, format_html_join("", "{}", below), axis)
 
 
 Scale = Callable[[Decimal | int], str]
@@ -165,7 +165,13 @@ def _scale(most: int, begin: int, end: int) -> Scale:
     return lambda value: f"{begin + (end - begin) * float(value) / most:.1f}"
 
 
-def _compact(value: Decimal) -> str:
+def _ceiling(value: int) -> int:
+    """The first grid line that is not below a value."""
+    step = nice_step(value)
+    return -(-value // step) * step
+
+
+def _compact(value: int) -> str:
     return format_compact_decimal(value, fraction_digits=1 if value >= 1000 else 0, locale="en")
 
 

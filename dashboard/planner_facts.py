@@ -75,6 +75,15 @@ class EffectRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ComparedRow:
+    """One input or figure of two scenarios: cells of the scenario's name and its value."""
+
+    label: str
+    cells: Sequence[tuple[str, str]]
+    differs: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Assumption:
     """A number that was taken from somewhere."""
 
@@ -151,7 +160,9 @@ def assumptions(result: Evaluation) -> list[Assumption]:
     for option in result.options:
         if isinstance(option, ApiOption):
             price = option.price
-            value = f"{price.usd_per_million_tokens_in} in, {price.usd_per_million_tokens_out} out, USD per million tokens"
+            value = (
+                f"{price.usd_per_million_tokens_in} in, {price.usd_per_million_tokens_out} out, USD per million tokens"
+            )
             stale = price.is_stale(result.today)
             found[price.key] = Assumption(price.name, value, price.source, price.as_of, stale)
             continue
@@ -167,6 +178,36 @@ def assumptions(result: Evaluation) -> list[Assumption]:
             label, stale = f"Savings Plan, {plan.applies_to}", plan.is_stale(result.today)
             found[plan.key] = Assumption(label, value, plan.source, plan.as_of, stale)
     return list(found.values())
+
+
+def compared_rows(sides: Sequence[tuple[str, Evaluation]]) -> list[ComparedRow]:
+    """Inputs and main figures of scenarios, line by line; what differs is marked."""
+    columns = [_figures(result) for _name, result in sides]
+    rows = []
+    for label in columns[0]:
+        values = [column[label] for column in columns]
+        cells = [(name, value) for (name, _result), value in zip(sides, values, strict=True)]
+        rows.append(ComparedRow(label, cells, len(set(values)) > 1))
+    return rows
+
+
+def _figures(result: Evaluation) -> dict[str, str]:
+    scenario, hosted, api = result.scenario, result.cheapest_hosted, result.cheapest_api
+    load = scenario.requests_per_year
+    return {
+        "Tenants": f"{scenario.tenants:,}",
+        "Requests a year": f"{load:,}",
+        "Tokens in and out": f"{scenario.tokens_in.normalize():f} and {scenario.tokens_out.normalize():f}",
+        "Duration": f"{scenario.seconds_per_request.normalize():f} s",
+        "Peak over average": f"{scenario.peak_to_average.normalize():f}",
+        "Context": f"{scenario.context_tokens:,}" if scenario.context_tokens else "the model's longest",
+        "Adapter slots": f"{scenario.lora_slots} of rank {scenario.lora_rank}" if scenario.lora_slots else "none",
+        "Region": scenario.region,
+        "Cheapest": result.cheapest.label if result.cheapest else "nothing carries it",
+        "Cheapest hosting": f"{hosted.label}: ${hosted.annual_usd(load):,.0f} a year" if hosted else "does not fit",
+        "Instances": f"{hosted.instances(load):,}" if hosted else "–",
+        "Cheapest API": f"{api.label}: ${api.annual_usd(load):,.0f} a year" if api else "none",
+    }
 
 
 def _break_even(result: Evaluation, hosted: HostedOption | None, api: ApiOption) -> str:

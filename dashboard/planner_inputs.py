@@ -13,6 +13,7 @@ from django.http import QueryDict
 from django.utils.http import urlencode
 
 from core.errors import Conflict
+from dashboard.reading import LONGEST
 from metering.queries import usage_by_hour
 from provisioning.planner.catalogue import Catalogue
 from provisioning.planner.presets import BLANK, PUBLISHED_EXAMPLE, load_presets
@@ -83,6 +84,11 @@ class HostedRow:
     instance_type: str
 
 
+def text_in(query: QueryDict, name: str) -> str:
+    """A parameter as `dashboard.reading.text_of` gives it, of an address that came inside a form as well."""
+    return query.get(name, "").replace("\0", "").strip()[:LONGEST]
+
+
 def read_inputs(query: QueryDict) -> dict[str, Any]:
     """What an address says, for `read_scenario`; what it does not say stays out."""
     data: dict[str, Any] = {name: query[name] for name in LIMITS if query.get(name)}
@@ -110,12 +116,13 @@ def as_query(scenario: Scenario) -> str:
 
 
 def fields(sliders: Iterable[Slider], data: Mapping[str, Any], scenario: Scenario | None) -> list[Field]:
-    """The sliders with what was typed, or with what the scenario takes where nothing was."""
-    shown = as_data(scenario) if scenario else {}
-    return [
-        Field(slider, str(data.get(slider.name) or shown.get(slider.name) or ("0" if slider.lowest == "0" else "")))
-        for slider in sliders
-    ]
+    """The sliders with the scenario's numbers; with what was typed where that is no scenario."""
+    shown = as_data(scenario) if scenario else data
+    return [Field(slider, _shown(shown.get(slider.name))) for slider in sliders]
+
+
+def _shown(value: Any) -> str:
+    return "" if value is None else str(value)
 
 
 def hosted_rows(data: Mapping[str, Any]) -> tuple[list[HostedRow], list[str]]:
@@ -179,7 +186,9 @@ def _measure(tenant_ids: Collection[int], now: datetime) -> dict[str, Any] | Non
     if not total:
         return None
     hours = max(1, (end - min(requests)) // HOUR)
-    sums = {meter: sum(row.quantity for row in rows if row.meter == meter) for meter in ("input_tokens", "output_tokens")}
+    sums = {
+        meter: sum(row.quantity for row in rows if row.meter == meter) for meter in ("input_tokens", "output_tokens")
+    }
     peak = Decimal(max(requests.values())) * hours / total
     return {
         "requests_per_year": max(1, total * HOURS_PER_YEAR // hours),

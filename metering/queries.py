@@ -46,6 +46,15 @@ class UsageDay:
 
 
 @dataclass(frozen=True, slots=True)
+class HourUsage:
+    """Usage of one hour, of all tenants and lines asked for together."""
+
+    hour: datetime
+    meter: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
 class BucketView:
     """A bucket with its provenance: what was asked, when it was fetched, in which request, and how sure it is.
 
@@ -122,6 +131,12 @@ SELECT tenant_id, (bucket_start AT TIME ZONE %s)::date, meter, line, adapter_ver
 FROM metering_usagebucket
 WHERE bucket_start >= %s AND bucket_start < %s AND (%s::bigint[] IS NULL OR tenant_id = ANY(%s))
 GROUP BY 1, 2, 3, 4, 5 ORDER BY 2, 1, 3, 4, 5
+"""
+
+BY_HOUR = """
+SELECT date_trunc('hour', bucket_start, 'UTC'), meter, sum(quantity)::bigint
+FROM metering_usagebucket
+WHERE bucket_start >= %s AND bucket_start < %s AND tenant_id = ANY(%s) GROUP BY 1, 2 ORDER BY 1, 2
 """
 
 WINDOW_STATE = """
@@ -202,6 +217,11 @@ def usage_by_day(
     """Usage of [start, end) summed over the days of a zone, in order of the day."""
     tenants = _ids(tenant_ids)
     return [UsageDay(*row) for row in _rows(BY_DAY, [timezone, start, end, tenants, tenants])]
+
+
+def usage_by_hour(*, tenant_ids: Collection[int], start: datetime, end: datetime) -> list[HourUsage]:
+    """Usage of [start, end) summed over whole hours, in order; hours without any are left out."""
+    return [HourUsage(*row) for row in _rows(BY_HOUR, [start, end, list(tenant_ids)])]
 
 
 def buckets(

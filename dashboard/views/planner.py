@@ -1,9 +1,11 @@
 """The planner: inputs, verdict, cost chart, capacity; scenarios kept, shared by address, compared and exported."""
 
+from collections.abc import Collection
 from typing import Any
 
 from django.http import HttpResponse, JsonResponse, QueryDict
 from django.urls import reverse
+from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods, require_safe
 
 from core import clock
@@ -11,9 +13,10 @@ from core.errors import DomainError, NotFound
 from dashboard.access import OperatorRequest, requires
 from dashboard.confirming import Question, ask_then_do
 from dashboard.cost_chart import cost_chart
-from dashboard.forms import NameForm, PlainForm
+from dashboard.forms import PlainForm
 from dashboard.paging import page_of
-from dashboard.planner_facts import assumptions, capacity_of, effects_of, option_rows
+from dashboard.planner_facts import assumptions, capacity_of, compared_rows, effects_of, option_rows
+from dashboard.planner_forms import NameForm
 from dashboard.planner_inputs import (
     LOAD,
     MEMORY,
@@ -24,8 +27,9 @@ from dashboard.planner_inputs import (
     measured_inputs,
     preset_inputs,
     read_inputs,
+    text_in,
 )
-from dashboard.reading import text_of
+from dashboard.reading import posted, text_of
 from dashboard.rendering import render_page_or_fragment
 from provisioning import queries
 from provisioning.planner.answer import describe, options_csv
@@ -57,7 +61,7 @@ def planner(request: OperatorRequest) -> HttpResponse:
     result: Evaluation | None = None
     status = 200
     try:
-        data = _start(request, catalogue)
+        data = _start(request.GET, request.visible_tenants, catalogue)
         result = _evaluate(data, catalogue)
         context |= _result_context(request, result, catalogue)
     except DomainError as error:
@@ -74,6 +78,7 @@ def planner(request: OperatorRequest) -> HttpResponse:
         "hosted_extra": extra,
         "region": region,
         "name": data.get("name", ""),
+        "about_tenant": text_of(request, "tenant"),
         "api_prices": catalogue.token_prices(clock.now().date()),
         "chosen_apis": data.get("apis") or [],
         "presets": load_presets().values(),
@@ -87,12 +92,13 @@ def planner(request: OperatorRequest) -> HttpResponse:
 
 @requires("scenarios.view")
 @require_safe
-def export(request: OperatorRequest, format: str) -> HttpResponse:
-    """The answer to the scenario in the address, as a file."""
+def export(request: OperatorRequest) -> HttpResponse:
+    """The answer to the scenario in the address, as a file of the `format` that it names."""
+    format = text_of(request, "format") or "json"
     if format not in FILES:
         raise UnknownFormat(f"There is no export as {format[:20]!r}.", hint="Take json or csv.")
     catalogue = queries.planner_catalogue()
-    shown = describe(_evaluate(_start(request, catalogue), catalogue), catalogue)
+    shown = describe(_evaluate(_start(request.GET, request.visible_tenants, catalogue), catalogue), catalogue)
     if format == "json":
         response: HttpResponse = JsonResponse(shown, json_dumps_params={"indent": 2, "ensure_ascii": False})
     else:
@@ -104,25 +110,26 @@ def export(request: OperatorRequest, format: str) -> HttpResponse:
 @requires("scenarios.manage")
 @require_http_methods(["GET", "HEAD", "POST"])
 def save(request: OperatorRequest) -> HttpResponse:
-    """Keep the scenario in the address under a name."""
+    """Keep the scenario in the address under a name; the form carries the address to the answer."""
     catalogue = queries.planner_catalogue()
-    inputs = _start(request, catalogue)
+    address = QueryDict(request.POST.get("address", "") if request.method == "POST" else request.GET.urlencode())
+    inputs = _start(address, request.visible_tenants, catalogue)
     scenario = read_scenario(inputs, catalogue)
-    tenant_ref = text_of(request, "tenant")
-    tenant = get_tenant(tenant_ref, tenant_ids=request.visible_tenants) if tenant_ref else None
+    ref = text_in(address, "tenant")
+    tenant = get_tenant(ref, tenant_ids=request.visible_tenants) if ref else None
     question = Question(
         heading="Save this scenario",
         verb="Save scenario",
         plan=[
             "Its inputs are kept as they are now; the answer is worked out again whenever it is opened.",
-            "Everybody who may see the planner can open it.",
+            f"It is about {tenant.name}." if tenant else "Everybody who may see the planner can open it.",
         ],
-        back_url=f"{reverse('planner')}?{as_query(scenario)}",
+        back_url=f"{reverse('planner')}?{address.urlencode()}",
     )
     return ask_then_do(
         request,
         question,
-        NameForm(request.POST or None, initial={"name": scenario.name}),
+        NameForm(posted(request), initial={"name": scenario.name, "address": address.urlencode()}),
         lambda typed: save_scenario(
             tenant_id=tenant.pk if tenant else None, name=typed["name"], inputs=inputs, actor=request.actor
         ),
@@ -157,7 +164,7 @@ def delete(request: OperatorRequest, ref: str) -> HttpResponse:
     return ask_then_do(
         request,
         question,
-        PlainForm(request.POST or None),
+        PlainForm(posted(request)),
         lambda _typed: delete_scenario(scenario_id=kept.pk, actor=request.actor),
         message=f"{kept.name} is deleted.",
     )
@@ -168,13 +175,17 @@ def delete(request: OperatorRequest, ref: str) -> HttpResponse:
 def compare(request: OperatorRequest) -> HttpResponse:
     """Two kept scenarios side by side at today's prices."""
     catalogue = queries.planner_catalogue()
-    sides = []
-    for ref in request.GET.getlist("scenario")[:2]:
-        kept = queries.get_scenario(ref, tenant_ids=request.visible_tenants)
-        result = _evaluate(kept.inputs, catalogue)
-        sides.append({"kept": kept, **_result_context(request, result, catalogue)})
+    refs = request.GET.getlist("scenario")[:2]
+    kept = [queries.get_scenario(ref, tenant_ids=request.visible_tenants) for ref in refs]
+    results = [_evaluate(each.inputs, catalogue) for each in kept]
     context = {
-        "sides": sides,
+        "sides": [
+            {"kept": each, **_result_context(request, result, catalogue)}
+            for each, result in zip(kept, results, strict=True)
+        ],
+        "rows": compared_rows([(each.name, result) for each, result in zip(kept, results, strict=True)])
+        if kept
+        else [],
         "tab": "scenarios",
         "crumbs": [("Planner", reverse("planner")), ("Scenarios", reverse("scenario-list"))],
     }
@@ -183,23 +194,21 @@ def compare(request: OperatorRequest) -> HttpResponse:
     )
 
 
-def _start(request: OperatorRequest, catalogue: Catalogue) -> dict[str, Any]:
-    """The inputs that the address names: its own, a kept scenario's, a tenant's or tier's usage, or a preset's."""
-    query: QueryDict = request.GET
-    seen = request.visible_tenants
+def _start(query: QueryDict, seen: Collection[int] | None, catalogue: Catalogue) -> dict[str, Any]:
+    """The inputs that an address names: its own, a kept scenario's, a tenant's or tier's usage, or a preset's."""
     if query.get("requests_per_year"):
         return read_inputs(query)
-    if ref := text_of(request, "saved"):
+    if ref := text_in(query, "saved"):
         return dict(queries.get_scenario(ref, tenant_ids=seen).inputs)
-    if ref := text_of(request, "tenant"):
+    if ref := text_in(query, "tenant"):
         tenant = get_tenant(ref, tenant_ids=seen)
         return measured_inputs([tenant], now=clock.now(), name=tenant.name, catalogue=catalogue)
-    if key := text_of(request, "tier"):
+    if key := text_in(query, "tier"):
         tenants = list(list_tenants(tenant_ids=seen, tier=key, state=TenantState.ACTIVE)[:MOST_TENANTS])
         if not tenants:
             raise NotFound(f"No active tenant is on the tier {key}.")
         return measured_inputs(tenants, now=clock.now(), name=f"Tier {key}", catalogue=catalogue)
-    return preset_inputs(text_of(request, "preset"))
+    return preset_inputs(text_in(query, "preset"))
 
 
 def _evaluate(data: dict[str, Any], catalogue: Catalogue) -> Evaluation:
@@ -208,6 +217,8 @@ def _evaluate(data: dict[str, Any], catalogue: Catalogue) -> Evaluation:
 
 def _result_context(request: OperatorRequest, result: Evaluation, catalogue: Catalogue) -> dict[str, Any]:
     query = as_query(result.scenario)
+    if tenant := text_of(request, "tenant"):
+        query += f"&{urlencode({'tenant': tenant})}"
     shown = describe(result, catalogue)
     return {
         "scenario": result.scenario,
