@@ -85,6 +85,7 @@ class ResourceOut(serializers.Serializer[Any]):
     stuck_reason = serializers.CharField(allow_blank=True)
     detail = serializers.CharField(allow_blank=True)
     what_to_do = serializers.CharField(allow_blank=True)
+    creating_sightings = serializers.IntegerField(help_text="How many passes of the reconciler saw it Creating.")
     last_operation = serializers.CharField(allow_blank=True)
     aws_request_id = serializers.CharField(source="last_request_id", allow_blank=True)
     created_at = serializers.DateTimeField()

@@ -107,8 +107,10 @@ class Stack:
 
     def wait_for_aws(self) -> None:
         """Until the local AWS answers, where this stack started one."""
-        if "aws" in self._parts and not self._parts["aws"].serves(self._children["aws"]):
-            self._wait("aws")
+        if "aws" in self._parts:
+            if not self._parts["aws"].serves(self._children["aws"]):
+                self._wait("aws")
+            emulator.EmulatorClient(self.env["AWS_ENDPOINT_URL"]).delays(**emulator.UNHURRIED)
 
     def start_product(self, *, wanted_port: int = 8000) -> str:
         """Prepare the database, then web, worker and beat, all healthy; the path of a one-time login."""
