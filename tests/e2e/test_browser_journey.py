@@ -128,6 +128,7 @@ def test_an_operators_day(
     page.get_by_role("button", name="Onboard tenant").click()
     expect(page.get_by_role("heading", name="Journey K.K.", exact=True)).to_be_visible()
     expect(page.get_by_text("Journey K.K. is registered")).to_be_visible()
+    expect(page.get_by_role("link", name="Onboard Journey K.K.")).to_be_visible(timeout=PATIENCE_MS)
     keep("provisioning")
     state = page.locator(".cp-title")
     expect(state.get_by_text("Active", exact=True)).to_be_visible(timeout=PATIENCE_MS)
