@@ -32,6 +32,7 @@ ALL_PERMISSIONS: frozenset[str] = (
         "operations.retry",
         "scenarios.manage",
         "keys.manage",
+        "webhooks.manage",
         "audit.view",
     }
 )
@@ -48,9 +49,13 @@ PERMISSIONS: Mapping[str, frozenset[str]] = MappingProxyType(
             "adapters.release",
             "operations.retry",
             "scenarios.manage",
+            "webhooks.manage",
             "audit.view",
         },
-        Role.BILLING.value: READ_PLATFORM | READ_MONEY | CHANGE_MONEY | {"scenarios.manage", "audit.view"},
+        Role.BILLING.value: READ_PLATFORM
+        | READ_MONEY
+        | CHANGE_MONEY
+        | {"scenarios.manage", "webhooks.manage", "audit.view"},
         Role.ADMIN.value: ALL_PERMISSIONS,
     }
 )
@@ -66,5 +71,6 @@ TENANT_KEY_PERMISSIONS: frozenset[str] = frozenset(
         "operations.view",
         "usage.view",
         "invoices.view",
+        "webhooks.manage",
     }
 )

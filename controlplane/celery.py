@@ -34,6 +34,7 @@ BEAT = {
     "billing: months that are over, drafts whose grace has passed": ("billing.tasks.close_due_periods", 20 * SWEEP),
     "billing: last invoices of tenants that leave": ("billing.tasks.issue_final_invoices", 4 * SWEEP),
     "events: dispatch what a lost message left behind": ("events.tasks.dispatch_events", SWEEP),
+    "events: webhooks that are due": ("events.tasks.deliver_webhooks", SWEEP),
     "accounts: keys of leaving tenants": ("accounts.tasks.revoke_departed_access", SWEEP),
     "models_registry: uploads that wait for the gate": ("models_registry.tasks.validate_undecided_versions", SWEEP),
     "models_registry: uploads that never arrived": ("models_registry.tasks.sweep_abandoned_uploads", 4 * SWEEP),

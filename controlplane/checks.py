@@ -20,7 +20,7 @@ def safe_settings(**_: object) -> list[CheckMessage]:
 def refusals(env: Environment) -> list[CheckMessage]:
     """The errors for one environment; empty when it is safe."""
     found: list[CheckMessage] = []
-    for name in ("secret_key", "api_key_pepper", "config_signing_key"):
+    for name in ("secret_key", "api_key_pepper", "config_signing_key", "webhook_signing_key"):
         if len(getattr(env, name).get_secret_value()) < SHORTEST_SECRET:
             variable = f"CP_{name.upper()}"
             found.append(Error(f"{variable} is missing or shorter than {SHORTEST_SECRET} characters.", id=f"cp.{name}"))

@@ -22,6 +22,7 @@ class Environment(BaseSettings):
     secret_key: SecretStr = SecretStr("")
     api_key_pepper: SecretStr = SecretStr("")
     config_signing_key: SecretStr = SecretStr("")
+    webhook_signing_key: SecretStr = SecretStr("")
     install_name: str = Field("local", pattern=r"^[a-z][a-z0-9]{0,7}$")
     public_url: str = "http://127.0.0.1:8000"
     allowed_hosts: Annotated[list[str], NoDecode] = ["127.0.0.1", "localhost"]

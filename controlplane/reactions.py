@@ -9,6 +9,7 @@ from events.dispatch import Reaction, ring
 CONVERGE = ring("provisioning.tasks.converge_tenant", tenant_id="tenant")
 CONVERGE_AROUND = ring("provisioning.tasks.converge_around", resource_id="subject")
 RECONCILE = ring("provisioning.tasks.reconcile_due")
+DELIVER = ring("events.tasks.deliver_webhooks")
 
 REACTIONS: dict[str, tuple[Reaction, ...]] = {
     "tenant.signed_up": (CONVERGE,),
@@ -23,6 +24,8 @@ REACTIONS: dict[str, tuple[Reaction, ...]] = {
     "resource.ready": (CONVERGE_AROUND, RECONCILE),
     "resource.gone": (CONVERGE_AROUND, RECONCILE),
     "resource.stuck": (CONVERGE_AROUND,),
+    "webhook.test": (DELIVER,),
+    "webhook_endpoint.replayed": (DELIVER,),
     "adapter.upload_completed": (ring("models_registry.tasks.validate_version", version_id="subject"),),
     "tenant.offboarding_started": (
         ring("accounts.tasks.revoke_tenant_access", tenant_id="tenant"),

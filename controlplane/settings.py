@@ -163,6 +163,9 @@ LOGGING = {
 BROKER_URL = ENV.broker_url
 API_KEY_PEPPER = ENV.api_key_pepper.get_secret_value()
 CONFIG_SIGNING_KEY = ENV.config_signing_key.get_secret_value()
+WEBHOOK_SIGNING_KEY = ENV.webhook_signing_key.get_secret_value()
+# Receivers on somebody's own machine; anywhere else loopback is the inside of our own network.
+WEBHOOKS_MAY_GO_TO_LOOPBACK = ENV.is_local
 INSTALL_NAME = ENV.install_name
 ARTIFACT_BUCKET = ENV.artifact_bucket
 CONFIG_TABLE = ENV.config_table

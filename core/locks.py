@@ -1,6 +1,8 @@
-"""Named PostgreSQL advisory locks, held until the transaction ends."""
+"""Named PostgreSQL advisory locks, held until the transaction ends, or for a piece of work without one."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from django.db import connection
 
@@ -23,6 +25,24 @@ def try_advisory_lock(name: str) -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_key(name)])
         return bool(cursor.fetchone()[0])
+
+
+@contextmanager
+def one_at_a_time(name: str) -> Iterator[bool]:
+    """Whether this process got the lock called `name`, which it then holds until the block ends or it dies.
+
+    For work that talks to others and must not hold a transaction meanwhile. The lock lives in the database session: it
+    spares doubled work, and correctness must not rest on it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [_key(name)])
+        got = bool(cursor.fetchone()[0])
+    try:
+        yield got
+    finally:
+        if got:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [_key(name)])
 
 
 def _key(name: str) -> int:

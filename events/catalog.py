@@ -1,4 +1,7 @@
-"""Every event name and its meaning. `record_event` refuses a name that is not here."""
+"""Every event name and its meaning, and which of them customers may subscribe to.
+
+`record_event` refuses a name that is not here.
+"""
 
 CATALOG: dict[str, str] = {
     # tenants
@@ -47,6 +50,14 @@ CATALOG: dict[str, str] = {
     "login_link.used": "A person signed in with a one-time link.",
     "api_key.issued": "An API key was issued; its secret is not kept.",
     "api_key.revoked": "An API key was put out of use.",
+    # events
+    "webhook.test": "Somebody asked for a test message to a webhook endpoint.",
+    "webhook_endpoint.created": "An address was added that is told about events.",
+    "webhook_endpoint.updated": "A webhook endpoint's address, events or description were changed.",
+    "webhook_endpoint.secret_rotated": "A webhook endpoint got a new secret; the old one signs beside it for a day.",
+    "webhook_endpoint.disabled": "Nothing is sent to a webhook endpoint any more, with the reason.",
+    "webhook_endpoint.enabled": "A webhook endpoint is told about events again.",
+    "webhook_endpoint.replayed": "Somebody asked to send events to a webhook endpoint once more.",
     # billing
     "rate_card.published": "A rate card was closed to change; it may price tiers now.",
     "invoice.drafted": "A period was rated into a draft; it can still change until it is finalized.",
@@ -56,3 +67,11 @@ CATALOG: dict[str, str] = {
     "credit_note.issued": "Part or all of an invoice was taken back.",
     "debit_note.issued": "Usage that became known late was charged.",
 }
+
+# What webhooks may carry: what happens to a customer. How we run things and who of us signs in stays inside.
+SUBSCRIBABLE: frozenset[str] = frozenset(
+    name
+    for name in CATALOG
+    if name.partition(".")[0]
+    in {"tenant", "adapter", "operation", "usage", "api_key", "rate_card", "invoice", "credit_note", "debit_note"}
+) | {"webhook_endpoint.disabled", "webhook_endpoint.secret_rotated"}

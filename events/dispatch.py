@@ -1,4 +1,4 @@
-"""At-least-once fan-out: events in the outbox ring the tasks that react to them.
+"""At-least-once fan-out: events in the outbox ring the tasks that react to them, and become webhook deliveries.
 
 A message is only a bell. When the broker is away nothing fails: the outbox row stays and the sweep rings again.
 """
@@ -12,6 +12,7 @@ from celery import current_app
 from kombu.exceptions import OperationalError
 
 from events.models import Event, Outbox
+from events.webhooks.fan_out import make_deliveries
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +50,10 @@ def set_reactions(reactions: Mapping[str, tuple[Reaction, ...]]) -> None:
 
 
 def dispatch_events() -> int:
-    """Ring the reactions of up to `BATCH` waiting events, oldest first; answers how many were told.
+    """Tell up to `BATCH` waiting events, oldest first, to their reactions and webhooks; answers how many were told.
 
-    Two dispatchers at once ring twice, which is harmless. An event whose bells could not be rung stays waiting.
+    Two dispatchers at once ring twice, which is harmless, and write each delivery once.
+    An event whose bells could not be rung stays waiting.
     """
     waiting = list(Event.objects.filter(outbox__isnull=False).order_by("pk")[:BATCH])
     bells = {
@@ -62,6 +64,8 @@ def dispatch_events() -> int:
     # One bell per task and arguments: fifty events of one tenant need one look at it.
     if not all(ring_bell(task, dict(arguments)) for task, arguments in sorted(bells, key=repr)):
         return 0
+    if make_deliveries(waiting):
+        ring_bell("events.tasks.deliver_webhooks", {})  # unheard, the sweep sends them
     Outbox.objects.filter(pk__in=[event.pk for event in waiting]).delete()
     return len(waiting)
 

@@ -3,6 +3,7 @@
 from celery import shared_task
 
 from events import dispatch
+from events.webhooks import delivery
 
 
 @shared_task(acks_late=True)
@@ -10,3 +11,10 @@ def dispatch_events(**_: object) -> None:
     """Tell waiting events to whoever reacts to them, until none waits."""
     while dispatch.dispatch_events() == dispatch.BATCH:
         pass
+
+
+# One pass takes deliveries on for half a minute and waits for the last one; no lease of ours is bound to the task's.
+@shared_task(acks_late=True, time_limit=60)
+def deliver_webhooks(**_: object) -> None:
+    """Send the webhooks that are due."""
+    delivery.deliver_due()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 # Names that could lead a process to somebody's real database, broker or AWS account.
 STRANGERS = ("AWS_", "BOTO", "CELERY", "CP_", "DATABASE_", "DJANGO_", "GUNICORN_", "PG", "PYTHON", "REDIS_", "VALKEY_")
-SECRETS = ("CP_SECRET_KEY", "CP_API_KEY_PEPPER", "CP_CONFIG_SIGNING_KEY")
+SECRETS = ("CP_SECRET_KEY", "CP_API_KEY_PEPPER", "CP_CONFIG_SIGNING_KEY", "CP_WEBHOOK_SIGNING_KEY")
 ADDRESSES = ("CP_DATABASE_URL", "CP_BROKER_URL", "CP_PUBLIC_URL", "CP_TEST_CLOCK_FILE", "AWS_ENDPOINT_URL")
 ACCOUNT = "123456789012"
 BUCKET = "controlplane-local-artifacts"
@@ -62,11 +62,17 @@ def embedded(
 
 
 def local_secrets(file: Path) -> dict[str, str]:
-    """This clone's keys: drawn on first use, kept in `file` (0600), the same ever after."""
-    if not file.exists():
+    """This clone's keys: drawn on first use, kept in `file` (0600), the same ever after.
+
+    A key that a newer version of ours needs joins those that are there.
+    """
+    lines = file.read_text().splitlines() if file.exists() else []
+    kept = dict(line.split("=", 1) for line in lines if line)
+    drawn = {name: secrets.token_urlsafe(48) for name in SECRETS if name not in kept}
+    if drawn:
         file.parent.mkdir(parents=True, exist_ok=True)
         fresh = file.with_name(file.name + ".new")
         fresh.touch(mode=0o600)
-        fresh.write_text("".join(f"{name}={secrets.token_urlsafe(48)}\n" for name in SECRETS))
+        fresh.write_text("".join(f"{name}={value}\n" for name, value in (kept | drawn).items()))
         fresh.rename(file)
-    return dict(line.split("=", 1) for line in file.read_text().splitlines() if line)
+    return kept | drawn

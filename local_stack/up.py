@@ -6,6 +6,7 @@ import os
 import time
 from datetime import UTC, datetime
 
+from local_stack.environment import SECRETS
 from local_stack.home import Home
 from local_stack.paths import ROOT
 from local_stack.processes import Child
@@ -14,7 +15,7 @@ from local_stack.terminal import say, strong
 
 HOME = Home(ROOT / "var")
 LOOK_EVERY_SECONDS = 0.5
-NEEDED_OUTSIDE = ("CP_DATABASE_URL", "CP_BROKER_URL", "CP_SECRET_KEY", "CP_API_KEY_PEPPER", "CP_CONFIG_SIGNING_KEY")
+NEEDED_OUTSIDE = ("CP_DATABASE_URL", "CP_BROKER_URL", *SECRETS)
 
 
 def run(*, empty: bool, external: bool) -> int:

@@ -23,13 +23,14 @@ EXPECTED = {
     "ml_engineer": READS | {"adapters.upload", "adapters.release"},
     "operator": READS
     | MONEY
-    | {"tenants.manage", "adapters.upload", "adapters.release", "operations.retry", "scenarios.manage", "audit.view"},
-    "billing": READS | MONEY | CHARGING | {"scenarios.manage", "audit.view"},
+    | {"tenants.manage", "adapters.upload", "adapters.release", "operations.retry", "scenarios.manage"}
+    | {"audit.view", "webhooks.manage"},
+    "billing": READS | MONEY | CHARGING | {"scenarios.manage", "audit.view", "webhooks.manage"},
     "admin": READS
     | MONEY
     | CHARGING
     | {"tenants.manage", "adapters.upload", "adapters.release", "operations.retry", "scenarios.manage"}
-    | {"audit.view", "keys.manage"},
+    | {"audit.view", "keys.manage", "webhooks.manage"},
 }
 
 

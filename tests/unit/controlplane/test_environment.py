@@ -13,6 +13,7 @@ SAFE: dict[str, Any] = {
     "secret_key": SECRET,
     "api_key_pepper": SECRET,
     "config_signing_key": SECRET,
+    "webhook_signing_key": SECRET,
     "aws_endpoint_url": "http://127.0.0.1:5000",
     "aws_expected_account_id": None,
     "test_clock_file": None,
@@ -33,6 +34,7 @@ def test_the_local_stack_is_safe() -> None:
     [
         ({"secret_key": "short"}, "cp.secret_key"),
         ({"config_signing_key": ""}, "cp.config_signing_key"),
+        ({"webhook_signing_key": "short"}, "cp.webhook_signing_key"),
         ({"aws_endpoint_url": None}, "cp.aws_account"),
         ({"aws_endpoint_url": None, "aws_expected_account_id": "1" * 12, "test_clock_file": "/x"}, "cp.test_clock"),
         ({"aws_endpoint_url": "http://aws.example.com", "test_clock_file": "/x"}, "cp.test_clock"),

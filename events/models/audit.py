@@ -1,5 +1,6 @@
 """Event, append-only by trigger, and the outbox row that says it still has to be told."""
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 
 from core.models import PublicModel
@@ -35,6 +36,7 @@ class Event(PublicModel):
             models.Index(fields=["subject_ref", "-id"], name="event_by_subject"),
             models.Index(fields=["name", "-id"], name="event_by_name"),
             models.Index(fields=["request_id"], name="event_by_request", condition=~models.Q(request_id="")),
+            BrinIndex(fields=["created_at"], name="event_by_time"),
         ]
 
 

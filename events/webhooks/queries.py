@@ -1,0 +1,53 @@
+"""Endpoints, deliveries and attempts, as the doors show them."""
+
+from collections.abc import Collection
+
+from django.db.models import QuerySet
+
+from core.errors import NotFound
+from events.models import DeliveryAttempt, WebhookDelivery, WebhookEndpoint
+
+
+class WebhookNotFound(NotFound):
+    """No such endpoint, or not one that the caller may see."""
+
+    code = "webhook_not_found"
+
+
+class WebhookDeliveryNotFound(NotFound):
+    """The endpoint has no such delivery."""
+
+    code = "webhook_delivery_not_found"
+
+
+def list_endpoints(*, tenant_ids: Collection[int] | None) -> QuerySet[WebhookEndpoint]:
+    """Endpoints the caller may see, newest first; None means all, with those of the operating team."""
+    found = WebhookEndpoint.objects.order_by("-pk")
+    return found if tenant_ids is None else found.filter(tenant_pk__in=tenant_ids)
+
+
+def get_endpoint(ref: str, *, tenant_ids: Collection[int] | None) -> WebhookEndpoint:
+    """The endpoint with this public id. Raises WebhookNotFound."""
+    endpoint = list_endpoints(tenant_ids=tenant_ids).filter(public_id=ref).first()
+    if endpoint is None:
+        raise WebhookNotFound(f"There is no webhook endpoint {ref}.")
+    return endpoint
+
+
+def list_deliveries(endpoint: WebhookEndpoint, *, state: str | None = None) -> QuerySet[WebhookDelivery]:
+    """The deliveries of an endpoint that the caller was given, newest first, each with its event."""
+    found = WebhookDelivery.objects.filter(endpoint=endpoint).select_related("event").order_by("-pk")
+    return found.filter(state=state) if state else found
+
+
+def get_delivery(endpoint: WebhookEndpoint, ref: str) -> WebhookDelivery:
+    """The endpoint's delivery with this public id. Raises WebhookDeliveryNotFound."""
+    delivery = list_deliveries(endpoint).filter(public_id=ref).first()
+    if delivery is None:
+        raise WebhookDeliveryNotFound(f"The endpoint has no delivery {ref}.")
+    return delivery
+
+
+def attempts_of(delivery: WebhookDelivery) -> QuerySet[DeliveryAttempt]:
+    """Every try of a delivery, newest first."""
+    return DeliveryAttempt.objects.filter(delivery=delivery).order_by("-number")
