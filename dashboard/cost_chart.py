@@ -118,7 +118,7 @@ def _break_even_marks(
                 '<circle class="cost-{}" cx="{}" cy="{}" r="5"/>{}</g>',
                 said, across(volume), across(volume), HEIGHT - BOTTOM, up(hosted.usd_per_instance_year),
                 each.look, across(volume), up(hosted.usd_per_instance_year),
-                _text(across(volume), str(HEIGHT - BOTTOM - 6), "break-even", "start"),
+                _text(across(volume), str(float(up(hosted.usd_per_instance_year)) - 10), "break-even", "middle"),
             )
         )  # fmt: skip
     return marks

@@ -126,10 +126,10 @@ def _shown(value: Any) -> str:
 
 
 def hosted_rows(data: Mapping[str, Any]) -> tuple[list[HostedRow], list[str]]:
-    """The rows of the form, and the choices beyond them, which go along unseen."""
+    """The rows of the form, one of them free, and the choices beyond them, which go along unseen."""
     chosen = [str(each) for each in data.get("hosted", [])]
     rows = []
-    for number, row in enumerate(ROWS):
+    for number, row in enumerate(ROWS[: max(2, len(chosen) + 1)]):
         parts = (chosen[number] if number < len(chosen) else "").split(":")
         rows.append(HostedRow(row, *(parts if len(parts) == 3 else ("", "", ""))))
     return rows, chosen[len(ROWS) :]
@@ -169,13 +169,17 @@ def measured_inputs(tenants: Sequence[Any], *, now: datetime, name: str, catalog
     if lines:
         line = lines[0]
         base = line.profile.foundation_model
-        dtype = SERVED_AS.get(str(base.config.get("torch_dtype")), "bf16")
-        inputs["hosted"] = [str(HostedChoice(base.name, dtype, line.instance_type))]
+        inputs["hosted"] = [str(HostedChoice(base.name, dtype_of(base), line.instance_type))]
         inputs["region"] = line.region
         inputs |= {"lora_rank": line.profile.max_lora_rank, "lora_slots": line.profile.max_loras}
         longest = catalogue.base_model(base.name).max_context_tokens if base.name in catalogue.base_models else None
         inputs["context_tokens"] = min(inputs["context_tokens"], longest or inputs["context_tokens"])
     return inputs
+
+
+def dtype_of(base: Any) -> str:
+    """The dtype in which a registered base model is served, as its config.json says."""
+    return SERVED_AS.get(str(base.config.get("torch_dtype")), "bf16")
 
 
 def _measure(tenant_ids: Collection[int], now: datetime) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from local_stack.up import HOME
 WITHOUT_A_STACK = frozenset(
     {
         "adapter", "check", "collectstatic", "compilemessages", "diffsettings", "findstatic", "help", "makemessages",
-        "makemigrations", "spectacular", "version", "--help", "--version", "-h",
+        "makemigrations", "plan", "spectacular", "version", "--help", "--version", "-h",
     }
 )  # fmt: skip
 

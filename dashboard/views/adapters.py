@@ -14,6 +14,7 @@ from dashboard.confirming import Question, ask_then_do
 from dashboard.forms import NewAdapterForm, OptionalReasonForm, ReasonForm
 from dashboard.paging import page_of
 from dashboard.polling import poll_ms
+from dashboard.preflight import memory_of_release
 from dashboard.reading import posted, text_of
 from dashboard.rendering import render_page_or_fragment
 from models_registry import queries
@@ -116,6 +117,7 @@ def release(request: OperatorRequest, ref: str) -> HttpResponse:
             _change(adapter, version),
             f"{version} is set up beside what serves now; traffic moves only after a probe shows that it takes effect.",
             f"Affects {adapter.tenant.name} only.",
+            *memory_of_release(adapter),
         ],
         back_url=reverse("adapter-detail", args=[adapter.public_id]),
     )

@@ -37,6 +37,7 @@ from provisioning.planner.catalogue import Catalogue
 from provisioning.planner.evaluate import Evaluation, evaluate
 from provisioning.planner.presets import PUBLISHED_EXAMPLE, load_presets
 from provisioning.planner.scenario import read_scenario
+from provisioning.planner.verdict import sentences
 from provisioning.services.scenarios import delete_scenario, save_scenario
 from tenants.queries import get_tenant, list_tenants, list_tiers
 from tenants.states import TenantState
@@ -222,7 +223,7 @@ def _result_context(request: OperatorRequest, result: Evaluation, catalogue: Cat
     shown = describe(result, catalogue)
     return {
         "scenario": result.scenario,
-        "verdict": shown["verdict"],
+        "verdict": sentences(result),
         "verdict_ja": shown["verdict_ja"],
         "refusals": shown["refusals"],
         "options": option_rows(result),

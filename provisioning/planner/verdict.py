@@ -48,11 +48,16 @@ _LABELS_JA = (
 
 def verdict(result: Evaluation, language: str = "en") -> str:
     """Which option wins, what the others cost, whether the cheaper one can carry it. KeyError: no such language."""
+    return WORDS[language]["end"].join(sentences(result, language))
+
+
+def sentences(result: Evaluation, language: str = "en") -> list[str]:
+    """The verdict sentence by sentence; the first one says which option wins."""
     words = WORDS[language]
     why = " ".join(f"{detail} {hint}" for _choice, detail, hint in result.refusals)
     best, hosted = result.cheapest, result.cheapest_hosted
     if best is None:
-        return words["nothing"].format(why=why or "–")
+        return [words["nothing"].format(why=why or "–")]
     scenario = result.scenario
     rate = scenario.requests_per_second
     told = [
@@ -60,14 +65,13 @@ def verdict(result: Evaluation, language: str = "en") -> str:
         + words["cheapest"].format(label=_label(result, best, language), usd=_usd(result, best))
     ]
     if hosted is None:
-        return words["end"].join([*told, words["nowhere"].format(why=why)]) if result.hosted else told[0]
+        return [*told, words["nowhere"].format(why=why)] if result.hosted else told
     if isinstance(best, ApiOption):
         told.append(words["hosted"].format(label=_label(result, hosted, language), usd=_usd(result, hosted)))
     elif result.cheapest_api is not None:
         api = result.cheapest_api
         told.append(words["api"].format(label=_label(result, api, language), usd=_usd(result, api)))
-    told += _against_apis(result, hosted, language)
-    return words["end"].join(told)
+    return told + _against_apis(result, hosted, language)
 
 
 def _against_apis(result: Evaluation, hosted: HostedOption, language: str) -> list[str]:

@@ -14,12 +14,15 @@ from core import clock
 from core.periods import floor_to_bucket
 from dashboard.planner_inputs import as_query
 from metering.models import UsageBucket
-from provisioning.models import CatalogueRow, Scenario
+from provisioning.models import CatalogueRow, Scenario, ServingLine
 from provisioning.planner.catalogue import write_table
+from provisioning.services.catalogue import route_tier, seed_catalogue
 from provisioning.services.scenarios import save_scenario
 from tenants.models import Tenant
+from tenants.queries import tier_version_of
 from tenants.states import TenantState
 from tests.factories import TESTER, make_tenant
+from tests.integration.api.making import make_version
 from tests.unit.planner.making import CATALOGUE, scenario
 
 pytestmark = pytest.mark.django_db
@@ -165,6 +168,15 @@ def test_a_tenant_without_usage_is_told_so() -> None:
     response = signed_in().get(reverse("planner"), {"tenant": make_tenant().slug})
     assert response.status_code == 409
     assert "has no requests in the last 28 days" in text_of(response)
+
+
+def test_a_release_is_asked_about_with_the_memory_of_its_line() -> None:
+    tenant = make_tenant()
+    seed_catalogue(actor=TESTER)
+    version = make_version(tenant)
+    route_tier(tier_version_id=tier_version_of(tenant.pk, clock.now()).pk, lines=list(ServingLine.objects.all()[:1]))
+    page = text_of(signed_in().get(reverse("version-release", args=[version.public_id])))
+    assert "Memory on pooled (ml.g5.2xlarge): base and 8 slots of rank 64 leave room for" in page
 
 
 def test_prices_are_imported_after_their_changes_were_shown() -> None:
