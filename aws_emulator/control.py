@@ -3,16 +3,20 @@
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from aws_emulator.aws_others import OtherServices
 from aws_emulator.cloudwatch import CloudWatch
 from aws_emulator.faults import KINDS, REASONS
+from aws_emulator.streaming import FAILURES
 from aws_emulator.wire import Reply, Request
 from aws_emulator.world import Behaviour, World
 
 BEHAVIOURS = ("normal", "load_nothing", "fall_back_to_base")
+# Where each may begin; null takes it back.
+STREAM_COUNTS = {"stream_chunk_bytes": 1, "stream_fail_after_words": 0, "stream_cut_after_words": 0}
+STREAM_KEYS = (*STREAM_COUNTS, "stream_failure")
 
 
 class ControlRefused(Exception):
@@ -42,6 +46,24 @@ def _only(body: dict[str, Any], *keys: str) -> None:
     unknown = sorted(body.keys() - set(keys))
     if unknown:
         raise ControlRefused(f"Unknown: {', '.join(unknown)}. Known here: {', '.join(keys)}.")
+
+
+def _read_streaming(body: dict[str, Any]) -> dict[str, Any]:
+    """The members of Streaming that the body sets; null sets one back."""
+    changes: dict[str, Any] = {}
+    for key, least in STREAM_COUNTS.items():
+        if key in body:
+            changes[key.removeprefix("stream_")] = None if body[key] is None else _whole(body[key], key, least)
+    if "words_per_second" in body:
+        rate = body["words_per_second"]
+        if rate is not None and _number(rate, "words_per_second") <= 0:
+            raise ControlRefused("words_per_second must be a number above 0.")
+        changes["words_per_second"] = rate
+    if "stream_failure" in body:
+        if body["stream_failure"] not in FAILURES:
+            raise ControlRefused(f"stream_failure must be one of {', '.join(FAILURES)}.")
+        changes["failure"] = body["stream_failure"]
+    return changes
 
 
 class ControlApi:
@@ -153,7 +175,15 @@ class ControlApi:
         }
 
     def _set_inference(self, body: dict[str, Any]) -> Any:
-        _only(body, "behaviour", "name_contains")
+        _only(body, "behaviour", "name_contains", "words_per_second", *STREAM_KEYS)
+        streaming = _read_streaming(body)
+        changed = replace(self._world.streaming, **streaming)
+        if "behaviour" in body or not streaming:
+            self._set_behaviour(body)
+        self._world.streaming = changed
+        return {"behaviours": [asdict(rule) for rule in self._world.controls.behaviours], "streaming": asdict(changed)}
+
+    def _set_behaviour(self, body: dict[str, Any]) -> None:
         behaviour, name = _text(body, "behaviour"), _text(body, "name_contains")
         if behaviour not in BEHAVIOURS:
             raise ControlRefused(f"behaviour must be one of {', '.join(BEHAVIOURS)}.")
@@ -164,7 +194,6 @@ class ControlApi:
             rules.append(Behaviour(behaviour, name))
         self._world.controls.behaviours = rules
         self._world.touch()
-        return {"behaviours": [asdict(rule) for rule in rules]}
 
     def _set_metrics(self, body: dict[str, Any]) -> Any:
         _only(body, "late_seconds", "page_size")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from aws_emulator import inference, sagemaker
+from aws_emulator import inference, sagemaker, streaming
 from aws_emulator.aws_others import OtherServices
 from aws_emulator.cloudwatch import CloudWatch
 from aws_emulator.control import ControlApi
@@ -54,9 +54,13 @@ class Front:
             return error_reply(error, protocol)
 
     def _invoke(self, request: Request) -> Reply:
-        if not request.path.endswith(inference.SUFFIX):
-            raise AwsError("UnknownOperationException", "The emulator knows no operation but InvokeEndpoint here.", 404)
-        return inference.answer(self._world, self._others.account_of(request.access_key), request)
+        account = self._others.account_of(request.access_key)
+        if request.path.endswith(inference.SUFFIX):
+            return inference.answer(self._world, account, request)
+        if request.path.endswith(streaming.SUFFIX):
+            return streaming.answer(self._world, account, request)
+        known = "InvokeEndpoint and InvokeEndpointWithResponseStream"
+        raise AwsError("UnknownOperationException", f"The emulator knows no operation but {known} here.", 404)
 
     def _observe(self, request: Request) -> Reply:
         operation = request.target[len(CLOUDWATCH_TARGET) :]

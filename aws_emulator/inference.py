@@ -1,11 +1,13 @@
 """The SageMaker runtime: answers are a function of the base, the loaded artifact's bytes and the prompt alone.
 
 Dialect `openai_completions`: `{"prompt", "max_tokens", "ignore_eos"}` in, an OpenAI text completion out. A token is
-a word set apart by white space.
+a word set apart by white space; a prompt that is not plain ASCII is answered in kana, so that characters of several
+bytes travel too.
 """
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
@@ -23,24 +25,40 @@ _NO_CAPACITY = (
 )
 _ONSETS = ["b", "d", "f", "g", "h", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "z"]
 _WORDS = [f"{first}{vowel}{last}" for first in _ONSETS for vowel in "aeio" for last in "lnrs"]
+_KANA = [first + last for first in "かきくけこさしすせそたちつてとな" for last in "にぬねのはひふへほまみむめもやゆ"]
 
 
-def answer(world: World, account: str, request: Request) -> Reply:
-    """Answer one InvokeEndpoint call. Raises AwsError."""
-    endpoint_name = unquote(request.path[len(PREFIX) : -len(SUFFIX)])
+@dataclass(frozen=True)
+class Accepted:
+    """A request that its container has read: what answers, what was asked, and whether the reply is to be lost."""
+
+    loaded: Loaded
+    asked: dict[str, Any]
+    variant: str
+    lost: bool
+
+
+def accept(world: World, account: str, request: Request, operation: str, suffix: str) -> Accepted:
+    """Find what answers one call of `operation` and read its body. Raises AwsError."""
+    endpoint_name = unquote(request.path[len(PREFIX) : -len(suffix)])
     component_name = request.headers.get("x-amzn-sagemaker-inference-component", "")
     with world.lock:
-        world.calls["InvokeEndpoint"] += 1
-        lost = refuse_request(world, "InvokeEndpoint", component_name or endpoint_name, of_sagemaker=False)
+        world.calls[operation] += 1
+        lost = refuse_request(world, operation, component_name or endpoint_name, of_sagemaker=False)
         region = world.region(account, request.region)
         loaded, variant = _find_loaded(region, endpoint_name, component_name, request)
     if len(request.body) > _LONGEST_BODY_BYTES:
         raise AwsError("ValidationError", f"The body must not exceed {_LONGEST_BODY_BYTES} bytes.", 413)
     if loaded.behaviour == "load_nothing":
         raise _model_error(404, json.dumps({"detail": "Not Found"}), endpoint_name)
-    body = json.dumps(complete(loaded, _read_prompt(request.body, endpoint_name))).encode()
-    headers = [("Content-Type", "application/json"), ("x-Amzn-Invoked-Production-Variant", variant)]
-    return Reply(200, headers, body, lost)
+    return Accepted(loaded, _read_prompt(request.body, endpoint_name), variant, lost)
+
+
+def answer(world: World, account: str, request: Request) -> Reply:
+    """Answer one InvokeEndpoint call. Raises AwsError."""
+    call = accept(world, account, request, "InvokeEndpoint", SUFFIX)
+    headers = [("Content-Type", "application/json"), ("x-Amzn-Invoked-Production-Variant", call.variant)]
+    return Reply(200, headers, json.dumps(complete(call.loaded, call.asked)).encode(), call.lost)
 
 
 def _find_loaded(region: Region, endpoint_name: str, component_name: str, request: Request) -> tuple[Loaded, str]:
@@ -122,6 +140,7 @@ def complete(loaded: Loaded, asked: dict[str, Any]) -> dict[str, Any]:
     natural = 4 + seed.digest()[0] % 60
     count = most if asked.get("ignore_eos") else min(most, natural)
     stream = hashlib.shake_256(seed.digest()).digest(count)
+    words = _WORDS if prompt.isascii() else _KANA
     words_in = len(prompt.split())
     return {
         "id": f"cmpl-{seed.hexdigest()[:24]}",
@@ -130,7 +149,7 @@ def complete(loaded: Loaded, asked: dict[str, Any]) -> dict[str, Any]:
         "choices": [
             {
                 "index": 0,
-                "text": " ".join(map(_WORDS.__getitem__, stream)),
+                "text": " ".join(map(words.__getitem__, stream)),
                 "finish_reason": "length" if count == most else "stop",
             }
         ],

@@ -5,7 +5,7 @@ import socket
 import struct
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import IO, Any, cast
@@ -13,7 +13,7 @@ from typing import IO, Any, cast
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import DechunkedInput
 
-from aws_emulator.wire import Reply, Request
+from aws_emulator.wire import ConnectionCut, Reply, Request
 
 Answer = Callable[[Request, Callable[[], dict[str, Any]]], Reply]
 
@@ -63,6 +63,8 @@ class _Handler(MotoRequestHandler):
             reply = Reply(500, [("Content-Type", "text/plain")], traceback.format_exc().encode())
         if reply.lost:
             self._cut()
+        elif reply.stream is not None:
+            self._send_stream(reply, reply.stream)
         else:
             self._send(reply)
 
@@ -87,6 +89,20 @@ class _Handler(MotoRequestHandler):
             lines.append("Connection: close")
         head = "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
         self.wfile.write(head if self.command == "HEAD" else head + reply.body)
+
+    def _send_stream(self, reply: Reply, pieces: Iterator[bytes]) -> None:
+        """Send each piece when it comes. A cut leaves out the last chunk, so that nobody can take it for the end."""
+        lines = [f"HTTP/1.1 {reply.status} {self.responses.get(reply.status, ('',))[0]}"]
+        lines += [f"{name}: {value}" for name, value in reply.headers]
+        lines.append("Transfer-Encoding: chunked")
+        self.wfile.write("\r\n".join([*lines, "", ""]).encode("latin-1", "replace"))
+        try:
+            for piece in pieces:
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        except ConnectionCut:
+            self.close_connection = True
+            return
+        self.wfile.write(b"0\r\n\r\n")
 
     def _cut(self) -> None:
         """Reset the connection: an orderly close could be taken for a short but good answer."""

@@ -4,7 +4,7 @@ import base64
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
@@ -70,12 +70,21 @@ class Request:
 
 @dataclass
 class Reply:
-    """One HTTP reply. `lost` means: the work is done, but the client never hears of it."""
+    """One HTTP reply. `lost` means: the work is done, but the client never hears of it.
+
+    With `stream` its pieces are sent one by one as they come, in place of `body`; a piece that raises ConnectionCut
+    ends the connection there, without the mark that ends a whole body.
+    """
 
     status: int = 200
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes = b""
     lost: bool = False
+    stream: Iterator[bytes] | None = None
+
+
+class ConnectionCut(Exception):
+    """Ordered by a test: the connection breaks in the middle of a streamed reply."""
 
 
 def new_request_id() -> str:

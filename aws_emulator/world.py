@@ -52,6 +52,20 @@ class Controls:
     behaviours: list[Behaviour] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Streaming:
+    """How answers stream: how fast, cut how, and broken where. None means not at all."""
+
+    chunk_bytes: int | None = None
+    """Bytes of each PayloadPart, wherever that cuts a line or a character; None for one part per line."""
+    words_per_second: float | None = None
+    fail_after_words: int | None = None
+    """After that many words the stream fails as `failure` says."""
+    failure: str = "StreamBroken"
+    cut_after_words: int | None = None
+    """After that many words the connection breaks."""
+
+
 class World:
     """All accounts and regions, the clock, the faults and the counts of calls."""
 
@@ -61,6 +75,8 @@ class World:
         self.artifacts = artifacts
         self.regions: dict[tuple[str, str], Region] = {}
         self.controls = Controls()
+        self.streaming = Streaming()
+        """Not kept over restarts: it says how bytes travel, not what there is."""
         self.faults = FaultBook()
         self.calls: Counter[str] = Counter()
         self.changes = 0
@@ -80,6 +96,7 @@ class World:
         """Back to an empty world with default controls."""
         self.regions.clear()
         self.controls = Controls()
+        self.streaming = Streaming()
         self.faults.clear()
         self.calls.clear()
         self.touch()
