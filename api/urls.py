@@ -14,6 +14,7 @@ from api import (
     schema,
     tenants,
     usage,
+    webhooks,
 )
 from api.unknown import UnknownAddress
 
@@ -84,6 +85,16 @@ urlpatterns = [
     path("api-keys", api_keys.ApiKeyList.as_view()),
     path("api-keys/<ref:api_key>", api_keys.ApiKeyDetail.as_view()),
     path("api-keys/<ref:api_key>/revoke", api_keys.ApiKeyRevocation.as_view()),
+    path("webhooks", webhooks.WebhookList.as_view()),
+    path("webhooks/<ref:webhook>", webhooks.WebhookDetail.as_view()),
+    path("webhooks/<ref:webhook>/rotate-secret", webhooks.WebhookSecretRotation.as_view()),
+    path("webhooks/<ref:webhook>/test", webhooks.WebhookTest.as_view()),
+    path("webhooks/<ref:webhook>/disable", webhooks.WebhookDisabling.as_view()),
+    path("webhooks/<ref:webhook>/enable", webhooks.WebhookEnabling.as_view()),
+    path("webhooks/<ref:webhook>/replay", webhooks.WebhookReplay.as_view()),
+    path("webhooks/<ref:webhook>/deliveries", webhooks.WebhookDeliveryList.as_view()),
+    path("webhooks/<ref:webhook>/deliveries/<ref:webhook_delivery>", webhooks.WebhookDeliveryDetail.as_view()),
+    path("webhooks/<ref:webhook>/deliveries/<ref:webhook_delivery>/replay", webhooks.WebhookDeliveryReplay.as_view()),
     # Last: an address that is none of ours is a problem document too, and only for those who have a key.
     path("<path:rest>", UnknownAddress.as_view()),
 ]

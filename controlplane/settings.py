@@ -146,6 +146,8 @@ SPECTACULAR_SETTINGS = {
         "StepStateEnum": ["waiting", "running", "stuck", "done"],
         "InvoiceStateEnum": "billing.states.InvoiceState",
         "InvoiceKindEnum": "billing.states.InvoiceKind",
+        "WebhookStateEnum": "events.webhooks.states.EndpointState",
+        "WebhookDeliveryStateEnum": "events.webhooks.states.DeliveryState",
         "RateCardStateEnum": "billing.states.RateCardState",
     },
 }

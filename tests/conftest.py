@@ -71,8 +71,16 @@ def _remove_session_folder(owner: int = os.getpid()) -> None:
 
 
 # --- sockets ----------------------------------------------------------------------------------------------------
+def _is_name_elsewhere(host: object) -> bool:
+    name = host.decode(errors="replace") if isinstance(host, bytes) else str(host or "")
+    is_address = name.replace(".", "").isdigit() or ":" in name
+    return "." in name and not is_address and not name.endswith(("localhost", ".localdomain"))
+
+
 def _only_loopback(event: str, arguments: tuple[Any, ...]) -> None:
-    """An audit hook, so that no library's own way to connect goes round it."""
+    """An audit hook, so that no library's own way to connect goes round it. Name servers are other machines too."""
+    if event == "socket.getaddrinfo" and _is_name_elsewhere(arguments[0]):
+        raise PermissionError(f"Tests reach this machine only; something asked for the address of {arguments[0]!r}.")
     if event != "socket.connect":
         return
     sock, address = arguments

@@ -99,7 +99,7 @@ def test_every_method_declares_its_scope(route: Route) -> None:
     assert route.door is not None, "without @endpoint nobody may call it"
     assert route.door.scope in ALL_PERMISSIONS
     view_reads = route.method == "GET"
-    assert view_reads == route.door.scope.endswith(".view") or route.door.scope == "keys.manage"
+    assert view_reads == route.door.scope.endswith(".view") or route.door.scope in ("keys.manage", "webhooks.manage")
 
 
 @every_route

@@ -11,6 +11,8 @@ from billing.services.seeding import seed_rate_cards
 from billing.states import InvoiceState
 from core import clock
 from core.periods import billing_month
+from events.models import WebhookDelivery, WebhookEndpoint
+from events.webhooks.endpoints import create_endpoint, send_test
 from models_registry.models import Adapter, AdapterVersion, Release
 from models_registry.services.adapters import create_adapter
 from models_registry.services.catalogue import define_serving_profile, register_foundation_model
@@ -192,6 +194,17 @@ def make_scenario(tenant: Tenant) -> str:
     return save_scenario(tenant_id=tenant.pk, name="Blank", inputs=inputs, actor=TESTER).public_id
 
 
+def make_webhook(tenant: Tenant) -> WebhookEndpoint:
+    """A webhook endpoint of the tenant on which nobody listens, the same one each time."""
+    existing = WebhookEndpoint.objects.filter(tenant_pk=tenant.pk).first()
+    return existing or create_endpoint(url="http://127.0.0.1:9/", event_names=[], tenant=tenant, actor=TESTER)[0]
+
+
+def make_webhook_delivery(tenant: Tenant) -> WebhookDelivery:
+    """A test message that waits."""
+    return send_test(endpoint_id=make_webhook(tenant).pk, actor=TESTER)
+
+
 # By the name of the variable in the address.
 MAKERS: dict[str, Callable[[Tenant], str]] = {
     "tenant": _tenant_with_config,
@@ -202,6 +215,8 @@ MAKERS: dict[str, Callable[[Tenant], str]] = {
     "operation": lambda tenant: make_operation(tenant).public_id,
     "resource": lambda tenant: make_resource(tenant).public_id,
     "scenario": make_scenario,
+    "webhook": lambda tenant: make_webhook(tenant).public_id,
+    "webhook_delivery": lambda tenant: make_webhook_delivery(tenant).public_id,
     "invoice": lambda tenant: make_invoice(tenant).public_id,
     "invoice_line": lambda tenant: make_line(tenant).public_id,
 }
