@@ -210,22 +210,13 @@ def _record(
 
 
 def _refuse_invalid(wanted: Mapping[str, Any]) -> None:
-    """Raises WebhookInvalid. Asks the name service where the address leads; a name that has none yet may come to have.
-
-    That is outside any transaction, because it can wait.
-    """
+    """Raises WebhookInvalid with all that is wrong. Asks the name service, which can wait: outside any transaction."""
     errors: list[FieldError] = []
     if "url" in wanted:
-        allow_loopback = settings.WEBHOOKS_MAY_GO_TO_LOOPBACK
         try:
-            destination = destinations.read_url(wanted["url"], allow_loopback=allow_loopback)
-            destinations.checked_addresses(
-                destination, allow_loopback=allow_loopback, resolve=destinations.resolve_name
-            )
+            _check_destination(wanted["url"])
         except destinations.DestinationRefused as error:
             errors.append(FieldError("/url", "destination_refused", str(error)))
-        except destinations.Unresolvable:
-            pass
     for name in wanted.get("event_names", []):
         if name not in SUBSCRIBABLE:
             errors.append(FieldError("/events", "unknown_event", f"There is no event {name} to subscribe to."))
@@ -233,3 +224,13 @@ def _refuse_invalid(wanted: Mapping[str, Any]) -> None:
         errors.append(FieldError("/description", "length", f"At most {LONGEST_DESCRIPTION} characters."))
     if errors:
         raise WebhookInvalid("The webhook endpoint cannot be like this.", errors=errors)
+
+
+def _check_destination(url: str) -> None:
+    """Raises DestinationRefused. A name without an address is not refused: it may get one before the first message."""
+    allow_loopback = settings.WEBHOOKS_MAY_GO_TO_LOOPBACK
+    destination = destinations.read_url(url, allow_loopback=allow_loopback)
+    try:
+        destinations.checked_addresses(destination, allow_loopback=allow_loopback, resolve=destinations.resolve_name)
+    except destinations.Unresolvable:
+        destinations.read_url(url, allow_loopback=False)

@@ -48,6 +48,15 @@ def get_delivery(endpoint: WebhookEndpoint, ref: str) -> WebhookDelivery:
     return delivery
 
 
+def find_delivery(ref: str, *, tenant_ids: Collection[int] | None) -> WebhookDelivery:
+    """The delivery with this public id, of an endpoint that the caller may see. Raises WebhookDeliveryNotFound."""
+    found = WebhookDelivery.objects.select_related("event", "endpoint").filter(public_id=ref)
+    delivery = (found if tenant_ids is None else found.filter(endpoint__tenant_pk__in=tenant_ids)).first()
+    if delivery is None:
+        raise WebhookDeliveryNotFound(f"There is no delivery {ref}.")
+    return delivery
+
+
 def attempts_of(delivery: WebhookDelivery) -> QuerySet[DeliveryAttempt]:
     """Every try of a delivery, newest first."""
     return DeliveryAttempt.objects.filter(delivery=delivery).order_by("-number")

@@ -91,7 +91,7 @@ def test_a_change_needs_the_version_it_was_decided_on(receiver: Receiver) -> Non
     assert (changed.json()["description"], changed.json()["events"]) == ("x", ["invoice.paid"])
     refused(by.patch(path, {"description": "y"}, if_match=etag), 412, "precondition_failed")
     refused(by.patch(path, {"url": "http://example.com/"}, if_match="*"), 422, "webhook_invalid")
-    refused(by.patch(path, {"tenant": None}, if_match="*"), 422, "invalid_request")
+    refused(by.patch(path, {"tenant": None}, if_match="*"), 422, "invalid_body")
 
 
 def test_a_rotation_shows_a_new_secret_and_both_sign(receiver: Receiver) -> None:
