@@ -110,6 +110,7 @@ class OptionOut(serializers.Serializer[Any]):
     capacity_requests_per_year = serializers.IntegerField(
         allow_null=True, help_text="Of one instance; null for an API, whose quota is not modelled."
     )
+    capacity_requests_per_second = serializers.FloatField(required=False, help_text="The same, at the load's peak.")
     instances = serializers.IntegerField(allow_null=True, required=False)
     concurrent_sequences = serializers.IntegerField(required=False)
     utilisation = serializers.FloatField(allow_null=True, required=False)

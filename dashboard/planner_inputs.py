@@ -15,6 +15,7 @@ from django.utils.http import urlencode
 from core.errors import Conflict
 from dashboard.reading import LONGEST
 from metering.queries import usage_by_hour
+from provisioning.planner.adapters import USUAL_RANK
 from provisioning.planner.catalogue import Catalogue
 from provisioning.planner.presets import BLANK, PUBLISHED_EXAMPLE, load_presets
 from provisioning.planner.scenario import LIMITS, HostedChoice, Scenario, as_data
@@ -100,6 +101,11 @@ def read_inputs(query: QueryDict) -> dict[str, Any]:
     ]
     data["hosted"] = rows + query.getlist("hosted")
     data["apis"] = query.getlist("apis")
+    # Two sliders that only make sense together: no slots need no rank, and slots without a rank get the usual one.
+    if data.get("lora_slots", "0") == "0":
+        data.pop("lora_rank", None)
+    elif data.get("lora_rank", "0") == "0":
+        data["lora_rank"] = str(USUAL_RANK)
     return data
 
 
@@ -131,17 +137,19 @@ def hosted_rows(data: Mapping[str, Any]) -> tuple[list[HostedRow], list[str]]:
     rows = []
     for number, row in enumerate(ROWS[: max(2, len(chosen) + 1)]):
         parts = (chosen[number] if number < len(chosen) else "").split(":")
-        rows.append(HostedRow(row, *(parts if len(parts) == 3 else ("", "", ""))))
+        rows.append(HostedRow(row, *(parts if len(parts) == 3 else ("", "fp16", ""))))
     return rows, chosen[len(ROWS) :]
 
 
 def choices(catalogue: Catalogue, region: str) -> dict[str, Any]:
-    """What the selects of the form offer."""
+    """What the selects of the form offer: every instance type, with its price in the region where it has one."""
     regions = sorted({each.region for each in catalogue.instances()})
+    prices: dict[str, Decimal | None] = {each.instance_type: None for each in catalogue.instances()}
+    prices |= {each.instance_type: each.usd_per_hour for each in catalogue.instances() if each.region == region}
     return {
         "models": sorted(catalogue.base_models.values(), key=lambda model: model.name.lower()),
         "dtypes": list(DTYPE_BITS),
-        "instances": [each for each in catalogue.instances() if each.region == region],
+        "instances": [{"instance_type": name, "usd_per_hour": price} for name, price in prices.items()],
         "regions": regions,
     }
 

@@ -12,6 +12,7 @@ from provisioning.planner.catalogue import Catalogue
 from provisioning.planner.memory import MemoryPlan, plan_memory, why_not
 from provisioning.planner.options import ApiOption, BreakEven, HostedOption, Option, break_even
 from provisioning.planner.scenario import HostedChoice, Scenario, as_data
+from provisioning.planner.units import SECONDS_PER_YEAR
 
 ON_DEMAND, SAVINGS_PLAN = "on_demand", "savings_plan_1y"
 CENT = Decimal("0.01")
@@ -151,6 +152,7 @@ def _option(result: Evaluation, option: Option) -> dict[str, Any]:
             "annual_usd_per_instance": f"{cents(option.usd_per_instance_year)}",
             "concurrent_sequences": option.sequences,
             "capacity_requests_per_year": round(option.capacity_requests_per_year),
+            "capacity_requests_per_second": float(option.capacity_requests_per_year / SECONDS_PER_YEAR),
             "utilisation": float(option.utilisation(load)) if option.carries else None,
             "within_capacity_of_one_instance": option.carries and load <= option.capacity_requests_per_year,
             "memory": option.memory.as_dict(),

@@ -92,6 +92,21 @@ def test_bad_input_says_what_would_do_and_keeps_the_form(changes: dict[str, str]
     assert "<b>" not in response.content.decode()
 
 
+@pytest.mark.parametrize(
+    ("sliders", "shown"),
+    [
+        ({"lora_slots": "8"}, ("8", "16")),
+        ({"lora_slots": "8", "lora_rank": "64"}, ("8", "64")),
+        ({"lora_slots": "0", "lora_rank": "64"}, ("0", "0")),
+    ],
+)
+def test_slots_and_rank_are_moved_one_after_the_other(sliders: dict[str, str], shown: tuple[str, str]) -> None:
+    query = {key: value for key, value in parse_qs(as_query(scenario())).items() if not key.startswith("lora_")}
+    page = text_of(signed_in().get(reverse("planner"), {**query, **sliders}))
+    for name, value in zip(("lora_slots", "lora_rank"), shown, strict=True):
+        assert f'name="{name}" value="{value}"' in page
+
+
 def test_a_model_that_does_not_fit_is_an_answer_with_the_smallest_that_would_do() -> None:
     query = as_query(scenario(hosted=["Llama-3.1-70B-Instruct:fp32:ml.g5.xlarge"]))
     page = text_of(signed_in().get(f"{reverse('planner')}?{query}"))

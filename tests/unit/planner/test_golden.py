@@ -160,6 +160,7 @@ def test_the_answer_as_json_holds_the_same_figures() -> None:
     planned = shown[f"hosted:{INT4}:savings_plan_1y"]
     assert planned["annual_usd"] == "49003.53"
     assert planned["capacity_requests_per_year"] == 35836364
+    assert planned["capacity_requests_per_second"] == pytest.approx(5 / 4.4)
     against = {each["with"]: each for each in planned["break_even"]}
     assert against["api:claude-3-5-sonnet"]["within_capacity"] is True
     assert against["api:llama-3-1-70b"]["within_capacity"] is False
