@@ -125,7 +125,7 @@ def issue_api_key(
 def revoke_api_key(*, key_id: int, reason: str = "", actor: Actor) -> ApiKey:
     """Put the key out of use, effective with the next request; a revoked key stays as it was revoked."""
     with transaction.atomic(durable=True):
-        key = ApiKey.objects.select_for_update(of=("self",)).select_related("tenant").get(pk=key_id)
+        key = ApiKey.objects.select_for_update(of=("self",), no_key=True).select_related("tenant").get(pk=key_id)
         _revoke(key, reason=reason, actor=actor)
     return key
 
@@ -137,10 +137,12 @@ def revoke_tenant_access(*, tenant_id: int, actor: Actor = SYSTEM) -> int:
     """
     with transaction.atomic(durable=True):
         # The lock makes a key that is just being issued either visible here or refused there.
-        tenant = Tenant.objects.select_for_update().get(pk=tenant_id)
+        tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
         if tenant.state != TenantState.OFFBOARDING:
             return 0
-        living = ApiKey.objects.select_for_update(of=("self",)).filter(tenant=tenant, revoked_at__isnull=True)
+        living = ApiKey.objects.select_for_update(of=("self",), no_key=True).filter(
+            tenant=tenant, revoked_at__isnull=True
+        )
         revoked = list(living.select_related("tenant").order_by("pk"))
         for key in revoked:
             _revoke(key, reason="The tenant is leaving.", actor=actor)
@@ -277,7 +279,7 @@ def _refuse_bad_request(*, name: str, scopes: Collection[str], for_tenant: bool,
 
 def _open_tenant(tenant_id: int) -> Tenant:
     """Needs the transaction: holds the tenant's row so that it cannot begin to leave meanwhile."""
-    tenant = Tenant.objects.select_for_update().get(pk=tenant_id)
+    tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
     if tenant.state in (TenantState.OFFBOARDING, TenantState.OFFBOARDED):
         raise TenantClosed(f"{tenant.name} is {tenant.state}.", hint="A leaving tenant gets no new keys.")
     return tenant

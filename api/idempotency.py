@@ -166,7 +166,7 @@ def _begin(request: Request, key: str) -> Attempt | Response:
     with transaction.atomic(durable=True):
         _sweep(at)
         IdempotentRequest.objects.bulk_create([IdempotentRequest(**identity, **ours)], ignore_conflicts=True)
-        row = IdempotentRequest.objects.select_for_update().filter(**identity).first()
+        row = IdempotentRequest.objects.select_for_update(no_key=True).filter(**identity).first()
         if row is None:  # the first one failed between our two looks, and its row went
             raise RequestInFlight(1)
         if row.attempt == token:
@@ -214,7 +214,11 @@ def _replay(row: IdempotentRequest) -> Response:
 
 def _sweep(at: datetime) -> None:
     """Forget some replies whose time is over: each new request clears away more than it adds."""
-    over = IdempotentRequest.objects.filter(expires_at__lte=at).select_for_update(skip_locked=True).values("pk")
+    over = (
+        IdempotentRequest.objects.filter(expires_at__lte=at)
+        .select_for_update(skip_locked=True, no_key=True)
+        .values("pk")
+    )
     IdempotentRequest.objects.filter(pk__in=over[:SWEPT_AT_ONCE]).delete()
 
 

@@ -85,7 +85,7 @@ def issue_credit_note(*, invoice_id: int, amounts: Mapping[str, Decimal] | None,
 
 def lock_correctable(invoice_id: int) -> Invoice:
     """The invoice, locked. Raises NotCorrectable for drafts, void ones and notes; inside the caller's transaction."""
-    rows = Invoice.objects.select_for_update(of=("self",)).select_related("tenant", "issuer")
+    rows = Invoice.objects.select_for_update(of=("self",), no_key=True).select_related("tenant", "issuer")
     invoice = rows.get(pk=invoice_id)
     if invoice.kind != InvoiceKind.INVOICE or invoice.state not in CORRECTABLE:
         kind = invoice.get_kind_display().lower()

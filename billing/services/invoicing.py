@@ -115,7 +115,7 @@ def finalize_invoices(*, invoice_ids: Collection[int], actor: Actor) -> list[Inv
     """
     with transaction.atomic(durable=True):
         rows = Invoice.objects.filter(pk__in=invoice_ids).select_related("tenant", "issuer")
-        invoices = list(rows.select_for_update(of=("self",)).order_by("pk"))
+        invoices = list(rows.select_for_update(of=("self",), no_key=True).order_by("pk"))
         drafts = [invoice for invoice in invoices if invoice.state == InvoiceState.DRAFT]
         if drafts:
             lines = lines_of(drafts)
@@ -144,7 +144,9 @@ def refuse_empty(drafts: Sequence[Invoice], lines: dict[int, list[InvoiceLine]])
 def mark_paid(*, invoice_id: int, reference: str, actor: Actor) -> Invoice:
     """Record that the money came, under the payer's or bank's reference; quiet when it is recorded already."""
     with transaction.atomic(durable=True):
-        invoice = Invoice.objects.select_for_update(of=("self",)).select_related("tenant").get(pk=invoice_id)
+        invoice = (
+            Invoice.objects.select_for_update(of=("self",), no_key=True).select_related("tenant").get(pk=invoice_id)
+        )
         if invoice.state != InvoiceState.PAID:
             stamps = {"paid_at": clock.now(), "payment_reference": reference}
             move(invoice, to=InvoiceState.PAID, table=INVOICE_MOVES, **stamps)
@@ -159,7 +161,9 @@ def void_invoice(*, invoice_id: int, reason: str, actor: Actor) -> Invoice:
     a new number. Quiet when it is void already. Raises HasNotes, and IllegalMove for a draft or a paid invoice.
     """
     with transaction.atomic(durable=True):
-        invoice = Invoice.objects.select_for_update(of=("self",)).select_related("tenant").get(pk=invoice_id)
+        invoice = (
+            Invoice.objects.select_for_update(of=("self",), no_key=True).select_related("tenant").get(pk=invoice_id)
+        )
         if invoice.state != InvoiceState.VOID:
             notes = [str(note) for note in invoice.notes.exclude(state=InvoiceState.VOID).order_by("pk")]
             if notes:
@@ -194,7 +198,7 @@ def _standing(tenants: Sequence[Tenant], period: Period, *, lock: bool = False) 
     """
     rows = Invoice.objects.standing().filter(tenant__in=tenants, kind=InvoiceKind.INVOICE)
     if lock:
-        rows = rows.select_for_update()
+        rows = rows.select_for_update(no_key=True)
     found: dict[int, Invoice] = {}
     for invoice in rows.filter(period_start__lt=period.end, period_end__gt=period.start):
         if (invoice.period_start, invoice.period_end) != (period.start, period.end):

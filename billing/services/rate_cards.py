@@ -83,7 +83,7 @@ def draft_rate_card(*, name: str, currency: str, rates: Sequence[RateDraft], act
 def publish_rate_card(*, card_id: int, actor: Actor) -> RateCard:
     """Close a card to change; quiet when it is published already."""
     with transaction.atomic(durable=True):
-        card = RateCard.objects.select_for_update().get(pk=card_id)
+        card = RateCard.objects.select_for_update(no_key=True).get(pk=card_id)
         if card.state != RateCardState.PUBLISHED:
             move(card, to=RateCardState.PUBLISHED, table=CARD_MOVES, published_at=clock.now())
             data = {"id": card.public_id, "name": card.name, "number": card.number, "currency": card.currency}
@@ -97,10 +97,12 @@ def price_tier(*, tier_version_id: int, card_id: int, effective_from: datetime, 
     Quiet when the card is the current price already. Raises CardNotPublished and PriceInThePast.
     """
     with transaction.atomic(durable=True):
-        card = RateCard.objects.select_for_update().get(pk=card_id)
+        card = RateCard.objects.select_for_update(no_key=True).get(pk=card_id)
         if card.state != RateCardState.PUBLISHED:
             raise CardNotPublished(f"{card} is a draft.", hint="Publish it first; it cannot be changed after that.")
-        prices = TierPrice.objects.select_for_update().filter(tier_version_id=tier_version_id, currency=card.currency)
+        prices = TierPrice.objects.select_for_update(no_key=True).filter(
+            tier_version_id=tier_version_id, currency=card.currency
+        )
         current = prices.filter(effective__endswith__isnull=True).first()
         if current is not None:
             if current.rate_card_id == card.pk:

@@ -103,7 +103,7 @@ def claim(*, limit: int) -> list[Sending]:
             state=EndpointState.ACTIVE,
         )
         oldest = ready.order_by(F("last_attempt_at").asc(nulls_first=True), "pk")
-        locked = {endpoint.pk: endpoint for endpoint in oldest.select_for_update(skip_locked=True)[:limit]}
+        locked = {endpoint.pk: endpoint for endpoint in oldest.select_for_update(skip_locked=True, no_key=True)[:limit]}
         # Asked again under the lock: another pass may have claimed between our first look and the lock.
         busy = set(in_flight.filter(endpoint__in=list(locked)).values_list("endpoint_id", flat=True))
         first = due.filter(endpoint__in=set(locked) - busy).order_by("endpoint_id", "due_at", "pk")
@@ -145,9 +145,9 @@ def send(sending: Sending) -> Outcome:
 def record(sending: Sending, outcome: Outcome) -> None:
     """Write what came of a claimed delivery; quiet when its lease ran out and another claim took over."""
     with transaction.atomic(durable=True):
-        endpoint = WebhookEndpoint.objects.select_for_update().get(pk=sending.endpoint_id)
+        endpoint = WebhookEndpoint.objects.select_for_update(no_key=True).get(pk=sending.endpoint_id)
         delivery = (
-            WebhookDelivery.objects.select_for_update()
+            WebhookDelivery.objects.select_for_update(no_key=True)
             .filter(pk=sending.delivery_id, state=DeliveryState.SENDING, fence=sending.fence)
             .first()
         )
@@ -168,8 +168,10 @@ def _take_back_lost(at: datetime) -> None:
     """Deliveries whose worker died: the try counts, and its trace says that nobody knows what came of it."""
     lost = WebhookDelivery.objects.filter(state=DeliveryState.SENDING, leased_until__lt=clock.real_now())
     owners = list(lost.order_by("endpoint_id").values_list("endpoint_id", flat=True))
-    for endpoint in WebhookEndpoint.objects.filter(pk__in=owners).order_by("pk").select_for_update(skip_locked=True):
-        delivery = lost.filter(endpoint=endpoint).select_for_update().first()
+    for endpoint in (
+        WebhookEndpoint.objects.filter(pk__in=owners).order_by("pk").select_for_update(skip_locked=True, no_key=True)
+    ):
+        delivery = lost.filter(endpoint=endpoint).select_for_update(no_key=True).first()
         if delivery is not None:
             _settle(delivery, endpoint, Outcome(error=LOST, detail="The worker died before it could record."), at=at)
 

@@ -34,9 +34,13 @@ def replay_delivery(*, delivery_id: int, actor: Actor) -> WebhookDelivery:
     """
     with transaction.atomic(durable=True):
         endpoint_id = WebhookDelivery.objects.values_list("endpoint_id", flat=True).get(pk=delivery_id)
-        endpoint = WebhookEndpoint.objects.select_for_update().get(pk=endpoint_id)
+        endpoint = WebhookEndpoint.objects.select_for_update(no_key=True).get(pk=endpoint_id)
         refuse_disabled(endpoint)
-        delivery = WebhookDelivery.objects.select_for_update(of=("self",)).select_related("event").get(pk=delivery_id)
+        delivery = (
+            WebhookDelivery.objects.select_for_update(of=("self",), no_key=True)
+            .select_related("event")
+            .get(pk=delivery_id)
+        )
         if delivery.state != DeliveryState.SENDING:
             move(delivery, to=DeliveryState.WAITING, table=DELIVERY_MOVES, due_at=clock.now(), tries=0)
         wake(endpoint)
@@ -52,7 +56,7 @@ def replay_range(*, endpoint_id: int, start: datetime, end: datetime, actor: Act
     """
     _refuse_range(start, end)
     with transaction.atomic(durable=True):
-        endpoint = WebhookEndpoint.objects.select_for_update().get(pk=endpoint_id)
+        endpoint = WebhookEndpoint.objects.select_for_update(no_key=True).get(pk=endpoint_id)
         refuse_disabled(endpoint)
         happened = Event.objects.filter(created_at__gte=start, created_at__lt=end, name__in=_names_of(endpoint))
         if endpoint.tenant_pk is not None:

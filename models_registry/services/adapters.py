@@ -96,7 +96,7 @@ def archive_version(*, version_id: int, actor: Actor) -> AdapterVersion:
     with transaction.atomic(durable=True):
         version = AdapterVersion.objects.select_related("tenant").get(pk=version_id)
         # The adapter's lock keeps a release of this version from being requested meanwhile.
-        Adapter.objects.select_for_update().get(pk=version.adapter_id)
+        Adapter.objects.select_for_update(no_key=True).get(pk=version.adapter_id)
         version.refresh_from_db(fields=["state"])
         if version.state == VersionState.ARCHIVED:
             return version
@@ -110,7 +110,7 @@ def archive_version(*, version_id: int, actor: Actor) -> AdapterVersion:
 
 def lock_staying_tenant(tenant_id: int) -> Tenant:
     """The tenant, locked inside the caller's transaction. Raises TenantLeaving when it is leaving or has left."""
-    tenant = Tenant.objects.select_for_update().get(pk=tenant_id)
+    tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
     if tenant.state in (TenantState.OFFBOARDING, TenantState.OFFBOARDED):
         raise TenantLeaving(f"{tenant.name} is {tenant.state}.", hint="Nothing new is taken in for it.")
     return tenant

@@ -74,7 +74,7 @@ def _stop_validations(tenant: Tenant) -> bool:
             return False
         waiting = versions.filter(state=VersionState.VALIDATING)
         finding = Finding("tenant_leaving", "error", "The tenant is leaving; nothing new is taken in.")
-        for version in waiting.select_for_update():
+        for version in waiting.select_for_update(no_key=True):
             move(
                 version,
                 to=VersionState.REJECTED,

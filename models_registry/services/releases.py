@@ -115,7 +115,7 @@ def refuse(*, release_id: int, code: str, detail: str, evidence: dict[str, Any],
 def end_serving(*, tenant_id: int, at: datetime, actor: Actor) -> int:
     """A departed tenant's routes are gone since `at`: close every open interval. Answers how many there were."""
     with transaction.atomic(durable=True):
-        adapters = list(Adapter.objects.filter(tenant_id=tenant_id).order_by("pk").select_for_update())
+        adapters = list(Adapter.objects.filter(tenant_id=tenant_id).order_by("pk").select_for_update(no_key=True))
         ended = 0
         for adapter in adapters:
             ended += _close_served(adapter, at)
@@ -193,7 +193,7 @@ def _record(release_ids: Collection[int], at: datetime, actor: Actor, *, withdra
     with transaction.atomic(durable=True):
         wanted = Release.objects.filter(pk__in=release_ids)
         adapter_ids = wanted.values_list("adapter_id", flat=True)
-        adapters = Adapter.objects.filter(pk__in=adapter_ids).order_by("pk").select_for_update()
+        adapters = Adapter.objects.filter(pk__in=adapter_ids).order_by("pk").select_for_update(no_key=True)
         for adapter in adapters:
             for release in wanted.filter(adapter=adapter).select_related("version").order_by("sequence"):
                 if (release.version_id is None) != withdrawn:
@@ -265,7 +265,7 @@ def _lock(adapter_id: int) -> Adapter:
 
 
 def _lock_row(adapter_id: int) -> None:
-    Adapter.objects.select_for_update().get(pk=adapter_id)
+    Adapter.objects.select_for_update(no_key=True).get(pk=adapter_id)
 
 
 def _take_sequence(adapter_id: int) -> int:

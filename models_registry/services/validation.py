@@ -198,7 +198,7 @@ def _record(version: AdapterVersion, decision: _Decision) -> bool:
     with transaction.atomic(durable=True):
         tenant = Tenant.objects.get(pk=version.tenant_id)
         # The adapter's lock orders numbers and `latest_version` among uploads that end together.
-        Adapter.objects.select_for_update().get(pk=version.adapter_id)
+        Adapter.objects.select_for_update(no_key=True).get(pk=version.adapter_id)
         version.refresh_from_db(fields=["state"])
         if version.state != VersionState.VALIDATING:
             return False

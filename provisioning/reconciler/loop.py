@@ -75,7 +75,7 @@ def claim(limit: int) -> list[ManagedResource]:
             ManagedResource.objects.living()
             .filter(Q(lease_until=None) | Q(lease_until__lte=at), look_again_at__lte=at)
             .order_by("look_again_at", "pk")
-            .select_for_update(skip_locked=True)
+            .select_for_update(skip_locked=True, no_key=True)
             .values_list("pk", flat=True)[:limit]
         )
         claimed = list(due)

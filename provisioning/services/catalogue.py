@@ -74,7 +74,7 @@ def define_line(*, name: str, profile: ServingProfile, region: str, line: LineSe
 def route_tier(*, tier_version_id: int, lines: Sequence[ServingLine]) -> list[TierRoute]:
     """Say on which lines a tier version serves, in order; a version that has routes keeps them."""
     with transaction.atomic(durable=True):
-        there = list(TierRoute.objects.select_for_update().filter(tier_version_id=tier_version_id))
+        there = list(TierRoute.objects.select_for_update(no_key=True).filter(tier_version_id=tier_version_id))
         if there:
             return there
         return TierRoute.objects.bulk_create(

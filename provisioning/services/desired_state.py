@@ -58,7 +58,7 @@ def sync_tenant(*, tenant_id: int, adapters: Sequence[AdapterFacts]) -> Wishes:
     """
     account = connect.account_id()
     with boundary("commit wishes"), transaction.atomic(durable=True):
-        tenant = Tenant.objects.select_for_update().get(pk=tenant_id)
+        tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
         advisory_lock(WISHES_LOCK)
         lines = [queries.line_facts(line) for line in queries.lines_of(tenant_id)] if _is_served(tenant) else []
         writer = _Writer(account=account, routed=queries.routed_names())

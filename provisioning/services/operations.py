@@ -47,7 +47,7 @@ class _Step:
 def open_missing(*, tenant_id: int) -> None:
     """Open the operations that the facts ask for, before the facts change: a suspension that is done asks for none."""
     with boundary("commit open operations"), transaction.atomic(durable=True):
-        tenant = Tenant.objects.select_for_update().get(pk=tenant_id)
+        tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
         _open_missing(tenant, queries.current_config(tenant_id))
 
 
@@ -57,7 +57,7 @@ def refresh(*, tenant_id: int, trouble: str = "") -> None:
     `trouble` is what AWS said when the last look was held up; it is shown at what is still open.
     """
     with boundary("commit operations"), transaction.atomic(durable=True):
-        tenant = Tenant.objects.select_for_update().get(pk=tenant_id)
+        tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
         config = queries.current_config(tenant_id)
         still_open = Operation.objects.filter(tenant=tenant, state__in=OPEN).select_related("release__version")
         for operation in still_open.order_by("pk"):
@@ -74,7 +74,7 @@ def retry_operation(*, operation_id: int, actor: Actor) -> Operation:
     Raises NotRetryable for an operation that has ended or whose release was refused.
     """
     with transaction.atomic(durable=True):
-        locked = Operation.objects.select_for_update(of=("self",)).select_related("tenant", "release")
+        locked = Operation.objects.select_for_update(of=("self",), no_key=True).select_related("tenant", "release")
         operation = locked.get(pk=operation_id)
         refused = operation.release is not None and operation.release.state == ReleaseState.REFUSED
         if operation.state not in OPEN or refused:

@@ -50,7 +50,7 @@ def publish(*, tenant_id: int, status: str, region: str, routes: Mapping[str, Ro
 def _row(tenant_id: int, status: str, region: str, routes: Mapping[str, Route]) -> PublishedConfig | None:
     """The newest version's row if it says this, otherwise a new one; None when a route is about to be deleted."""
     with boundary("commit config row"), transaction.atomic(durable=True):
-        tenant = Tenant.objects.select_for_update().get(pk=tenant_id)
+        tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
         advisory_lock(WISHES_LOCK)
         said = runtime_config.content(tenant=tenant.public_id, status=status, region=region, routes=routes)
         newest = PublishedConfig.objects.filter(tenant=tenant).order_by("-version").first()
@@ -96,7 +96,7 @@ def _write(config: PublishedConfig) -> bool:
     if not is_ours:
         return False  # a newer version is current; this one stays a row that was never followed
     with boundary("commit config written"), transaction.atomic(durable=True):
-        Tenant.objects.select_for_update().get(pk=tenant.pk)
+        Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
         return _record(config)
 
 

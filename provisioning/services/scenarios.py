@@ -47,7 +47,12 @@ def save_scenario(*, tenant_id: int | None, name: str, inputs: dict[str, Any], a
 def delete_scenario(*, scenario_id: int, actor: Actor) -> None:
     """Throw a kept scenario away; one that is gone already is no error. The audit trail keeps its inputs."""
     with transaction.atomic(durable=True):
-        kept = Scenario.objects.select_for_update(of=("self",)).select_related("tenant").filter(pk=scenario_id).first()
+        kept = (
+            Scenario.objects.select_for_update(of=("self",), no_key=True)
+            .select_related("tenant")
+            .filter(pk=scenario_id)
+            .first()
+        )
         if kept is None:
             return
         before = {"name": kept.name, "inputs": kept.inputs}

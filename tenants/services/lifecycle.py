@@ -37,7 +37,7 @@ def update_tenant(*, tenant_id: int, changes: dict[str, Any], expected_version: 
     refuse_invalid(changes)
     try:
         with transaction.atomic(durable=True):
-            tenant = Tenant.objects.select_for_update().get(pk=tenant_id)
+            tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
             if tenant.version != expected_version:
                 raise VersionMismatch(
                     f"The tenant is at version {tenant.version}, not {expected_version}.",
@@ -68,7 +68,7 @@ def resume_tenant(*, tenant_id: int, reason: str = "", actor: Actor) -> Tenant:
 
 def _switch(tenant_id: int, to: TenantState, event: str, reason: str, actor: Actor) -> Tenant:
     with transaction.atomic(durable=True):
-        tenant = Tenant.objects.select_for_update().get(pk=tenant_id)
+        tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
         if tenant.state != to:
             _refuse_unless_running(tenant, to)
             state_reason = reason if to == TenantState.SUSPENDED else ""

@@ -15,7 +15,7 @@ from tenants.states import TENANT_MOVES, TenantState
 def begin_offboarding(*, tenant_id: int, reason: str, actor: Actor) -> Tenant:
     """Start the departure and write down what it waits for; quiet when it has begun or ended."""
     with transaction.atomic(durable=True):
-        tenant = Tenant.objects.select_for_update().get(pk=tenant_id)
+        tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
         if tenant.state not in (TenantState.OFFBOARDING, TenantState.OFFBOARDED):
             move(tenant, to=TenantState.OFFBOARDING, table=TENANT_MOVES, state_reason=reason)
             OffboardingStep.objects.bulk_create(
@@ -31,7 +31,7 @@ def complete_offboarding_step(*, tenant_id: int, key: str, detail: dict[str, Any
     Raises OffboardingStep.DoesNotExist when the tenant is not leaving.
     """
     with transaction.atomic(durable=True):
-        tenant = Tenant.objects.select_for_update().get(pk=tenant_id)
+        tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
         step = OffboardingStep.objects.get(tenant=tenant, key=key)
         if step.done_at is None:
             now = clock.now()

@@ -96,7 +96,7 @@ def sign_up_tenant(
 def begin_provisioning(*, tenant_id: int, actor: Actor) -> Tenant:
     """From signed_up or provisioning_failed to provisioning; quiet when it is there already or further on."""
     with transaction.atomic(durable=True):
-        tenant = Tenant.objects.select_for_update().get(pk=tenant_id)
+        tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
         if tenant.state in (TenantState.SIGNED_UP, TenantState.PROVISIONING_FAILED):
             move(tenant, to=TenantState.PROVISIONING, table=TENANT_MOVES, state_reason="")
             record_event("tenant.provisioning_started", tenant=tenant, subject=tenant, actor=actor)
@@ -106,7 +106,7 @@ def begin_provisioning(*, tenant_id: int, actor: Actor) -> Tenant:
 def activate_tenant(*, tenant_id: int, actor: Actor) -> Tenant:
     """From provisioning to active, once everything promised runs; quiet when it is not provisioning."""
     with transaction.atomic(durable=True):
-        tenant = Tenant.objects.select_for_update().get(pk=tenant_id)
+        tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
         if tenant.state == TenantState.PROVISIONING:
             move(tenant, to=TenantState.ACTIVE, table=TENANT_MOVES, activated_at=clock.now(), state_reason="")
             record_event(
@@ -122,7 +122,7 @@ def activate_tenant(*, tenant_id: int, actor: Actor) -> Tenant:
 def fail_provisioning(*, tenant_id: int, reason: str, actor: Actor) -> Tenant:
     """From provisioning to provisioning_failed, with the reason people will read; quiet otherwise."""
     with transaction.atomic(durable=True):
-        tenant = Tenant.objects.select_for_update().get(pk=tenant_id)
+        tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
         if tenant.state == TenantState.PROVISIONING:
             move(tenant, to=TenantState.PROVISIONING_FAILED, table=TENANT_MOVES, state_reason=reason)
             record_event("tenant.provisioning_failed", tenant=tenant, subject=tenant, actor=actor, reason=reason)

@@ -109,3 +109,15 @@ def test_nothing_but_vendored_icons_is_marked_as_trusted_by_hand() -> None:
 def test_every_public_row_has_its_own_prefix() -> None:
     prefixes = [model.PREFIX for model in apps.get_models() if hasattr(model, "PREFIX")]
     assert len(prefixes) == len(set(prefixes))
+
+
+def test_a_lock_never_holds_up_a_row_that_points_at_the_locked_one() -> None:
+    # FOR UPDATE makes the commit of every new child wait, and a wait at commit is in nobody's order of locks: an
+    # upload (locks the tenant, adds a version) and a validation (locks the adapter, changes it twice) deadlocked.
+    offenders = [
+        f"{shown(path)}:{call.lineno}"
+        for path in SOURCES
+        for call in calls(path)
+        if named(call).endswith(".select_for_update") and "no_key" not in {word.arg for word in call.keywords}
+    ]
+    assert offenders == []

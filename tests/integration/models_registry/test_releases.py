@@ -13,6 +13,7 @@ from core.actors import SYSTEM
 from events.models import Event
 from models_registry import queries
 from models_registry.models import Adapter, AdapterVersion, Release, ServedInterval
+from models_registry.services import releases
 from models_registry.services.adapters import TenantLeaving, VersionInUse, archive_version
 from models_registry.services.releases import (
     NothingReleased,
@@ -260,3 +261,20 @@ def test_ten_people_release_at_once(transactional_db: None, adapter: Adapter) ->
     sequences = list(Release.objects.filter(adapter=adapter).order_by("sequence").values_list("sequence", flat=True))
     assert sequences == list(range(1, len(sequences) + 1))
     assert 5 <= len(sequences) <= 10
+
+
+def test_who_decides_about_an_adapter_holds_up_no_new_version_of_it(transactional_db: None, adapter: Adapter) -> None:
+    def arrive() -> None:
+        try:
+            with transaction.atomic():
+                AdapterVersion.objects.create(adapter=adapter, tenant=adapter.tenant, parts=[], uploaded_by="tester")
+        finally:
+            connection.close()
+
+    with transaction.atomic():
+        releases._lock(adapter.pk)
+        upload = threading.Thread(target=arrive)
+        upload.start()
+        upload.join(timeout=3)
+        assert not upload.is_alive()
+    assert adapter.versions.count() == 1
