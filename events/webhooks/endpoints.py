@@ -193,7 +193,7 @@ def wake(endpoint: WebhookEndpoint) -> None:
 
 
 def _locked(endpoint_id: int) -> WebhookEndpoint:
-    return WebhookEndpoint.objects.select_for_update().get(pk=endpoint_id)
+    return WebhookEndpoint.objects.select_for_update(no_key=True).get(pk=endpoint_id)
 
 
 def _record(
