@@ -28,7 +28,7 @@ from provisioning.planner.units import GIB_BYTES
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 STALE_AFTER = timedelta(days=180)
-MOST_ROWS, LONGEST_TEXT = 2000, 300
+MOST_ROWS, MOST_ERRORS, LONGEST_TEXT = 2000, 50, 300
 SAVINGS_PLAN_TERM = "1y_no_upfront"
 
 
@@ -228,8 +228,10 @@ def read_table(table: str, text: str) -> list[Row]:
                 if row.key in rows:
                     errors.append(FieldError(f"/{reader.line_num}", "doubled", f"{row.key} is there twice."))
                 rows[row.key] = row
-            if len(rows) > MOST_ROWS or len(errors) > LONGEST_TEXT:
-                raise InvalidCatalogue(f"A table has at most {MOST_ROWS:,} rows.", errors=errors)
+            if len(rows) > MOST_ROWS:
+                raise InvalidCatalogue(f"A table has at most {MOST_ROWS:,} rows.")
+            if len(errors) >= MOST_ERRORS:
+                break
     except csv.Error as error:
         raise InvalidCatalogue(f"Line {reader.line_num}: {error}.") from error
     if errors:

@@ -179,6 +179,16 @@ def test_a_tenants_measured_usage_becomes_a_scenario() -> None:
     assert 'name="requests_per_year" value="876000"' in of_tier
 
 
+def test_what_started_from_a_tenants_usage_is_saved_as_its_scenario() -> None:
+    client, tenant = signed_in(), make_tenant(name="Beta")
+    use(tenant, 3, 50)
+    page = text_of(client.get(reverse("planner"), {"tenant": tenant.slug}))
+    address = page.partition('hx-get="/planner/save/?')[2].partition('"')[0]
+    client.post(reverse("scenario-save"), {"name": "Beta in November", "address": address})
+    kept = Scenario.objects.get()
+    assert (kept.tenant, kept.name, kept.inputs["tokens_in"]) == (tenant, "Beta in November", "100")
+
+
 def test_a_tenant_without_usage_is_told_so() -> None:
     response = signed_in().get(reverse("planner"), {"tenant": make_tenant().slug})
     assert response.status_code == 409

@@ -102,6 +102,16 @@ def test_a_table_that_cannot_be_read_names_line_and_column(text: str, words: str
     assert words in refused.value.detail
 
 
+def test_a_table_without_end_is_not_read_to_its_end() -> None:
+    header = PRICES.splitlines()[0]
+    rows = "".join(f"a{number},A,1,1,2026-01-01,s,2026-01-01\n" for number in range(2001))
+    with pytest.raises(InvalidCatalogue, match="at most 2,000 rows"):
+        read_table("api_prices", f"{header}\n{rows}")
+    with pytest.raises(InvalidCatalogue) as refused:
+        read_table("api_prices", f"{header}\n" + "a,A,x,x,x,s,x\n" * 1000)
+    assert 50 <= len(refused.value.errors) < 60
+
+
 def test_what_spreadsheets_add_is_no_hindrance() -> None:
     assert read_table("api_prices", "\ufeff" + PRICES.replace("\n", "\r\n")) == list(
         CATALOGUE.rows["api_prices"].values()
