@@ -2,7 +2,8 @@
 
 The control plane writes an immutable item per version and flips `current` to it. The kit trusts neither the table nor
 its writers: a document counts only when it is signed with the tenant's key, names this tenant, and is not older than
-the one in use. When the store does not answer, the last good document goes on serving.
+the one in use. When the store does not answer, the last good document goes on serving. Requests do not wait for the
+store: after the first read a thread of its own asks.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -113,11 +116,20 @@ def _integer(found: Mapping[str, Any], key: str) -> int:
     return value
 
 
+# More than an attempt at a store that hangs takes (two tries of 5 s), and little enough for a thawed process to serve
+# no config of yesterday.
+FROZEN_SECONDS = 20.0
+
+
 class ConfigReader:
     """The config in force for one tenant; safe to share between threads.
 
-    `ttl_seconds` is how long a read document is used without asking again: the longest time a release, a roll back or
-    a suspension takes to reach this process. `last_error` tells why the last refresh was not taken over, if it was not.
+    `ttl_seconds` is how long a read document is used without asking again: with the time of one read, the longest time
+    that a release, a roll back or a suspension takes to reach this process. With 0 every use asks and waits. Else the
+    first use waits, and from then on a thread asks. A use waits again only when the thread is overdue by
+    `FROZEN_SECONDS`, which happens to a process that was frozen (Lambda between two invocations), not to one whose
+    store is away.
+    `last_error` tells why the last refresh was not taken over, if it was not.
     """
 
     def __init__(
@@ -136,9 +148,14 @@ class ConfigReader:
         self._key = key
         self._ttl_seconds = ttl_seconds
         self._monotonic = monotonic
+        self._patience_seconds = ttl_seconds + FROZEN_SECONDS if ttl_seconds > 0 else 0.0
         self._lock = threading.Lock()
         self._config: RuntimeConfig | None = None
-        self._fresh_until = float("-inf")
+        self._wait_from = float("-inf")
+        self._thread: threading.Thread | None = None
+        self._process = os.getpid()
+        self._stop = threading.Event()
+        weakref.finalize(self, self._stop.set)
         self.last_error: DataPlaneError | None = None
 
     def current(self) -> RuntimeConfig:
@@ -147,17 +164,33 @@ class ConfigReader:
         Raises TenantUnknown when the store answers that there is none. Raises ConfigUnavailable or ConfigRefused when
         the store is away or holds something untrustworthy, and nothing good was read before.
         """
-        with self._lock:
-            if self._config is None or self._monotonic() >= self._fresh_until:
-                self._refresh()
-            if self._config is None:
-                raise self.last_error or ConfigUnavailable("The runtime config was not read yet.")
-            return self._config
+        if self._process != os.getpid():
+            self._begin_anew_in_child()
+        config = self._config
+        if config is None or self._monotonic() >= self._wait_from:
+            with self._lock:
+                if self._config is None or self._monotonic() >= self._wait_from:
+                    self._refresh()
+                config = self._config
+        if self._patience_seconds and (self._thread is None or not self._thread.is_alive()):
+            self._start_thread()
+        if config is None:
+            raise self.last_error or ConfigUnavailable("The runtime config was not read yet.")
+        return config
 
     def expire(self) -> None:
-        """Ask the store again at the next use."""
+        """Ask the store again at the next use, and wait for it."""
+        with self._lock:  # an answer under way may be older than the wish
+            self._wait_from = float("-inf")
+
+    def refresh(self) -> None:
+        """Ask the store now, whoever else uses the config meanwhile."""
         with self._lock:
-            self._fresh_until = float("-inf")
+            self._refresh()
+
+    def close(self) -> None:
+        """End the thread. What was read stays in force until a use finds it too old, and asks by itself."""
+        self._stop.set()
 
     def _refresh(self) -> None:
         try:
@@ -168,7 +201,19 @@ class ConfigReader:
             self.last_error = erased
         except DataPlaneError as kept:
             self.last_error = kept
-        self._fresh_until = self._monotonic() + self._ttl_seconds
+        self._wait_from = self._monotonic() + self._patience_seconds
+
+    def _begin_anew_in_child(self) -> None:
+        """After a fork: the thread stayed with the parent, and the lock may have been in its hands."""
+        self._process, self._lock, self._thread = os.getpid(), threading.Lock(), None
+
+    def _start_thread(self) -> None:
+        with self._lock:
+            if self._stop.is_set() or (self._thread is not None and self._thread.is_alive()):
+                return
+            arguments = (weakref.ref(self), self._stop, self._ttl_seconds)
+            self._thread = threading.Thread(target=_keep_asking, args=arguments, daemon=True, name="config")
+            self._thread.start()
 
     def _read(self) -> RuntimeConfig:
         pointer = self._item("current")
@@ -202,3 +247,13 @@ class ConfigReader:
             raise ConfigUnavailable(f"The config table {self._table} does not answer: {error}") from None
         item: dict[str, Any] | None = reply.get("Item")
         return item
+
+
+def _keep_asking(reader: weakref.ref[ConfigReader], stop: threading.Event, every_seconds: float) -> None:
+    """Refresh until told to stop, or until nobody else holds the reader."""
+    while not stop.wait(every_seconds):
+        held = reader()
+        if held is None:
+            return
+        held.refresh()
+        del held

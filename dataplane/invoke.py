@@ -17,8 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from dataplane.config import Route
 from dataplane.errors import ModelFailed, ModelUnavailable
 
-# `model` and `adapters` choose whose weights answer; a stream carries no usage unless asked for, and the kit does not
-# stream.
+# `model` and `adapters` choose whose weights answer; whether and how to stream is the caller's function, not an option.
 STRIPPED = frozenset({"model", "adapters", "stream", "stream_options"})
 RETRYABLE_CODES = frozenset(
     {
@@ -60,7 +59,7 @@ def invoke(client: Any, route: Route, body: Mapping[str, Any]) -> Answer:
         )
         raw = reply["Body"].read()
     except ClientError as error:
-        raise _failure(route, error) from None
+        raise failure(route, error) from None
     except BotoCoreError as error:
         raise ModelUnavailable(f"Endpoint {route.endpoint} does not answer: {error}") from None
     return read_answer(raw, route.component)
@@ -80,7 +79,8 @@ def read_answer(raw: bytes, component: str) -> Answer:
     return Answer(text=text, input_tokens=counts[0], output_tokens=counts[1], finish_reason=finish_reason)
 
 
-def _failure(route: Route, error: ClientError) -> ModelUnavailable | ModelFailed:
+def failure(route: Route, error: ClientError) -> ModelUnavailable | ModelFailed:
+    """The runtime's refusal as ours: whether to try again, with AWS's words and request id."""
     code = error.response.get("Error", {}).get("Code", "Unknown")
     message = error.response.get("Error", {}).get("Message", "")
     request_id = error.response.get("ResponseMetadata", {}).get("RequestId", "unknown")

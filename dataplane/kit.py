@@ -5,16 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import boto3
 from botocore.config import Config
 
+from dataplane.completion import Completion
 from dataplane.config import ConfigReader, Route, RuntimeConfig
 from dataplane.emit import Emitter, FlushReport
 from dataplane.errors import InvalidRequest, TenantSuspended, UnknownRoute
 from dataplane.invoke import invoke
+from dataplane.stream import Delivered, Stream, open_stream
 
 CONNECTIONS = 16
 # The container answers within 60 s or not at all; a little more, so that its own error arrives first.
@@ -22,24 +23,13 @@ INVOKE_TIMEOUT_SECONDS = 65
 FLUSH_EVERY_SECONDS = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """An answer, what it cost in tokens, and which version on which line gave it."""
-
-    text: str
-    input_tokens: int
-    output_tokens: int
-    adapter_version: str
-    line: str
-    version_number: int | None
-
-
 class Kit:
     """Serves one tenant; safe to share between threads, keep one per process.
 
     `config_key` is the tenant's own key (`dataplane.config.tenant_key`). `clock` gives the epoch seconds under which
     usage is recorded. Usage is put to CloudWatch by `flush()`, and on its own about once a minute while requests come;
-    call `flush()` before the process ends.
+    call `close()` before the process ends. Only the first request waits for the config: a thread keeps it fresh from
+    then on, asking every `config_ttl_seconds` (0: no thread, every request asks).
     """
 
     def __init__(
@@ -95,28 +85,50 @@ class Kit:
         """
         config = self._config.current()
         chosen = choose_route(config, route, max_tokens)
-        body = {**(options or {}), "prompt": prompt, "max_tokens": max_tokens}
-        answer = invoke(self._runtime, chosen, body)
-        self._emitter.record(
-            namespace=config.metrics_namespace,
-            adapter_version=chosen.adapter_version,
-            line=chosen.line,
-            at=self._clock() if at is None else at,
-            input_tokens=answer.input_tokens,
-            output_tokens=answer.output_tokens,
-        )
-        self._flush_when_due()
-        return Completion(
-            text=answer.text,
-            input_tokens=answer.input_tokens,
-            output_tokens=answer.output_tokens,
-            adapter_version=chosen.adapter_version,
-            line=chosen.line,
-            version_number=chosen.version_number,
-        )
+        answer = invoke(self._runtime, chosen, _body(prompt, max_tokens, options))
+        completion = _completion(chosen, answer.text, answer.input_tokens, answer.output_tokens)
+        self._count(config, completion, at)
+        return completion
+
+    def stream(
+        self,
+        route: str,
+        prompt: str,
+        max_tokens: int,
+        *,
+        options: Mapping[str, Any] | None = None,
+        at: float | None = None,
+    ) -> Stream:
+        """Answer `prompt` piece by piece: iterate for the text, then read `completion`.
+
+        Returns when the first piece is there, and raises until then as `complete` does, with nothing counted. From
+        then on nothing raises: an answer that is cut ends early, is counted as far as it was delivered, and says so in
+        `completion.is_partial` and `completion.cut_reason`. Close the stream when stopping half-way.
+        """
+        config = self._config.current()
+        chosen = choose_route(config, route, max_tokens)
+
+        def end(delivered: Delivered) -> Completion:
+            completion = _completion(
+                chosen,
+                delivered.text,
+                delivered.input_tokens,
+                delivered.output_tokens,
+                cut_reason=delivered.cut_reason,
+                first_byte_seconds=delivered.first_byte_seconds,
+            )
+            self._count(config, completion, at)
+            return completion
+
+        return open_stream(self._runtime, chosen, _body(prompt, max_tokens, options), end)
 
     def flush(self) -> FlushReport:
         """Put the counted usage to CloudWatch; return what was sent, kept, and of unknown fate."""
+        return self._emitter.flush()
+
+    def close(self) -> FlushReport:
+        """Stop refreshing the config and put what was counted. The kit can still answer, with the config it has."""
+        self._config.close()
         return self._emitter.flush()
 
     @property
@@ -128,6 +140,17 @@ class Kit:
     def dropped(self) -> dict[str, int]:
         """Usage per metric that a full buffer pushed out before it could be put."""
         return dict(self._emitter.dropped)
+
+    def _count(self, config: RuntimeConfig, completion: Completion, at: float | None) -> None:
+        self._emitter.record(
+            namespace=config.metrics_namespace,
+            adapter_version=completion.adapter_version,
+            line=completion.line,
+            at=self._clock() if at is None else at,
+            input_tokens=completion.input_tokens,
+            output_tokens=completion.output_tokens,
+        )
+        self._flush_when_due()
 
     def _flush_when_due(self) -> None:
         if time.monotonic() < self._next_flush or not self._flush_turn.acquire(blocking=False):
@@ -151,6 +174,22 @@ def choose_route(config: RuntimeConfig, name: str, max_tokens: int) -> Route:
     if not 1 <= max_tokens <= config.max_output_tokens:
         raise InvalidRequest(f"max_tokens is {max_tokens}; it must be from 1 to {config.max_output_tokens}.")
     return config.routes[name]
+
+
+def _body(prompt: str, max_tokens: int, options: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {**(options or {}), "prompt": prompt, "max_tokens": max_tokens}
+
+
+def _completion(route: Route, text: str, tokens_in: int, tokens_out: int, **streamed: Any) -> Completion:
+    return Completion(
+        text=text,
+        input_tokens=tokens_in,
+        output_tokens=tokens_out,
+        adapter_version=route.adapter_version,
+        line=route.line,
+        version_number=route.version_number,
+        **streamed,
+    )
 
 
 def _runtime_config() -> Config:

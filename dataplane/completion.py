@@ -1,0 +1,28 @@
+"""What a caller gets back: an answer and what it cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """An answer, what it cost in tokens, and which version on which line gave it.
+
+    A streamed answer that ended early is partial: `cut_reason` says why, and the tokens are those that were delivered.
+    `first_byte_seconds` is the time from the request to the first byte of a stream, None for an answer that came whole.
+    """
+
+    text: str
+    input_tokens: int
+    output_tokens: int
+    adapter_version: str
+    line: str
+    version_number: int | None
+    cut_reason: str = ""
+    first_byte_seconds: float | None = None
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether the answer ended before its end."""
+        return bool(self.cut_reason)

@@ -1,0 +1,176 @@
+"""An answer that is handed out while it is made, and counted however it ends.
+
+The container is asked to report usage with every chunk (vLLM's `continuous_usage_stats`), so that an answer that is
+cut, by the network, by AWS's eight minutes or by its reader, is counted to the token that was delivered. From a
+container that reports less, what was delivered is counted as one token per piece of text and none of the prompt:
+never more than the truth, and flagged.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from botocore.eventstream import ParserError
+from botocore.exceptions import BotoCoreError, ClientError, EventStreamError
+from urllib3.exceptions import HTTPError
+
+from dataplane.completion import Completion
+from dataplane.config import Route
+from dataplane.errors import DataPlaneError, ModelFailed, ModelUnavailable
+from dataplane.invoke import failure, strip
+from dataplane.lines import AnswerReader, LineReader, StreamBroken
+
+USAGE_ALWAYS = {"include_usage": True, "continuous_usage_stats": True}
+# What reading a response raises when the connection, and not the model, fails. botocore does not wrap urllib3's.
+WIRE_ERRORS = (HTTPError, BotoCoreError, ParserError, OSError)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What of a streamed answer reached the caller, and why it is not all of it (empty when it is)."""
+
+    text: str
+    input_tokens: int
+    output_tokens: int
+    cut_reason: str
+    first_byte_seconds: float
+
+
+class Stream:
+    """The pieces of one answer, in order, and its `completion` when it has ended.
+
+    Iterating never raises: an answer that is cut simply ends, and says why in `completion.cut_reason`. Whoever stops
+    half-way calls `close()`, or uses the stream as a context manager, so that what was delivered is counted. `on_end`
+    is called exactly once, with what was delivered, and makes the completion.
+    """
+
+    def __init__(self, events: Any, began: float, on_end: Callable[[Delivered], Completion]) -> None:
+        self._events = events
+        self._began = began
+        self._on_end = on_end
+        self._answer = AnswerReader()
+        self._text: list[str] = []
+        self._first_byte_seconds: float | None = None
+        self._broken: DataPlaneError | None = None
+        self._is_open = True
+        self._completion: Completion | None = None
+        self._pieces = self._read()
+        self._first = self._wait_for_first()
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        piece, self._first = self._first, None
+        if piece is None:
+            piece = next(self._pieces, None) if self._is_open else None
+        if piece is None:
+            self.close()
+            raise StopIteration
+        return piece
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop here; what was delivered is counted. Closing again does nothing."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        self._events.close()
+        self._completion = self._on_end(self._delivered())
+
+    @property
+    def completion(self) -> Completion:
+        """The answer as far as it was delivered. Raises RuntimeError while it has not ended."""
+        if self._completion is None:
+            raise RuntimeError("The answer has not ended: read the stream to its end, or close it.")
+        return self._completion
+
+    def _wait_for_first(self) -> str | None:
+        """The first piece. Raises what broke the stream before it: with nothing delivered there is nothing to count."""
+        piece = next(self._pieces, None)
+        if piece is None and self._broken is not None:
+            self._is_open = False
+            self._events.close()
+            raise self._broken
+        return piece
+
+    def _delivered(self) -> Delivered:
+        tally = self._answer.tally
+        if tally.is_final:
+            reason = ""  # whatever broke after the last word took nothing away
+        elif self._broken is not None:
+            reason = self._broken.detail
+        else:
+            reason = "The reader stopped, or the container ended without its usage."
+        return Delivered(
+            text="".join(self._text),
+            input_tokens=tally.input_tokens or 0,
+            output_tokens=tally.pieces if tally.output_tokens is None else tally.output_tokens,
+            cut_reason=reason,
+            first_byte_seconds=self._first_byte_seconds or 0.0,
+        )
+
+    def _read(self) -> Iterator[str]:
+        """The pieces as they come. The tally runs along line by line, and so counts no line that nobody asked for."""
+        lines = LineReader()
+        try:
+            for part in self._parts():
+                for line in lines.feed(part):
+                    yield from self._take(line)
+            for line in lines.end():
+                yield from self._take(line)
+        except StreamBroken as told:
+            self._broken = ModelFailed(str(told))
+        except EventStreamError as told:
+            said = told.response.get("Error", {})
+            self._broken = ModelUnavailable(f"The stream broke off: {said.get('Code')}: {said.get('Message')}")
+        except WIRE_ERRORS as error:
+            self._broken = ModelUnavailable(f"The connection broke off: {error}")
+
+    def _parts(self) -> Iterator[bytes]:
+        for event in self._events:
+            if self._first_byte_seconds is None:
+                self._first_byte_seconds = time.monotonic() - self._began
+            if "PayloadPart" not in event:
+                raise StreamBroken(f"AWS sent {', '.join(event)} in place of a part.")
+            yield event["PayloadPart"]["Bytes"]
+
+    def _take(self, line: str) -> Iterator[str]:
+        piece = self._answer.read(line)
+        if piece:
+            self._text.append(piece)
+            yield piece
+
+
+def open_stream(
+    client: Any, route: Route, body: Mapping[str, Any], on_end: Callable[[Delivered], Completion]
+) -> Stream:
+    """Send `body` to the route's component and wait for its first piece of text.
+
+    Raises ModelUnavailable (try again) or ModelFailed (do not) while nothing was delivered, without calling `on_end`.
+    """
+    began = time.monotonic()
+    asked = {**strip(body), "stream": True, "stream_options": USAGE_ALWAYS}
+    try:
+        reply = client.invoke_endpoint_with_response_stream(
+            EndpointName=route.endpoint,
+            InferenceComponentName=route.component,
+            ContentType="application/json",
+            Accept="application/json",
+            Body=json.dumps(asked).encode(),
+        )
+    except ClientError as error:
+        raise failure(route, error) from None
+    except BotoCoreError as error:
+        raise ModelUnavailable(f"Endpoint {route.endpoint} does not answer: {error}") from None
+    return Stream(reply["Body"], began, on_end)
