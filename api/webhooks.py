@@ -15,10 +15,10 @@ from api.idempotency import KeyRule
 from api.tenants import OptionalReasonIn
 from core.errors import FieldError
 from events.catalog import SUBSCRIBABLE
+from events.record import HasIds
 from events.webhooks import endpoints, queries, replay
 from events.webhooks.destinations import LONGEST_URL
 from events.webhooks.states import DeliveryState, DisabledReason, EndpointState
-from tenants.models import Tenant
 from tenants.queries import get_tenant, list_tenants
 
 SCOPE = "webhooks.manage"
@@ -227,7 +227,7 @@ class WebhookList(WebhookView):
         )
         return self.with_secret(made, secret, status=201)
 
-    def _tenant(self, ref: str | None) -> Tenant | None:
+    def _tenant(self, ref: str | None) -> HasIds | None:
         """Whose endpoint it will be: a key of one tenant makes endpoints of that tenant."""
         if ref is not None:
             return get_tenant(ref, tenant_ids=self.visible_tenants)

@@ -16,6 +16,8 @@ from billing.queries import list_invoices
 from billing.states import InvoiceState
 from core import clock
 from dashboard.freshness import KnownGap, known_gaps
+from events.webhooks.queries import disabled_by_themselves
+from events.webhooks.states import DisabledReason
 from models_registry.queries import list_versions
 from models_registry.states import VersionState
 from provisioning.queries import operations, stuck_resources
@@ -75,6 +77,8 @@ def needs_attention(principal: Principal) -> list[Item]:
         items += [_gap(gap) for gap in known_gaps(principal.tenant_ids)[:MOST_OF_A_KIND]]
     if can(principal, "invoices.finalize"):
         items += _drafts(principal)
+    if can(principal, "webhooks.manage"):
+        items += _webhooks(principal)
     return sorted(items, key=lambda item: item.tone != "bad")
 
 
@@ -113,6 +117,14 @@ def _refused_uploads(principal: Principal) -> Iterable[Item]:
 
 def _gap(gap: KnownGap) -> Item:
     return Item("warn", gap.title, gap.why, reverse("usage"), "Open usage")
+
+
+def _webhooks(principal: Principal) -> Iterable[Item]:
+    for endpoint in disabled_by_themselves(tenant_ids=principal.tenant_ids)[:MOST_OF_A_KIND]:
+        gone = endpoint.disabled_reason == DisabledReason.GONE
+        why = "The receiver answered 410 Gone." if gone else "Nothing could be delivered for five days."
+        url = reverse("webhook-detail", args=[endpoint.public_id])
+        yield Item("warn", f"The webhook to {endpoint.url} was disabled", why, url, "Open")
 
 
 def _drafts(principal: Principal) -> Iterable[Item]:

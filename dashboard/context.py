@@ -80,7 +80,9 @@ def _navigation(request: HttpRequest, may: dict[str, dict[str, bool]], counts: A
         noun, _, verb = entry.permission.partition(".")
         if noun and not may[noun][verb]:
             continue
-        if entry.label == "Settings" and not (may["keys"]["manage"] or may["audit"]["view"]):
+        if entry.label == "Settings" and not any(
+            may[noun][verb] for noun, verb in (("keys", "manage"), ("webhooks", "manage"), ("audit", "view"))
+        ):
             continue
         count, tone, counted = entry.count(counts)
         is_current = request.path == entry.url or request.path.startswith(entry.sections)

@@ -9,6 +9,7 @@ from django import forms
 from django.core.validators import RegexValidator
 
 from core.errors import DomainError
+from events.webhooks.destinations import LONGEST_URL
 
 _CLASSES: dict[type[forms.Widget], str] = {
     forms.Select: "form-select",
@@ -19,6 +20,8 @@ _CLASSES: dict[type[forms.Widget], str] = {
 }
 REASON_LENGTH = 500
 AMOUNT_PREFIX = "amount-"
+_MINUTES = forms.DateTimeInput(attrs={"type": "datetime-local", "class": "form-control"}, format="%Y-%m-%dT%H:%M")
+_MINUTE_FORMATS = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
 
 
 class PlainForm(forms.Form):
@@ -244,3 +247,45 @@ class KeyForm(PlainForm):
     def __init__(self, *args: Any, scopes: list[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         cast(forms.MultipleChoiceField, self.fields["scopes"]).choices = [(scope, scope) for scope in scopes]
+
+
+class WebhookChangeForm(PlainForm):
+    """Where a webhook goes and what it hears of; `version` is what the person saw."""
+
+    url = forms.CharField(
+        label="Address",
+        max_length=LONGEST_URL,
+        widget=forms.TextInput(attrs={"class": "form-control mono", "spellcheck": "false", "autocomplete": "off"}),
+        help_text="https, port 443 or 8443, reachable from the internet.",
+    )
+    description = forms.CharField(max_length=200, required=False, help_text="Which system listens there.")
+    events = forms.MultipleChoiceField(
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="None means all of them, also those that are added later.",
+    )
+    version = forms.IntegerField(widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, names: list[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        cast(forms.MultipleChoiceField, self.fields["events"]).choices = [(name, name) for name in names]
+
+
+class WebhookForm(WebhookChangeForm):
+    """A new webhook."""
+
+    version = None  # type: ignore[assignment]  # Django's way to leave out a field of the base
+    tenant = forms.CharField(
+        max_length=100,
+        required=False,
+        help_text="Slug or id, to hear of this tenant alone. Leave it empty to hear of every tenant.",
+    )
+
+
+class ReplayForm(PlainForm):
+    """A range of time, half-open, in UTC."""
+
+    start = forms.DateTimeField(label="From (UTC)", widget=_MINUTES, input_formats=_MINUTE_FORMATS)
+    end = forms.DateTimeField(
+        label="Until (UTC)", widget=_MINUTES, input_formats=_MINUTE_FORMATS, help_text="At most 31 days later."
+    )

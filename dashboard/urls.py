@@ -17,6 +17,7 @@ from dashboard.views import (
     tenants,
     usage,
     versions,
+    webhooks,
 )
 
 
@@ -100,5 +101,15 @@ urlpatterns = [
     path("settings/keys/", settings.key_list, name="key-list"),
     path("settings/keys/issue/", settings.key_issue, name="key-issue"),
     path("settings/keys/<handle:ref>/revoke/", settings.key_revoke, name="key-revoke"),
+    path("settings/webhooks/", webhooks.listing, name="webhook-list"),
+    path("settings/webhooks/add/", webhooks.create, name="webhook-create"),
+    path("settings/webhooks/<handle:ref>/", webhooks.detail, name="webhook-detail"),
+    path("settings/webhooks/<handle:ref>/change/", webhooks.change, name="webhook-change"),
+    path("settings/webhooks/<handle:ref>/test/", webhooks.test, name="webhook-test"),
+    path("settings/webhooks/<handle:ref>/replay/", webhooks.replay_range, name="webhook-replay"),
+    path("settings/webhooks/<handle:ref>/rotate/", webhooks.rotate, name="webhook-rotate"),
+    path("settings/webhooks/<handle:ref>/disable/", webhooks.disable, name="webhook-disable"),
+    path("settings/webhooks/<handle:ref>/enable/", webhooks.enable, name="webhook-enable"),
+    path("settings/deliveries/<handle:ref>/replay/", webhooks.replay_one, name="webhook-delivery-replay"),
     path("settings/audit/", settings.audit, name="audit"),
 ]

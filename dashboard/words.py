@@ -80,6 +80,19 @@ _WORDS: dict[str, dict[str, Word]] = {
         "expired": Word("Expired", "warn", "clock"),
         "revoked": Word("Revoked", "idle", "ban"),
     },
+    "webhook": {
+        "healthy": Word("Healthy", "ok", "circle-check"),
+        "failing": Word("Failing", "warn", "triangle-alert"),
+        "disabled": Word("Disabled", "idle", "ban"),
+        "unused": Word("Nothing sent yet", "idle", "circle-dashed"),
+    },
+    "delivery": {
+        "waiting": Word("Waiting", "run", "clock"),
+        "sending": Word("Sending", "run", _RUNNING),
+        "delivered": Word("Delivered", "ok", "circle-check"),
+        "failed": Word("Given up", "bad", "circle-x"),
+        "cancelled": Word("Cancelled", "idle", "ban"),
+    },
     "severity": {
         "error": Word("Error", "bad", "circle-x"),
         "warning": Word("Warning", "warn", "triangle-alert"),

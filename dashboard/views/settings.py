@@ -27,7 +27,9 @@ from tenants.queries import get_tenant
 @require_safe
 def entry(request: OperatorRequest) -> HttpResponse:
     """The first page of Settings that the person may open."""
-    return redirect("key-list" if access.can(request.principal, "keys.manage") else "audit")
+    pages = {"keys.manage": "key-list", "webhooks.manage": "webhook-list"}
+    may = (page for permission, page in pages.items() if access.can(request.principal, permission))
+    return redirect(next(may, "audit"))
 
 
 @requires("keys.manage")

@@ -6,6 +6,7 @@ from django.db.models import QuerySet
 
 from core.errors import NotFound
 from events.models import DeliveryAttempt, WebhookDelivery, WebhookEndpoint
+from events.webhooks.states import DisabledReason
 
 
 class WebhookNotFound(NotFound):
@@ -55,6 +56,20 @@ def find_delivery(ref: str, *, tenant_ids: Collection[int] | None) -> WebhookDel
     if delivery is None:
         raise WebhookDeliveryNotFound(f"There is no delivery {ref}.")
     return delivery
+
+
+def attempts_by_delivery(delivery_ids: Collection[int]) -> dict[int, list[DeliveryAttempt]]:
+    """Every try of these deliveries, newest first, in one query for all of them."""
+    found: dict[int, list[DeliveryAttempt]] = {}
+    for attempt in DeliveryAttempt.objects.filter(delivery__in=delivery_ids).order_by("delivery_id", "-number"):
+        found.setdefault(attempt.delivery_id, []).append(attempt)
+    return found
+
+
+def disabled_by_themselves(*, tenant_ids: Collection[int] | None) -> QuerySet[WebhookEndpoint]:
+    """Endpoints that were disabled because their receiver is gone or failed for days, the latest first."""
+    reasons = (DisabledReason.GONE, DisabledReason.FAILING)
+    return list_endpoints(tenant_ids=tenant_ids).filter(disabled_reason__in=reasons).order_by("-disabled_at")
 
 
 def attempts_of(delivery: WebhookDelivery) -> QuerySet[DeliveryAttempt]:

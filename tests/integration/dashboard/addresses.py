@@ -10,7 +10,13 @@ from dashboard import urls
 OPEN = {"login", "login-link"}
 FILES = {"invoice-document", "planner-export", "catalogue-download"}  # answer a file, not a page
 OTHERS = {"format": "csv", "table": "instances"}  # parts of an address that are no ids
-CHANGES_ONLY = {"logout", "operation-retry", "invoice-refresh"}  # answer POST and nothing else
+CHANGES_ONLY = {
+    "logout",
+    "operation-retry",
+    "invoice-refresh",
+    "webhook-test",
+    "webhook-delivery-replay",
+}  # answer POST and nothing else
 
 
 class Address(NamedTuple):

@@ -12,7 +12,16 @@ from provisioning.planner.scenario import as_data
 from provisioning.services.scenarios import save_scenario
 from tenants.models import Tenant
 from tests.factories import TESTER
-from tests.integration.api.making import make_adapter, make_config, make_key, make_operation, make_release, make_version
+from tests.integration.api.making import (
+    make_adapter,
+    make_config,
+    make_key,
+    make_operation,
+    make_release,
+    make_version,
+    make_webhook,
+    make_webhook_delivery,
+)
 from tests.integration.billing.conftest import seed_prices
 from tests.support.billing_world import OCTOBER, World
 from tests.unit.planner.making import scenario
@@ -34,6 +43,8 @@ class Furnished:
     line: str
     key: str
     scenario: str
+    webhook: str
+    webhook_delivery: str
 
     def refs(self) -> dict[str, str]:
         """An id for every address that takes one, by its URL name."""
@@ -60,6 +71,11 @@ class Furnished:
             **{f"invoice-{each}": draft for each in ("refresh", "finalize")},
             "invoice-line": self.line,
             "key-revoke": self.key,
+            **{
+                f"webhook-{each}": self.webhook
+                for each in ("detail", "change", "test", "replay", "rotate", "disable", "enable")
+            },
+            "webhook-delivery-replay": self.webhook_delivery,
             "scenario-delete": self.scenario,
         }
 
@@ -98,6 +114,8 @@ def furnish(set_clock: Callable[[datetime], None]) -> Furnished:
         note=note,
         line=line.public_id,
         key=make_key(tenant).public_id,
+        webhook=make_webhook(tenant).public_id,
+        webhook_delivery=make_webhook_delivery(tenant).public_id,
         scenario=save_scenario(tenant_id=None, name="Kept", inputs=as_data(scenario()), actor=TESTER).public_id,
     )
 
