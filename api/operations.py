@@ -18,8 +18,6 @@ from provisioning.services.operations import retry_operation
 from provisioning.states import OperationState, Phase
 from tenants.queries import get_tenant
 
-RETRYABLE = (OperationState.RUNNING, OperationState.FAILED)
-
 
 class StepResourceOut(serializers.Serializer[Any]):
     """The AWS object that a step waits for."""
@@ -65,7 +63,7 @@ class OperationOut(serializers.Serializer[Any]):
 
     def get_available_actions(self, operation: Any) -> list[str]:
         """What the caller may do with it now."""
-        possible = {"retry": operation.state in RETRYABLE}
+        possible = {"retry": operation.is_retryable}
         return actions_open_to(self.context["principal"], {"retry": "operations.retry"}, possible)
 
 

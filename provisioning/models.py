@@ -11,6 +11,7 @@ from django.db.models import F, Func, Q, Value
 from core import clock
 from core.models import PublicModel
 from models_registry.models import AdapterVersion, Release, ServingProfile
+from models_registry.states import ReleaseState
 from provisioning.planner.catalogue import TABLES
 from provisioning.specs import KINDS
 from provisioning.states import WHAT_TO_DO, OperationState, Phase, StuckReason
@@ -275,6 +276,12 @@ class Operation(PublicModel):
                 fields=["release"], name="operation_one_per_release", condition=Q(release__isnull=False)
             ),
         ]
+
+    @property
+    def is_retryable(self) -> bool:
+        """Whether it can still be tried again: it has not ended, and its release, if it has one, was not refused."""
+        is_refused = self.release is not None and self.release.state == ReleaseState.REFUSED
+        return self.state in (OperationState.RUNNING, OperationState.FAILED) and not is_refused
 
 
 class OperationStep(models.Model):

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from core.actors import SYSTEM, Actor
 from core.clock import now, real_now
@@ -76,16 +77,13 @@ def retry_operation(*, operation_id: int, actor: Actor) -> Operation:
     with transaction.atomic(durable=True):
         locked = Operation.objects.select_for_update(of=("self",), no_key=True).select_related("tenant", "release")
         operation = locked.get(pk=operation_id)
-        refused = operation.release is not None and operation.release.state == ReleaseState.REFUSED
-        if operation.state not in OPEN or refused:
+        if not operation.is_retryable:
             raise NotRetryable(
                 f"The operation has {operation.get_state_display().lower()}.", hint="Start a new one instead."
             )
         advisory_lock(WISHES_LOCK)
         slots = operation.steps.filter(resource__isnull=False).values("resource__slot")
-        rows = ManagedResource.objects.filter(slot__in=slots)
-        # A gone incarnation that failed stops standing in the way of a new one.
-        rows.update(stuck_reason=StuckReason.NONE, failed_digest="", failures=0, look_again_at=real_now())
+        _forget_failures(ManagedResource.objects.filter(slot__in=slots))
         if operation.state == OperationState.FAILED:
             move(operation, to=OperationState.RUNNING, table=OPERATION_MOVES, detail="", finished_at=None)
         record_event("operation.retried", tenant=operation.tenant, subject=operation, actor=actor)
@@ -107,6 +105,11 @@ def _open_missing(tenant: Tenant, config: PublishedConfig | None) -> None:
             _open(tenant, kind, f"{kind.label} {tenant.name}", None)
     releases = Release.objects.filter(adapter__tenant=tenant, operations=None).exclude(state=ReleaseState.SUPERSEDED)
     for release in releases.select_related("adapter", "version").order_by("pk"):
+        if release.version_id is not None:
+            # Somebody asks for it anew: what failed before must not refuse it unasked.
+            advisory_lock(WISHES_LOCK)
+            stuck = ManagedResource.objects.filter(adapter_version_id=release.version_id).exclude(stuck_reason="")
+            _forget_failures(stuck)
         version = f" v{release.version.number}" if release.version else ""
         title = f"{release.get_kind_display()} {release.adapter.name}{version}"
         _open(tenant, Kind(release.kind), title, release)
@@ -115,6 +118,11 @@ def _open_missing(tenant: Tenant, config: PublishedConfig | None) -> None:
 def _open(tenant: Tenant, kind: Operation.Kind, title: str, release: Release | None) -> None:
     operation = Operation.objects.create(tenant=tenant, kind=kind, title=title[:200], release=release)
     record_event("operation.started", tenant=tenant, subject=operation, actor=SYSTEM, after={"kind": kind})
+
+
+def _forget_failures(rows: QuerySet[ManagedResource]) -> None:
+    """Look again now; a gone incarnation that failed stops standing in the way of a new one."""
+    rows.update(stuck_reason=StuckReason.NONE, failed_digest="", failures=0, look_again_at=real_now())
 
 
 # --- steps ------------------------------------------------------------------------------------------------------

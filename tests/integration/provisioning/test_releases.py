@@ -130,6 +130,18 @@ def test_an_adapter_that_aws_cannot_load_is_refused_with_its_reason(world, serve
     assert ManagedResource.objects.get(adapter_version=second).phase == Phase.GONE
 
 
+def test_what_aws_could_not_load_once_can_be_released_again(world, served):
+    tenant, _, first, second = served
+    release(world, tenant, first)
+    world.aws.fault("fail", operation="CreateInferenceComponent", name_contains="adapter", times=1)
+    refused = release(world, tenant, second)
+    operation = Operation.objects.get(release=refused)
+    assert (operation.state, operation.is_retryable) == (OperationState.FAILED, False)
+    again = release(world, tenant, second)
+    assert (refused.state, again.state) == (ReleaseState.REFUSED, ReleaseState.LIVE)
+    assert route(tenant)["adapter_version"] == second.public_id
+
+
 def test_withdrawing_takes_the_route_and_then_the_component(world, served):
     tenant, adapter, first, _ = served
     release(world, tenant, first)
