@@ -7,30 +7,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
 
 
 def create_bucket_and_table(env: Mapping[str, str]) -> None:
     """Create both unless they exist, in the AWS that `env` names; loopback only."""
-    import boto3
-    from botocore.config import Config
-
-    url = env["AWS_ENDPOINT_URL"]
-    session = boto3.session.Session(
-        aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
-        region_name=env["AWS_DEFAULT_REGION"],
-    )
-    config = Config(
-        connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 8, "mode": "standard"}, proxies={}
-    )
-    s3 = session.client("s3", endpoint_url=url, config=config)
+    region = env["AWS_DEFAULT_REGION"]
+    s3, dynamodb = _clients(env["AWS_ENDPOINT_URL"], env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], region)
     bucket = env["CP_ARTIFACT_BUCKET"]
     if bucket not in {found["Name"] for found in s3.list_buckets()["Buckets"]}:
         s3.create_bucket(
             Bucket=bucket,
-            CreateBucketConfiguration={"LocationConstraint": env["AWS_DEFAULT_REGION"]},  # type: ignore[typeddict-item]
+            CreateBucketConfiguration={"LocationConstraint": region},  # type: ignore[typeddict-item]
         )
-    dynamodb = session.client("dynamodb", endpoint_url=url, config=config)
     table = env["CP_CONFIG_TABLE"]
     if table not in dynamodb.list_tables()["TableNames"]:
         dynamodb.create_table(
@@ -42,6 +36,22 @@ def create_bucket_and_table(env: Mapping[str, str]) -> None:
             ],
             BillingMode="PAY_PER_REQUEST",
         )
+
+
+@lru_cache(maxsize=4)
+def _clients(url: str, key: str, secret: str, region: str) -> tuple[S3Client, DynamoDBClient]:
+    """Made once: making a client costs more than all the calls here, and tests call this hundreds of times."""
+    import boto3
+    from botocore.config import Config
+
+    session = boto3.session.Session(aws_access_key_id=key, aws_secret_access_key=secret, region_name=region)
+    config = Config(
+        connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 8, "mode": "standard"}, proxies={}
+    )
+    return (
+        session.client("s3", endpoint_url=url, config=config),
+        session.client("dynamodb", endpoint_url=url, config=config),
+    )
 
 
 if __name__ == "__main__":
