@@ -44,7 +44,6 @@ class WebhookOut(serializers.Serializer[Any]):
     old_secret_until = serializers.DateTimeField(
         source="previous_secret_until", allow_null=True, help_text="Until then messages are signed with both secrets."
     )
-    created_by = serializers.CharField()
     created_at = serializers.DateTimeField()
     available_actions = serializers.SerializerMethodField()
 

@@ -9,13 +9,14 @@ an event arrives at least once. An endpoint that hangs holds one slot; the pass 
 """
 
 import time
+from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from core import clock
 from core.actors import SYSTEM
@@ -29,6 +30,8 @@ from events.webhooks.states import DELIVERY_MOVES, DeliveryState, EndpointState
 from events.webhooks.transport import NotDelivered, post
 
 SLOTS = 32
+# Of one tenant, or of the operating team: twenty endpoints that hang are the trouble of whoever owns them.
+SLOTS_PER_OWNER = 4
 # Twice what one delivery may take, so that only a dead worker's lease runs out.
 LEASE = timedelta(seconds=30)
 # How long a pass takes new deliveries on; with the last one it ends well before the task's limit.
@@ -72,16 +75,22 @@ def deliver_due(*, pass_seconds: float = PASS_SECONDS) -> int:
     due. It stops being alone when it stops claiming, and then only waits for the slow ones.
     """
     in_flight: dict[Future[Outcome], Sending] = {}
-    tries = 0
+    tries = looks = 0
     ends = time.monotonic() + pass_seconds
     with ThreadPoolExecutor(SLOTS, thread_name_prefix="webhook") as pool:
-        with one_at_a_time("webhook pass") as is_alone:
-            while is_alone and time.monotonic() < ends:
-                for sending in claim(limit=SLOTS - len(in_flight)):
-                    in_flight[pool.submit(send, sending)] = sending
-                if not in_flight:
-                    break
-                tries += _record_finished(in_flight, LOOK_EVERY_SECONDS)
+        look_again = True
+        while look_again:
+            before, looks = tries, looks + 1
+            with one_at_a_time("webhook pass") as is_alone:
+                while is_alone and time.monotonic() < ends:
+                    for sending in claim(limit=SLOTS - len(in_flight)):
+                        in_flight[pool.submit(send, sending)] = sending
+                    if not in_flight:
+                        break
+                    tries += _record_finished(in_flight, LOOK_EVERY_SECONDS)
+            # A bell that rang between our last look and our letting go found the pass taken, and nobody heard it.
+            fruitful = looks == 1 or tries > before
+            look_again = is_alone and fruitful and time.monotonic() < ends and _ready(clock.now()).exists()
         while in_flight:
             tries += _record_finished(in_flight, None)
     return tries
@@ -94,19 +103,15 @@ def claim(*, limit: int) -> list[Sending]:
     at = clock.now()
     with transaction.atomic(durable=True):
         _take_back_lost(at)
-        due = WebhookDelivery.objects.filter(state=DeliveryState.WAITING, due_at__lte=at)
-        in_flight = WebhookDelivery.objects.filter(state=DeliveryState.SENDING)
-        ready = WebhookEndpoint.objects.filter(
-            Exists(due.filter(endpoint=OuterRef("pk"))),
-            ~Exists(in_flight.filter(endpoint=OuterRef("pk"))),
-            Q(paused_until=None) | Q(paused_until__lte=at),
-            state=EndpointState.ACTIVE,
-        )
-        oldest = ready.order_by(F("last_attempt_at").asc(nulls_first=True), "pk")
+        taken = Counter(_in_flight().values_list("endpoint__tenant_pk", flat=True))
+        oldest = _ready(at).order_by(F("last_attempt_at").asc(nulls_first=True), "pk")
+        for owner in (owner for owner, count in taken.items() if count >= SLOTS_PER_OWNER):
+            oldest = oldest.filter(tenant_pk__isnull=False) if owner is None else oldest.exclude(tenant_pk=owner)
         locked = {endpoint.pk: endpoint for endpoint in oldest.select_for_update(skip_locked=True, no_key=True)[:limit]}
         # Asked again under the lock: another pass may have claimed between our first look and the lock.
-        busy = set(in_flight.filter(endpoint__in=list(locked)).values_list("endpoint_id", flat=True))
-        first = due.filter(endpoint__in=set(locked) - busy).order_by("endpoint_id", "due_at", "pk")
+        busy = set(_in_flight().filter(endpoint__in=list(locked)).values_list("endpoint_id", flat=True))
+        free = [pk for pk, endpoint in locked.items() if pk not in busy and _takes_slot(endpoint, taken)]
+        first = _due(at).filter(endpoint__in=free).order_by("endpoint_id", "due_at", "pk")
         claimed = list(first.distinct("endpoint_id").select_related("event"))
         WebhookDelivery.objects.filter(pk__in=[delivery.pk for delivery in claimed]).update(
             state=DeliveryState.SENDING,
@@ -155,6 +160,32 @@ def record(sending: Sending, outcome: Outcome) -> None:
             _settle(delivery, endpoint, outcome, at=clock.now())
 
 
+def _in_flight() -> QuerySet[WebhookDelivery]:
+    return WebhookDelivery.objects.filter(state=DeliveryState.SENDING)
+
+
+def _due(at: datetime) -> QuerySet[WebhookDelivery]:
+    return WebhookDelivery.objects.filter(state=DeliveryState.WAITING, due_at__lte=at)
+
+
+def _ready(at: datetime) -> QuerySet[WebhookEndpoint]:
+    """Active endpoints that do not rest, have something due and nothing in flight."""
+    return WebhookEndpoint.objects.filter(
+        Exists(_due(at).filter(endpoint=OuterRef("pk"))),
+        ~Exists(_in_flight().filter(endpoint=OuterRef("pk"))),
+        Q(paused_until=None) | Q(paused_until__lte=at),
+        state=EndpointState.ACTIVE,
+    )
+
+
+def _takes_slot(endpoint: WebhookEndpoint, taken: Counter[int | None]) -> bool:
+    """Whether the endpoint's owner has a slot left; it is counted as taken then."""
+    if taken[endpoint.tenant_pk] >= SLOTS_PER_OWNER:
+        return False
+    taken[endpoint.tenant_pk] += 1
+    return True
+
+
 def _record_finished(in_flight: dict[Future[Outcome], Sending], timeout: float | None) -> int:
     """Wait for one to finish, at most `timeout`, and record all that have; answers how many."""
     finished, _ = wait(in_flight, timeout=timeout, return_when=FIRST_COMPLETED)
@@ -166,7 +197,7 @@ def _record_finished(in_flight: dict[Future[Outcome], Sending], timeout: float |
 
 def _take_back_lost(at: datetime) -> None:
     """Deliveries whose worker died: the try counts, and its trace says that nobody knows what came of it."""
-    lost = WebhookDelivery.objects.filter(state=DeliveryState.SENDING, leased_until__lt=clock.real_now())
+    lost = _in_flight().filter(leased_until__lt=clock.real_now())
     owners = list(lost.order_by("endpoint_id").values_list("endpoint_id", flat=True))
     for endpoint in (
         WebhookEndpoint.objects.filter(pk__in=owners).order_by("pk").select_for_update(skip_locked=True, no_key=True)

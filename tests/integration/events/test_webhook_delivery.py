@@ -369,6 +369,22 @@ def test_nobody_is_passed_over_when_there_are_more_endpoints_than_slots(receiver
     assert served == [each.pk for each in made] * 2
 
 
+def test_one_tenant_holds_a_few_slots_and_leaves_the_rest_to_others(receiver: Receiver) -> None:
+    greedy, modest = make_tenant(), make_tenant()
+    for number in range(2 * delivery.SLOTS_PER_OWNER):
+        listening(f"{receiver.url}/{number}", greedy)
+    of_modest = listening(receiver.url, modest)
+    of_operators = listening(receiver.url)
+    happen(greedy)
+    happen(modest)
+    claimed = [sending.endpoint_id for sending in claim(limit=32)]
+    assert len(claimed) == delivery.SLOTS_PER_OWNER + 2
+    assert {of_modest.pk, of_operators.pk} <= set(claimed)
+    assert claim(limit=32) == []
+    happen(modest)
+    assert claim(limit=32) == []
+
+
 def test_a_failing_endpoint_rests_between_its_many_messages(clock_file: Path) -> None:
     with receiving(status=500) as receiver:
         listening(receiver.url)
