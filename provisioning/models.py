@@ -14,7 +14,7 @@ from models_registry.models import AdapterVersion, Release, ServingProfile
 from models_registry.states import ReleaseState
 from provisioning.planner.catalogue import TABLES
 from provisioning.specs import KINDS
-from provisioning.states import WHAT_TO_DO, OperationState, Phase, StuckReason
+from provisioning.states import TRIED_AGAIN, WHAT_TO_DO, OperationState, Phase, StuckReason
 from tenants.models import Tenant, TierVersion
 
 
@@ -93,7 +93,8 @@ class ManagedResource(PublicModel):
 
     `slot` is its place in the plan ("ten_…/dedicated/endpoint"); several incarnations can fill a slot one after the
     other, each with its own name. `fence` counts the claims: whoever writes names the fence it claimed with, so a
-    worker that lost its lease cannot write. `look_again_at` and the lease are on real time, the rest on business time.
+    worker that lost its lease cannot write. `attempts` counts the passes over it that were begun and did not end.
+    `look_again_at` and the lease are on real time, the rest on business time.
     """
 
     PREFIX = "res"
@@ -130,6 +131,7 @@ class ManagedResource(PublicModel):
     last_request_id = models.CharField(max_length=100, blank=True)
     failures = models.PositiveIntegerField(default=0)
     creating_sightings = models.PositiveIntegerField(default=0)
+    attempts = models.PositiveIntegerField(default=0)
 
     fence = models.PositiveBigIntegerField(default=0)
     lease_owner = models.CharField(max_length=100, null=True)
@@ -170,8 +172,16 @@ class ManagedResource(PublicModel):
 
     @property
     def what_to_do(self) -> str:
-        """Advice for a stuck resource; empty otherwise."""
-        return WHAT_TO_DO.get(self.stuck_reason, "")
+        """Advice for a resource that is stuck or held up; empty otherwise."""
+        return TRIED_AGAIN if self.is_held_up else WHAT_TO_DO.get(self.stuck_reason, "")
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether AWS refused or lost the last call about it, and it is tried again without anybody's help.
+
+        `detail` then begins with the call, and says something else once AWS has answered.
+        """
+        return not self.stuck_reason and self.failures > 0 and self.detail.startswith(f"{self.last_operation}: ")
 
     @property
     def is_blocked(self) -> bool:

@@ -56,6 +56,11 @@ WHAT_TO_DO: dict[str, str] = {
     StuckReason.TERMINAL: "Read the reason, change what is wrong, then retry.",
 }
 
+TRIED_AGAIN = (
+    "It is tried again by itself and nothing is lost. If it lasts, look at AWS's health page, at the network to AWS "
+    "and at the control plane's credentials."
+)
+
 
 class OperationState(models.TextChoices):
     """How an operation stands."""

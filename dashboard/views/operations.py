@@ -18,7 +18,7 @@ from dashboard.steps import Step, step
 from dashboard.words import choices
 from provisioning import queries
 from provisioning.services.operations import retry_operation
-from provisioning.states import OperationState
+from provisioning.states import TRIED_AGAIN, OperationState
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ class Progress:
     steps: list[Step]
     done: int
     problems: list[Any]
+    held_up: list[str]
     elapsed: timedelta
     poll: int | None
 
@@ -51,6 +52,7 @@ def progress_of(operation: Any) -> Progress:
         steps=[_step(operation, row) for row in rows],
         done=sum(row.state == "done" for row in rows),
         problems=problems,
+        held_up=[] if is_settled else _held_up(operation, rows),
         elapsed=(operation.finished_at or clock.now()) - operation.started_at,
         poll=poll_ms(since=operation.started_at, is_settled=is_settled),
     )
@@ -99,7 +101,11 @@ def retry(request: OperatorRequest, ref: str) -> HttpResponse:
 
 def _status(request: OperatorRequest, ref: str) -> HttpResponse:
     operation = queries.operation(ref, tenant_ids=request.visible_tenants)
-    context = {"shown": progress_of(operation), "crumbs": [("Operations", reverse("operation-list"))]}
+    context = {
+        "shown": progress_of(operation),
+        "tried_again": TRIED_AGAIN,
+        "crumbs": [("Operations", reverse("operation-list"))],
+    }
     return render_page_or_fragment(
         request, "dashboard/operations/detail.html", "dashboard/operations/_status.html", context
     )
@@ -110,11 +116,20 @@ def _step(operation: Any, row: Any) -> Step:
     return step(row.title, row.state, detail=_said(row), seconds=seconds)
 
 
+def _held_up(operation: Any, rows: list[Any]) -> list[str]:
+    """What AWS said when it did not answer as it should, each once: of the operation's last look and its resources."""
+    told = [operation.detail] if operation.detail else []
+    told += [row.resource.detail for row in rows if row.state != "done" and row.resource and row.resource.is_held_up]
+    return list(dict.fromkeys(told))
+
+
 def _said(row: Any) -> str:
     """What AWS last showed of the step's resource, while that still matters."""
     resource = row.resource
     if resource is None:
         return ""
+    if row.state != "done" and resource.is_held_up:
+        return f"{resource.detail} · {resource.name}"
     if row.state == "running":
         return f"{resource.aws_status or resource.get_phase_display()} · {resource.name}"
     return resource.detail if row.state == "stuck" else resource.name

@@ -10,6 +10,8 @@ from django.urls import reverse
 
 from accounts.models import User
 from dashboard.errors import server_error
+from provisioning.models import ManagedResource, Operation
+from provisioning.states import OperationState
 from tests.integration.dashboard.addresses import PAGES
 from tests.integration.dashboard.furniture import Furnished
 
@@ -172,6 +174,22 @@ def test_home_lists_what_needs_a_person_with_the_reason(admin: Client, furnished
     assert "Onboard Acme K.K. failed" in text
     assert "ml.g5.2xlarge for endpoint usage: 0" in text
     assert "1 draft invoice waits" in text
+
+
+def test_an_operation_that_aws_holds_up_says_so_and_what_to_do(admin: Client, furnished: Furnished) -> None:
+    path = reverse("operation-detail", args=[furnished.operation])
+    running = Operation.objects.filter(public_id=furnished.operation)
+    running.update(state=OperationState.RUNNING, detail="", finished_at=None)
+    resources = ManagedResource.objects.filter(operation_steps__operation__in=running)
+    said = {"last_operation": "DescribeEndpoint", "detail": "DescribeEndpoint: Rate exceeded", "stuck_reason": ""}
+    assert resources.update(**said, failures=0) and "Rate exceeded" not in admin.get(path).content.decode()
+    resources.update(failures=3)
+    shown = admin.get(path).content.decode()
+    assert "AWS holds it up" in shown and "Rate exceeded" in shown and "tried again by itself" in shown
+    assert "Retry now" in shown
+    resources.update(failures=0)
+    running.update(detail="PutItem: Could not connect (request without an answer)")
+    assert "PutItem: Could not connect" in admin.get(path).content.decode()
 
 
 def test_a_failure_shows_the_request_id_and_nothing_of_the_inside(admin: Client, rf: RequestFactory) -> None:

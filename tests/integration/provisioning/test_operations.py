@@ -150,8 +150,10 @@ def test_an_aws_that_is_away_is_shown_and_loses_nothing(world, monkeypatch):
     world.run_pass()
     assert [(row.name, row.phase) for row in world.rows()] == before
     assert all("Could not connect" in row.detail for row in world.rows())
+    assert all(row.is_held_up and "tried again by itself" in row.what_to_do for row in world.rows())
     monkeypatch.setattr(settings, "ENV", here)
     world.settle(tenant)
     assert tenant.state == TenantState.ACTIVE
     operation.refresh_from_db()
     assert (operation.state, operation.detail) == (OperationState.SUCCEEDED, "")
+    assert not any(row.is_held_up or row.what_to_do for row in world.rows())
