@@ -26,6 +26,7 @@ from core.locks import advisory_lock
 from events.record import record_event
 from provisioning.models import ManagedResource
 from provisioning.reconciler.act import Result, perform
+from provisioning.reconciler.deadly import most_attempts_left, park, worth_claiming
 from provisioning.reconciler.ledger import keep_ledger
 from provisioning.reconciler.observe import Observation, observe
 from provisioning.reconciler.outcome import Outcome, Pace, conclude
@@ -68,18 +69,24 @@ def run_pass(*, limit: int) -> PassReport:
 
 
 def claim(limit: int) -> list[ManagedResource]:
-    """Take due rows whose lease is free, in the order in which they became due; each claim raises the fence."""
+    """Take due rows whose lease is free, in the order in which they became due; each claim raises the fence.
+
+    The claim also counts an attempt, before any work: see `deadly` for rows whose passes do not end.
+    """
     with boundary("commit claim"), transaction.atomic(durable=True):
         at = real_now()
         due = (
             ManagedResource.objects.living()
-            .filter(Q(lease_until=None) | Q(lease_until__lte=at), look_again_at__lte=at)
+            .filter(Q(lease_until=None) | Q(lease_until__lte=at), most_attempts_left(), look_again_at__lte=at)
             .order_by("look_again_at", "pk")
             .select_for_update(skip_locked=True, no_key=True)
-            .values_list("pk", flat=True)[:limit]
+            .values_list("pk", "attempts")[:limit]
         )
-        claimed = list(due)
+        claimed, deadly = worth_claiming(list(due))
+        for row in park(deadly):
+            _event("resource.stuck", row)
         ManagedResource.objects.filter(pk__in=claimed).update(
+            attempts=F("attempts") + 1,
             fence=F("fence") + 1,
             lease_owner=f"{socket.gethostname()}:{os.getpid()}",
             lease_until=at + timedelta(seconds=settings.ENV.lease_seconds),
@@ -182,6 +189,7 @@ def _columns(row: ManagedResource, outcome: Outcome) -> dict[str, Any]:
         **outcome.changes,
         "phase": outcome.phase,
         "look_again_at": _next_look(row, outcome),
+        "attempts": 0,
         "lease_owner": None,
         "lease_until": None,
     }

@@ -194,13 +194,18 @@ def _rewish(row: ManagedResource, wanted: Mapping[str, Any], wanted_digest: str)
         stuck_reason=row.stuck_reason,
         detail=row.detail,
         generation=F("generation") + 1,
+        attempts=0,
         look_again_at=real_now(),
     )
 
 
 def _unwish(rows: Iterable[ManagedResource]) -> None:
     ManagedResource.objects.filter(pk__in=[row.pk for row in rows]).update(
-        is_wanted=False, stuck_reason=StuckReason.NONE, generation=F("generation") + 1, look_again_at=real_now()
+        is_wanted=False,
+        stuck_reason=StuckReason.NONE,
+        generation=F("generation") + 1,
+        attempts=0,
+        look_again_at=real_now(),
     )
 
 

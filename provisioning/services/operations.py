@@ -122,7 +122,7 @@ def _open(tenant: Tenant, kind: Operation.Kind, title: str, release: Release | N
 
 def _forget_failures(rows: QuerySet[ManagedResource]) -> None:
     """Look again now; a gone incarnation that failed stops standing in the way of a new one."""
-    rows.update(stuck_reason=StuckReason.NONE, failed_digest="", failures=0, look_again_at=real_now())
+    rows.update(stuck_reason=StuckReason.NONE, failed_digest="", failures=0, attempts=0, look_again_at=real_now())
 
 
 # --- steps ------------------------------------------------------------------------------------------------------
