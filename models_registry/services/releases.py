@@ -59,7 +59,8 @@ def roll_back(*, adapter_id: int, to_version_id: int | None = None, reason: str,
     """Wish that an earlier version serves again: the named one, or the one that served before.
 
     While a newer release is still on its way, "before" is the version that is live now. Quiet when the newest wish is
-    for that version already. Raises NothingToRollBackTo, VersionNotReady and TenantLeaving.
+    for that version already, and when a roll back is on its way and none other is named: two people who press the
+    button at once want the same. Raises NothingToRollBackTo, VersionNotReady and TenantLeaving.
     """
     with transaction.atomic(durable=True):
         adapter = _lock(adapter_id)
@@ -169,8 +170,11 @@ _DONE = {
 
 def _earlier(adapter: Adapter) -> AdapterVersion:
     newest, live = newest_release(adapter.pk), adapter.live_version
-    if live is not None and newest is not None and newest.version_id != live.pk:
-        version: AdapterVersion | None = live
+    version: AdapterVersion | None
+    if newest is not None and (newest.kind, newest.state) == (Release.Kind.ROLL_BACK, ReleaseState.PENDING):
+        version = newest.version
+    elif live is not None and newest is not None and newest.version_id != live.pk:
+        version = live
     else:
         interval = previous_served(adapter.pk, adapter.live_version_id)
         version = interval.version if interval else None

@@ -263,6 +263,17 @@ def test_ten_people_release_at_once(transactional_db: None, adapter: Adapter) ->
     assert 5 <= len(sequences) <= 10
 
 
+def test_two_people_who_roll_back_at_once_want_the_same(adapter: Adapter) -> None:
+    first, second = ready(adapter), ready(adapter)
+    live(first, 1)
+    live(second, 2)
+    one = roll_back(adapter_id=adapter.pk, reason="worse", actor=TESTER)
+    assert one.version == first
+    assert roll_back(adapter_id=adapter.pk, reason="I see it too", actor=TESTER) == one
+    back = roll_back(adapter_id=adapter.pk, to_version_id=second.pk, reason="no, it was the data", actor=TESTER)
+    assert back.version == second
+
+
 def test_who_decides_about_an_adapter_holds_up_no_new_version_of_it(transactional_db: None, adapter: Adapter) -> None:
     def arrive() -> None:
         try:
