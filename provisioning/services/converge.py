@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 NO_LINE = "The tenant's tier has no serving line: route its version to one, then retry."
 COMPONENT_FAILED = "component_failed"
-WITHDRAWN, SUSPENDED, ACTIVE = "withdrawn", "suspended", "active"
+SUSPENDED, ACTIVE = "suspended", "active"
 
 
 def converge_tenant(*, tenant_id: int) -> None:
@@ -254,7 +254,7 @@ def _depart(tenant: Tenant) -> None:
     if newest is not None:
         no_routes: dict[str, Route] = {}
         region = newest.document["region"]
-        published = publishing.publish(tenant_id=tenant.pk, status=WITHDRAWN, region=region, routes=no_routes)
+        published = publishing.publish(tenant_id=tenant.pk, status=queries.WITHDRAWN, region=region, routes=no_routes)
         if published.config is None or published.config.written_at is None:
             return
         with boundary("commit end serving"):

@@ -20,10 +20,12 @@ from core.locks import advisory_lock
 from events.record import record_event
 from provisioning import runtime_config
 from provisioning.models import ManagedResource, PublishedConfig
+from provisioning.queries import WITHDRAWN
 from provisioning.reconciler.loop import WISHES_LOCK
 from provisioning.runtime_config import Route
 from provisioning.states import Phase
 from tenants.models import Tenant
+from tenants.states import TenantState
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +50,12 @@ def publish(*, tenant_id: int, status: str, region: str, routes: Mapping[str, Ro
 
 
 def _row(tenant_id: int, status: str, region: str, routes: Mapping[str, Route]) -> PublishedConfig | None:
-    """The newest version's row if it says this, otherwise a new one; None when a route is about to be deleted."""
+    """The newest version's row if it says this, otherwise a new one; None when the caller's picture is old: a route is
+    about to be deleted, or the tenant has begun to leave meanwhile, when only a withdrawal may be written."""
     with boundary("commit config row"), transaction.atomic(durable=True):
         tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
+        if tenant.state in (TenantState.OFFBOARDING, TenantState.OFFBOARDED) and status != WITHDRAWN:
+            return None
         advisory_lock(WISHES_LOCK)
         said = runtime_config.content(tenant=tenant.public_id, status=status, region=region, routes=routes)
         newest = PublishedConfig.objects.filter(tenant=tenant).order_by("-version").first()

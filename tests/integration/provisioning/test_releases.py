@@ -19,6 +19,7 @@ from provisioning import queries
 from provisioning.models import ManagedResource, Operation, PublishedConfig
 from provisioning.services.converge import converge_tenant
 from provisioning.services.inventory import take_inventory
+from provisioning.services.publishing import publish
 from provisioning.states import OperationState, Phase
 from tenants.services.offboarding import begin_offboarding
 from tests.factories import TESTER
@@ -218,3 +219,12 @@ def test_uptime_counts_serving_seconds_by_hour(world):
     assert round(sum(part.seconds for part in rows)) == 7200
     assert {part.line for part in rows} == {"dedicated"}
     assert all(part.seconds <= 3600 for part in rows)
+
+
+def test_a_worker_with_an_old_picture_routes_nothing_for_a_tenant_that_leaves(world, served):
+    tenant, _, _, _ = served
+    begin_offboarding(tenant_id=tenant.pk, reason="goodbye", actor=TESTER)
+    versions = PublishedConfig.objects.filter(tenant=tenant).count()
+    late = publish(tenant_id=tenant.pk, status="active", region="us-west-2", routes={})
+    assert (late.config, late.is_new) == (None, False)
+    assert PublishedConfig.objects.filter(tenant=tenant).count() == versions
