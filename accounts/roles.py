@@ -31,6 +31,7 @@ ALL_PERMISSIONS: frozenset[str] = (
         "adapters.release",
         "operations.retry",
         "scenarios.manage",
+        "playground.use",
         "keys.manage",
         "webhooks.manage",
         "audit.view",
@@ -40,7 +41,7 @@ ALL_PERMISSIONS: frozenset[str] = (
 PERMISSIONS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         Role.VIEWER.value: READ_PLATFORM | READ_MONEY,
-        Role.ML_ENGINEER.value: READ_PLATFORM | {"adapters.upload", "adapters.release"},
+        Role.ML_ENGINEER.value: READ_PLATFORM | {"adapters.upload", "adapters.release", "playground.use"},
         Role.OPERATOR.value: READ_PLATFORM
         | READ_MONEY
         | {
@@ -49,6 +50,7 @@ PERMISSIONS: Mapping[str, frozenset[str]] = MappingProxyType(
             "adapters.release",
             "operations.retry",
             "scenarios.manage",
+            "playground.use",
             "webhooks.manage",
             "audit.view",
         },

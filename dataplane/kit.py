@@ -19,7 +19,7 @@ from dataplane.stream import Delivered, Stream, open_stream
 
 CONNECTIONS = 16
 # The container answers within 60 s or not at all; a little more, so that its own error arrives first.
-INVOKE_TIMEOUT_SECONDS = 65
+INVOKE_TIMEOUT_SECONDS = 65.0
 FLUSH_EVERY_SECONDS = 60.0
 
 
@@ -30,6 +30,7 @@ class Kit:
     usage is recorded. Usage is put to CloudWatch by `flush()`, and on its own about once a minute while requests come;
     call `close()` before the process ends. Only the first request waits for the config: a thread keeps it fresh from
     then on, asking every `config_ttl_seconds` (0: no thread, every request asks).
+    `invoke_timeout_seconds` is how long a request waits for the next byte.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Kit:
         session: boto3.session.Session | None = None,
         config_ttl_seconds: float = 5.0,
         metric_period_seconds: int = 60,
+        invoke_timeout_seconds: float = INVOKE_TIMEOUT_SECONDS,
     ) -> None:
         made = session or boto3.session.Session()
         fast = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2, "mode": "standard"})
@@ -55,7 +57,7 @@ class Kit:
             key=config_key,
             ttl_seconds=config_ttl_seconds,
         )
-        self._runtime = made.client("sagemaker-runtime", config=_runtime_config())
+        self._runtime = made.client("sagemaker-runtime", config=_runtime_config(invoke_timeout_seconds))
         self._emitter = Emitter(
             client=made.client("cloudwatch", config=once), tenant=tenant, period_seconds=metric_period_seconds
         )
@@ -192,7 +194,7 @@ def _completion(route: Route, text: str, tokens_in: int, tokens_out: int, **stre
     )
 
 
-def _runtime_config() -> Config:
+def _runtime_config(timeout_seconds: float) -> Config:
     """Settings of the client that invokes.
 
     One attempt: a repeated invocation would be counted twice by the container and once by us. Bodies are made by us, so
@@ -200,7 +202,7 @@ def _runtime_config() -> Config:
     """
     return Config(
         connect_timeout=3,
-        read_timeout=INVOKE_TIMEOUT_SECONDS,
+        read_timeout=timeout_seconds,
         retries={"total_max_attempts": 1},
         max_pool_connections=CONNECTIONS,
         parameter_validation=False,

@@ -56,6 +56,7 @@ class Furnished:
             "usage-hours",
             "invoices",
             "config",
+            "playground",
             "activity",
             "suspend",
             "resume",
