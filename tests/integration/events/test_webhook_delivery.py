@@ -1,9 +1,11 @@
 """Webhooks on their way: at least once, in the receiver's own time, and never to somebody else's address."""
 
+import itertools
 import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,26 @@ def push_clock(clock_file: Path, by: timedelta) -> None:
     """Move the business clock on by whole seconds, at least as far as asked."""
     seconds = int(clock_file.read_text() or 0) + int(by.total_seconds()) + 1
     clock_file.write_text(str(seconds))
+
+
+class Killed(Exception):
+    """The worker dies here."""
+
+
+@contextmanager
+def dying_at_every(nth: int) -> Iterator[None]:
+    """Die after the receiver has answered and before that is recorded, at every nth message."""
+    passed = itertools.count(1)
+
+    def die(name: str) -> None:
+        if name == "before webhook record" and next(passed) % nth == 0:
+            raise Killed
+
+    crashpoints.arm(die)
+    try:
+        yield
+    finally:
+        crashpoints.arm(None)
 
 
 # --- from event to message ----------------------------------------------------------------------------------------
@@ -268,19 +290,8 @@ def test_a_worker_that_dies_between_sending_and_recording_sends_the_same_again(
     listening(receiver.url)
     event = happen(make_tenant(), tier="basic")
 
-    class Killed(Exception):
-        pass
-
-    def die(name: str) -> None:
-        if name == "before webhook record":
-            raise Killed
-
-    crashpoints.arm(die)
-    try:
-        with pytest.raises(Killed):
-            deliver_due()
-    finally:
-        crashpoints.arm(None)
+    with dying_at_every(1), pytest.raises(Killed):
+        deliver_due()
     assert the_delivery().state == DeliveryState.SENDING
     assert deliver_due() == 0  # the lease still holds
 
@@ -293,6 +304,28 @@ def test_a_worker_that_dies_between_sending_and_recording_sends_the_same_again(
     assert receiver.received[0].body == receiver.received[1].body
     assert the_delivery().state == DeliveryState.DELIVERED
     assert [each.error for each in DeliveryAttempt.objects.order_by("number")] == ["lost", ""]
+
+
+def test_many_deaths_lose_nothing_and_change_no_byte(receiver: Receiver, clock_file: Path) -> None:
+    tenants = [make_tenant() for _ in range(5)]
+    for tenant in tenants:
+        listening(receiver.url, tenant)
+    happened = {happen(tenant, number=number).public_id for tenant in tenants for number in range(4)}
+    deaths = 0
+    with dying_at_every(2):
+        while WebhookDelivery.objects.exclude(state=DeliveryState.DELIVERED).exists():
+            try:
+                deliver_due()
+            except Killed:
+                deaths += 1
+            WebhookDelivery.objects.filter(state=DeliveryState.SENDING).update(
+                leased_until=clock.real_now() - timedelta(seconds=1)
+            )
+            push_clock(clock_file, timedelta(hours=1))
+    assert deaths >= 15
+    assert set(receiver.ids) == happened
+    assert len(receiver.received) > len(happened)
+    assert len({(message.headers["webhook-id"], message.body) for message in receiver.received}) == len(happened)
 
 
 def test_a_worker_that_wakes_up_late_records_nothing(receiver: Receiver, clock_file: Path) -> None:

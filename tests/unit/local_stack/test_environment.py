@@ -63,5 +63,15 @@ def test_keys_are_drawn_once_and_kept_private(tmp_path: Path) -> None:
     assert local_secrets(file) == first
 
 
+def test_a_key_that_a_newer_version_needs_joins_those_that_are_there(tmp_path: Path) -> None:
+    file = tmp_path / "secrets.env"
+    file.write_text("CP_SECRET_KEY=kept\n")
+    grown = local_secrets(file)
+    assert grown["CP_SECRET_KEY"] == "kept"
+    assert set(grown) == set(SECRETS)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert local_secrets(file) == grown
+
+
 def test_two_clones_have_different_keys(tmp_path: Path) -> None:
     assert local_secrets(tmp_path / "a") != local_secrets(tmp_path / "b")
