@@ -35,6 +35,9 @@ class Environment(BaseSettings):
     lease_seconds: int = Field(120, ge=1)
     sweep_seconds: float = Field(15, gt=0)
     aws_timeout_seconds: float = Field(20, gt=0)
+    # Calls that change AWS, per account, region and API operation; AWS publishes no figure for SageMaker's.
+    aws_changes_per_second: float = Field(2, gt=0)
+    aws_changes_burst: int = Field(10, ge=1)
     test_clock_file: str | None = None
 
     aws_endpoint_url: str | None = Field(None, validation_alias="AWS_ENDPOINT_URL")

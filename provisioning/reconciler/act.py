@@ -15,10 +15,13 @@ from provisioning.specs import ENDPOINT, HOSTING_KINDS, POOL, hosted_spec
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What AWS answered: a receipt, or an error. Neither, when the lease was too short to begin."""
+    """What AWS answered: a receipt, or an error. Neither, when the lease was too short to begin or the turn has not
+    come: then it comes in `wait_seconds`.
+    """
 
     receipt: Receipt | None = None
     error: errors.AwsError | None = None
+    wait_seconds: float = 0
 
 
 def perform(row: ManagedResource, action: Action, *, install: str, send_until: datetime) -> Result:

@@ -31,6 +31,7 @@ from provisioning.reconciler.ledger import keep_ledger
 from provisioning.reconciler.observe import Observation, observe
 from provisioning.reconciler.outcome import Outcome, Pace, conclude
 from provisioning.reconciler.plan import Action, Decision, Seen, Wanted, decide
+from provisioning.reconciler.tokens import waits
 from provisioning.specs import ENDPOINT, ENDPOINT_CONFIG, seen_settings
 from provisioning.states import PHASE_MOVES, Phase
 
@@ -65,7 +66,7 @@ def run_pass(*, limit: int) -> PassReport:
         row.pk: conclude(row, observations[row.pk], decisions[row.pk], results.get(row.pk), pace) for row in rows
     }
     recorded = record(rows, outcomes)
-    return PassReport(len(rows), len(results), recorded)
+    return PassReport(len(rows), sum(not result.wait_seconds for result in results.values()), recorded)
 
 
 def claim(limit: int) -> list[ManagedResource]:
@@ -143,11 +144,14 @@ def _seen(row: ManagedResource, seen: Observation) -> Seen:
 
 
 def _act(rows: Iterable[ManagedResource], decisions: Mapping[int, Decision], threads: Executor) -> dict[int, Result]:
-    """Make the changes that were decided, each once, in threads; boto3's sockets wait, Python does not."""
+    """Make the changes that were decided and whose turn it is, in threads; boto3's sockets wait, Python does not."""
     acting = [row for row in rows if decisions[row.pk].action in CHANGES]
+    turns = waits(acting, {row.pk: decisions[row.pk].action for row in acting})
 
     def change(row: ManagedResource) -> Result:
         action = decisions[row.pk].action
+        if turns[row.pk]:
+            return Result(wait_seconds=turns[row.pk])
         try:
             return perform(row, action, install=settings.INSTALL_NAME, send_until=_send_until(row))
         except Exception as bug:

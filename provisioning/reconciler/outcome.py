@@ -60,9 +60,9 @@ def conclude(row: ManagedResource, seen: Observation, decision: Decision, result
 def _accepted(
     row: ManagedResource, decision: Decision, result: Result | None, poll: float, changes: dict[str, Any]
 ) -> Outcome:
-    """AWS took a create, an update or a delete (or the lease was too short to send it)."""
+    """AWS took a create, an update or a delete (or the lease was too short to send it, or its turn comes later)."""
     if result is None or result.receipt is None:
-        return Outcome(row.phase, 0, changes)
+        return Outcome(row.phase, result.wait_seconds if result else 0, changes)
     taken = {
         **changes,
         "last_request_id": result.receipt.request_id,
