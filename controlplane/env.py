@@ -30,6 +30,7 @@ class Environment(BaseSettings):
 
     artifact_bucket: str = "controlplane-artifacts"
     config_table: str = "controlplane-runtime-config"
+    limits_table: str = "controlplane-limits"
     execution_role_arn: str = "arn:aws:iam::123456789012:role/controlplane-execution"
 
     lease_seconds: int = Field(120, ge=1)

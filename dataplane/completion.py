@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dataplane.budgets import Limit
+
 
 @dataclass(frozen=True, slots=True)
 class Completion:
@@ -11,6 +13,7 @@ class Completion:
 
     A streamed answer that ended early is partial: `cut_reason` says why, and the tokens are those that were delivered.
     `first_byte_seconds` is the time from the request to the first byte of a stream, None for an answer that came whole.
+    `over` are the soft token limits that the request was over.
     """
 
     text: str
@@ -21,6 +24,7 @@ class Completion:
     version_number: int | None
     cut_reason: str = ""
     first_byte_seconds: float | None = None
+    over: tuple[Limit, ...] = ()
 
     @property
     def is_partial(self) -> bool:

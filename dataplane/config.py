@@ -21,6 +21,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from dataplane.budgets import NO_BUDGETS, Budgets, budgets_of
 from dataplane.errors import ConfigRefused, ConfigUnavailable, DataPlaneError, TenantUnknown
 
 SCHEMA = "runtime-config/1"
@@ -53,6 +54,7 @@ class RuntimeConfig:
     metrics_namespace: str
     routes: Mapping[str, Route]
     max_output_tokens: int
+    budgets: Budgets = NO_BUDGETS
 
 
 def tenant_key(signing_key: str, tenant: str) -> bytes:
@@ -71,7 +73,7 @@ def parse(document: bytes, signature: str, *, tenant: str, key: bytes) -> Runtim
         raise ConfigRefused(f"The document is not JSON: {error}.") from None
     try:
         return _structure(found, tenant)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ConfigRefused(f"The document is malformed: {type(error).__name__} {error}.") from None
 
 
@@ -91,6 +93,7 @@ def _structure(found: Any, tenant: str) -> RuntimeConfig:
         metrics_namespace=_text(found, "metrics_namespace"),
         routes={name: _route(name, route) for name, route in found["routes"].items()},
         max_output_tokens=_integer(found["limits"], "max_output_tokens"),
+        budgets=budgets_of(found["limits"]),
     )
 
 

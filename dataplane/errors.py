@@ -51,6 +51,26 @@ class InvalidRequest(DataPlaneError):
     code = "invalid_request"
 
 
+class LimitExceeded(DataPlaneError):
+    """A hard token limit has no room for the request; there is room again after `retry_after_seconds`."""
+
+    code = "limit_exceeded"
+    retryable = True
+
+    def __init__(self, detail: str, *, retry_after_seconds: int, window: str, meter: str) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
+        self.window = window
+        self.meter = meter
+
+
+class LimitsUnavailable(DataPlaneError):
+    """The limits table does not answer, and what may be used without it is used up."""
+
+    code = "limits_unavailable"
+    retryable = True
+
+
 class ModelUnavailable(DataPlaneError):
     """The endpoint did not answer for now (starting, no capacity, throttled, unreachable); trying again may help."""
 

@@ -10,17 +10,20 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from dataplane.budgets import NOTHING, Tokens, upper_bound
 from dataplane.completion import Completion
 from dataplane.config import ConfigReader, Route, RuntimeConfig
 from dataplane.emit import Emitter, FlushReport
 from dataplane.errors import InvalidRequest, TenantSuspended, UnknownRoute
 from dataplane.invoke import invoke
+from dataplane.limits import Limiter, Ticket
 from dataplane.stream import Delivered, Stream, open_stream
 
 CONNECTIONS = 16
 # The container answers within 60 s or not at all; a little more, so that its own error arrives first.
 INVOKE_TIMEOUT_SECONDS = 65.0
 FLUSH_EVERY_SECONDS = 60.0
+FREE = Ticket(None, (), NOTHING)
 
 
 class Kit:
@@ -30,6 +33,7 @@ class Kit:
     usage is recorded. Usage is put to CloudWatch by `flush()`, and on its own about once a minute while requests come;
     call `close()` before the process ends. Only the first request waits for the config: a thread keeps it fresh from
     then on, asking every `config_ttl_seconds` (0: no thread, every request asks).
+    With `limits_table` the token windows of the config are kept, over all processes; without it they are not looked at.
     `invoke_timeout_seconds` is how long a request waits for the next byte.
     """
 
@@ -43,6 +47,7 @@ class Kit:
         session: boto3.session.Session | None = None,
         config_ttl_seconds: float = 5.0,
         metric_period_seconds: int = 60,
+        limits_table: str | None = None,
         invoke_timeout_seconds: float = INVOKE_TIMEOUT_SECONDS,
     ) -> None:
         made = session or boto3.session.Session()
@@ -61,6 +66,8 @@ class Kit:
         self._emitter = Emitter(
             client=made.client("cloudwatch", config=once), tenant=tenant, period_seconds=metric_period_seconds
         )
+        limits_client = made.client("dynamodb", config=_limits_config()) if limits_table else None
+        self._limiter = Limiter(limits_client, limits_table, tenant) if limits_table else None
         self._next_flush = time.monotonic() + FLUSH_EVERY_SECONDS
         self._flush_turn = threading.Lock()
 
@@ -83,12 +90,20 @@ class Kit:
 
         `options` are further fields of the request body, with what could choose another model or adapter taken out.
         `at` (epoch seconds) stamps the usage in place of the clock; a replay uses it. Raises TenantSuspended,
-        UnknownRoute, InvalidRequest, ModelUnavailable, ModelFailed and the config errors; nothing is counted then.
+        UnknownRoute, InvalidRequest, LimitExceeded, LimitsUnavailable, ModelUnavailable, ModelFailed and the config
+        errors; nothing is counted then.
         """
         config = self._config.current()
         chosen = choose_route(config, route, max_tokens)
-        answer = invoke(self._runtime, chosen, _body(prompt, max_tokens, options))
-        completion = _completion(chosen, answer.text, answer.input_tokens, answer.output_tokens)
+        body = _body(prompt, max_tokens, options)
+        ticket = self._reserve(config, body, at)
+        try:
+            answer = invoke(self._runtime, chosen, body)
+        except BaseException:
+            ticket.release()
+            raise
+        completion = _completion(chosen, answer.text, answer.input_tokens, answer.output_tokens, over=ticket.over)
+        ticket.settle(Tokens(answer.input_tokens, answer.output_tokens))
         self._count(config, completion, at)
         return completion
 
@@ -109,6 +124,8 @@ class Kit:
         """
         config = self._config.current()
         chosen = choose_route(config, route, max_tokens)
+        body = _body(prompt, max_tokens, options)
+        ticket = self._reserve(config, body, at)
 
         def end(delivered: Delivered) -> Completion:
             completion = _completion(
@@ -118,11 +135,17 @@ class Kit:
                 delivered.output_tokens,
                 cut_reason=delivered.cut_reason,
                 first_byte_seconds=delivered.first_byte_seconds,
+                over=ticket.over,
             )
+            ticket.settle(Tokens(delivered.input_tokens, delivered.output_tokens))
             self._count(config, completion, at)
             return completion
 
-        return open_stream(self._runtime, chosen, _body(prompt, max_tokens, options), end)
+        try:
+            return open_stream(self._runtime, chosen, body, end)
+        except BaseException:
+            ticket.release()
+            raise
 
     def flush(self) -> FlushReport:
         """Put the counted usage to CloudWatch; return what was sent, kept, and of unknown fate."""
@@ -142,6 +165,11 @@ class Kit:
     def dropped(self) -> dict[str, int]:
         """Usage per metric that a full buffer pushed out before it could be put."""
         return dict(self._emitter.dropped)
+
+    def _reserve(self, config: RuntimeConfig, body: Mapping[str, Any], at: float | None) -> Ticket:
+        if self._limiter is None:
+            return FREE
+        return self._limiter.reserve(config.budgets, upper_bound(body), self._clock() if at is None else at)
 
     def _count(self, config: RuntimeConfig, completion: Completion, at: float | None) -> None:
         self._emitter.record(
@@ -204,6 +232,17 @@ def _runtime_config(timeout_seconds: float) -> Config:
         connect_timeout=3,
         read_timeout=timeout_seconds,
         retries={"total_max_attempts": 1},
+        max_pool_connections=CONNECTIONS,
+        parameter_validation=False,
+    )
+
+
+def _limits_config() -> Config:
+    """Settings of the client that counts: DynamoDB answers within milliseconds, and a request must not wait long."""
+    return Config(
+        connect_timeout=1,
+        read_timeout=1,
+        retries={"total_max_attempts": 2, "mode": "standard"},
         max_pool_connections=CONNECTIONS,
         parameter_validation=False,
     )

@@ -1,4 +1,4 @@
-"""The few things an installation's AWS account holds before the product runs: the bucket and the config table.
+"""The few things an installation's AWS account holds before the product runs: the bucket and two tables.
 
 Uses boto3, which reads the environment of its process: call it in one whose environment is the stack's.
 """
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
-def create_bucket_and_table(env: Mapping[str, str]) -> None:
-    """Create both unless they exist, in the AWS that `env` names; loopback only."""
+def create_bucket_and_tables(env: Mapping[str, str]) -> None:
+    """Create bucket and tables unless they exist, in the AWS that `env` names; loopback only."""
     region = env["AWS_DEFAULT_REGION"]
     s3, dynamodb = _clients(env["AWS_ENDPOINT_URL"], env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], region)
     bucket = env["CP_ARTIFACT_BUCKET"]
@@ -25,17 +25,25 @@ def create_bucket_and_table(env: Mapping[str, str]) -> None:
             Bucket=bucket,
             CreateBucketConfiguration={"LocationConstraint": region},  # type: ignore[typeddict-item]
         )
-    table = env["CP_CONFIG_TABLE"]
-    if table not in dynamodb.list_tables()["TableNames"]:
-        dynamodb.create_table(
-            TableName=table,
-            KeySchema=[{"AttributeName": "tenant", "KeyType": "HASH"}, {"AttributeName": "item", "KeyType": "RANGE"}],
-            AttributeDefinitions=[
-                {"AttributeName": "tenant", "AttributeType": "S"},
-                {"AttributeName": "item", "AttributeType": "S"},
-            ],
-            BillingMode="PAY_PER_REQUEST",
-        )
+    there = dynamodb.list_tables()["TableNames"]
+    for table in (env["CP_CONFIG_TABLE"], env["CP_LIMITS_TABLE"]):
+        if table not in there:
+            _create_table(dynamodb, table)
+    if env["CP_LIMITS_TABLE"] not in there:
+        ttl = {"Enabled": True, "AttributeName": "expires_at"}
+        dynamodb.update_time_to_live(TableName=env["CP_LIMITS_TABLE"], TimeToLiveSpecification=ttl)  # type: ignore[arg-type]
+
+
+def _create_table(dynamodb: DynamoDBClient, name: str) -> None:
+    dynamodb.create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": "tenant", "KeyType": "HASH"}, {"AttributeName": "item", "KeyType": "RANGE"}],
+        AttributeDefinitions=[
+            {"AttributeName": "tenant", "AttributeType": "S"},
+            {"AttributeName": "item", "AttributeType": "S"},
+        ],
+        BillingMode="PAY_PER_REQUEST",
+    )
 
 
 @lru_cache(maxsize=4)
@@ -55,4 +63,4 @@ def _clients(url: str, key: str, secret: str, region: str) -> tuple[S3Client, Dy
 
 
 if __name__ == "__main__":
-    create_bucket_and_table(os.environ)
+    create_bucket_and_tables(os.environ)

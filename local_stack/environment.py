@@ -14,6 +14,7 @@ ADDRESSES = ("CP_DATABASE_URL", "CP_BROKER_URL", "CP_PUBLIC_URL", "CP_TEST_CLOCK
 ACCOUNT = "123456789012"
 BUCKET = "controlplane-local-artifacts"
 TABLE = "controlplane-local-config"
+LIMITS_TABLE = "controlplane-local-limits"
 
 
 def cleaned(environ: Mapping[str, str]) -> dict[str, str]:
@@ -46,6 +47,7 @@ def embedded(
         "CP_TEST_CLOCK_FILE": str(clock_file or ""),
         "CP_ARTIFACT_BUCKET": BUCKET,
         "CP_CONFIG_TABLE": TABLE,
+        "CP_LIMITS_TABLE": LIMITS_TABLE,
         "CP_LEASE_SECONDS": "10",
         "CP_SWEEP_SECONDS": "1",
         "CP_AWS_TIMEOUT_SECONDS": "5",

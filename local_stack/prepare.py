@@ -29,12 +29,12 @@ def main() -> None:
     from django.conf import settings
     from django.core.management import call_command
 
-    from local_stack.aws_setup import create_bucket_and_table
+    from local_stack.aws_setup import create_bucket_and_tables
 
     steps = io.StringIO()
     if settings.ENVIRONMENT == "local":  # elsewhere both are the operator's to make
         _create_database()
-        create_bucket_and_table(os.environ)
+        create_bucket_and_tables(os.environ)
     call_command("migrate", interactive=False, verbosity=1, stdout=steps)
     applied = steps.getvalue().count("... OK") or steps.getvalue().count("OK\n")
     call_command("seed_catalogue", stdout=steps)

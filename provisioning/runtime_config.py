@@ -23,7 +23,7 @@ METRICS_NAMESPACE = "ControlPlane/DataPlane"
 DIALECT = "openai_completions"
 BASE_ROUTE = "base"
 BASE_VERSION = "base"
-# The longest answer that a data plane asks a container for; tiers have no token limits of their own yet. Published
+# The longest answer that a data plane asks a container for, whatever the tier's windows allow. Published
 # traces of code completion hold answers of up to 1,899 tokens.
 MAX_OUTPUT_TOKENS = 4096
 
@@ -54,6 +54,22 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Windows:
+    """A tier's token limits as (meter, window, amount, mode), and the zone whose midnights bound day and month."""
+
+    timezone: str
+    limits: tuple[tuple[str, str, int, str], ...] = ()
+
+    def as_document(self) -> dict[str, Any]:
+        """As it stands among the limits; nothing when there are none."""
+        if not self.limits:
+            return {}
+        keys = ("meter", "window", "amount", "mode")
+        windows = [dict(zip(keys, limit, strict=True)) for limit in self.limits]
+        return {"timezone": self.timezone, "windows": windows}
+
+
+@dataclass(frozen=True, slots=True)
 class Signed:
     """A document as it is stored: canonical bytes, their hex sha256 and the tenant key's hex signature."""
 
@@ -62,7 +78,9 @@ class Signed:
     signature: str
 
 
-def content(*, tenant: str, status: str, region: str, routes: Mapping[str, Route]) -> dict[str, Any]:
+def content(
+    *, tenant: str, status: str, region: str, routes: Mapping[str, Route], windows: Windows | None = None
+) -> dict[str, Any]:
     """What a config says, without its version and instant: two configs that say the same are not published twice."""
     return {
         "schema": SCHEMA,
@@ -71,7 +89,7 @@ def content(*, tenant: str, status: str, region: str, routes: Mapping[str, Route
         "region": region,
         "metrics_namespace": METRICS_NAMESPACE,
         "routes": {name: route.as_document() for name, route in routes.items()},
-        "limits": {"max_output_tokens": MAX_OUTPUT_TOKENS},
+        "limits": {"max_output_tokens": MAX_OUTPUT_TOKENS, **(windows.as_document() if windows else {})},
     }
 
 

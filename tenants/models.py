@@ -57,6 +57,50 @@ class TierVersion(PublicModel):
         return f"{self.tier.name} v{self.number}"
 
 
+class TierLimit(models.Model):
+    """How many tokens a tier version allows in a window; fixed together with the version.
+
+    `hard` refuses, `soft` lets pass and marks, `shadow` only counts, so that a limit can be tried before it bites.
+    A day and a month are those of the tenant's billing time zone.
+    """
+
+    class Meter(models.TextChoices):
+        INPUT = "input_tokens", "Input tokens"
+        OUTPUT = "output_tokens", "Output tokens"
+        TOTAL = "total_tokens", "Tokens in and out"
+
+    class Window(models.TextChoices):
+        MINUTE = "minute", "Minute"
+        DAY = "day", "Day"
+        MONTH = "month", "Month"
+
+    class Mode(models.TextChoices):
+        HARD = "hard", "Hard"
+        SOFT = "soft", "Soft"
+        SHADOW = "shadow", "Shadow"
+
+    tier_version = models.ForeignKey(TierVersion, on_delete=models.PROTECT, related_name="token_limits")
+    meter = models.CharField(max_length=20, choices=Meter.choices)
+    window = models.CharField(max_length=10, choices=Window.choices)
+    amount = models.PositiveBigIntegerField()
+    mode = models.CharField(max_length=10, choices=Mode.choices)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["tier_version", "meter", "window"], name="tier_limit_once"),
+            models.CheckConstraint(
+                condition=models.Q(
+                    meter__in=["input_tokens", "output_tokens", "total_tokens"],
+                    window__in=["minute", "day", "month"],
+                    mode__in=["hard", "soft", "shadow"],
+                    amount__gte=1,
+                ),
+                name="tier_limit_known",
+            ),
+        ]
+
+
 class TenantQuerySet(models.QuerySet["Tenant"]):
     """Scoped reads."""
 

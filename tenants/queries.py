@@ -7,7 +7,7 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from core.errors import NotFound
 from core.periods import Period
-from tenants.models import OffboardingStep, Tenant, Tier, TierAssignment, TierVersion
+from tenants.models import OffboardingStep, Tenant, Tier, TierAssignment, TierLimit, TierVersion
 from tenants.states import TenantState
 
 
@@ -53,6 +53,14 @@ def tier_version_of(tenant_id: int, at: datetime) -> TierVersion:
     if version is None:
         raise NotFound(f"The tenant was on no tier at {at.isoformat()}.")
     return version
+
+
+def token_limits_of(tenant_id: int, at: datetime) -> list[TierLimit]:
+    """The token limits of the tier version a tenant was on at an instant, in a fixed order; often none."""
+    limits = TierLimit.objects.filter(
+        tier_version__assignments__tenant_id=tenant_id, tier_version__assignments__period__contains=at
+    )
+    return list(limits.order_by("meter", "window"))
 
 
 def assignments(tenant_id: int, period: Period) -> list[tuple[Period, TierVersion]]:

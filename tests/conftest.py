@@ -144,7 +144,7 @@ def aws(aws_server: emulator.EmulatorClient) -> Iterator[emulator.EmulatorClient
     """
     aws_server.reset()
     CLOCK_FILE.write_text("0")
-    aws_setup.create_bucket_and_table(ENV)
+    aws_setup.create_bucket_and_tables(ENV)
     yield aws_server
     CLOCK_FILE.write_text("0")
 

@@ -13,7 +13,7 @@ from core.actors import Actor
 from models_registry.models import ServingProfile
 from models_registry.services.catalogue import define_serving_profile, register_foundation_model
 from provisioning.models import Scope, ServingLine, TierRoute
-from tenants.services.tiers import TierLimits, define_tier
+from tenants.services.tiers import TierLimits, TokenLimit, define_tier
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 GIB = 1 << 30
@@ -62,6 +62,24 @@ TIERS: tuple[tuple[str, str, TierLimits, tuple[str, ...]], ...] = (
 )
 
 
+# Per minute, day and month. Generous: an estimate counts a prompt's bytes as tokens until the answer tells better. The
+# day of a tier is soft and marks what is unusual; minute and month refuse.
+TOKENS = {
+    "basic": (1_000_000, 20_000_000, 100_000_000),
+    "advanced": (5_000_000, 100_000_000, 500_000_000),
+    "premium": (20_000_000, 400_000_000, 2_000_000_000),
+}
+WINDOWS = (("minute", "hard"), ("day", "soft"), ("month", "hard"))
+
+
+def token_limits(key: str) -> list[TokenLimit]:
+    """What an example tier allows, input and output together."""
+    return [
+        TokenLimit("total_tokens", window, amount, mode)
+        for (window, mode), amount in zip(WINDOWS, TOKENS[key], strict=True)
+    ]
+
+
 def define_line(*, name: str, profile: ServingProfile, region: str, line: LineSettings) -> ServingLine:
     """Make a serving line; one that is there already under this name stays as it is and is answered."""
     with transaction.atomic(durable=True):
@@ -107,7 +125,7 @@ def seed_catalogue(*, actor: Actor) -> dict[str, list[str]]:
     )
     lines = {name: define_line(name=name, profile=profile, region=region, line=line) for name, line in LINES.items()}
     for position, (key, name, limits, routed) in enumerate(TIERS):
-        version = define_tier(key=key, name=name, position=position, limits=limits)
+        version = define_tier(key=key, name=name, position=position, limits=limits, tokens=token_limits(key))
         route_tier(tier_version_id=version.pk, lines=[lines[line] for line in routed])
     return {
         "foundation_models": [model.name],

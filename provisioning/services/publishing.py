@@ -22,9 +22,10 @@ from provisioning import runtime_config
 from provisioning.models import ManagedResource, PublishedConfig
 from provisioning.queries import WITHDRAWN
 from provisioning.reconciler.loop import WISHES_LOCK
-from provisioning.runtime_config import Route
+from provisioning.runtime_config import Route, Windows
 from provisioning.states import Phase
 from tenants.models import Tenant
+from tenants.queries import token_limits_of
 from tenants.states import TenantState
 
 
@@ -57,7 +58,9 @@ def _row(tenant_id: int, status: str, region: str, routes: Mapping[str, Route]) 
         if tenant.state in (TenantState.OFFBOARDING, TenantState.OFFBOARDED) and status != WITHDRAWN:
             return None
         advisory_lock(WISHES_LOCK)
-        said = runtime_config.content(tenant=tenant.public_id, status=status, region=region, routes=routes)
+        said = runtime_config.content(
+            tenant=tenant.public_id, status=status, region=region, routes=routes, windows=_windows(tenant)
+        )
         newest = PublishedConfig.objects.filter(tenant=tenant).order_by("-version").first()
         if newest is not None and runtime_config.says(newest.document) == said:
             return newest
@@ -65,6 +68,11 @@ def _row(tenant_id: int, status: str, region: str, routes: Mapping[str, Route]) 
         if _doomed(names):
             return None
         return _create(tenant, said, names, version=newest.version + 1 if newest else 1, at=now())
+
+
+def _windows(tenant: Tenant) -> Windows:
+    limits = token_limits_of(tenant.pk, now())
+    return Windows(tenant.billing_timezone, tuple((each.meter, each.window, each.amount, each.mode) for each in limits))
 
 
 def _create(
