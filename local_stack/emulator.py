@@ -84,6 +84,10 @@ class EmulatorClient:
         """How long things take: `endpoint={"looks": 2}` or `component={"seconds": 1}`, also `update`, `delete`."""
         self.post("delays", delays)
 
+    def stream_at(self, words_per_second: float) -> None:
+        """How fast streamed answers come; without it, as fast as they can be sent."""
+        self.post("inference", {"words_per_second": words_per_second})
+
     def fault(self, fault: str, **scope: object) -> None:
         """Script one fault, e.g. `fault("throttle", operation="CreateEndpoint", times=2)`."""
         self.post("faults", {"fault": fault, **scope})

@@ -6,6 +6,7 @@ import os
 import time
 from datetime import UTC, datetime
 
+from local_stack import emulator
 from local_stack.environment import SECRETS
 from local_stack.home import Home
 from local_stack.paths import ROOT
@@ -15,6 +16,8 @@ from local_stack.terminal import say, strong
 
 HOME = Home(ROOT / "var")
 LOOK_EVERY_SECONDS = 0.5
+# As a real container does, so that somebody at the playground sees an answer come.
+WORDS_PER_SECOND = 30.0
 NEEDED_OUTSIDE = ("CP_DATABASE_URL", "CP_BROKER_URL", *SECRETS)
 
 
@@ -38,6 +41,8 @@ def run(*, empty: bool, external: bool) -> int:
             if not external:
                 stack.start_services()
             login = stack.start_product()
+            if not external:
+                emulator.EmulatorClient(stack.env["AWS_ENDPOINT_URL"]).stream_at(WORDS_PER_SECOND)
             examples = stack.start_helper("examples", "demo.examples") if fill else None
             print(f"\nReady after {time.monotonic() - started:.1f} s. Sign in, once, with this link:\n")
             print(f"    {strong(stack.url + login)}\n")

@@ -50,6 +50,7 @@
     byId("playground-answer").replaceChildren();
     byId("playground-facts").replaceChildren();
     setBusy(form, true);
+    byId("playground-answer").scrollIntoView({ block: "nearest" });
     try {
       await read(await fetch(form.action || location.href, {
         method: "POST",

@@ -113,7 +113,7 @@ def test_the_answer_comes_piece_by_piece_or_whole_and_is_metered(
 
     page = post(admin, tenant).content.decode()
     assert "".join(pieces) in page
-    assert {**facts(page), "First byte": "", "Whole answer": ""} == {**streamed, "First byte": "", "Whole answer": ""}
+    assert {**facts(page), "First byte": "", "Until the end": ""} == {**streamed, "First byte": "", "Until the end": ""}
     assert "metered, and billed to Acme" in page
     assert metered(tenant, aws) == {"InputTokens": 6, "OutputTokens": 24, "Requests": 2}
 
