@@ -90,6 +90,8 @@ class Sighting:
     artifact_url: str = ""
     copies: int | None = None
     current_copies: int | None = None
+    instance_type: str = ""
+    instance_count: int | None = None
     request_id: str = ""
 
 

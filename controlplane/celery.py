@@ -30,6 +30,7 @@ BEAT = {
     "provisioning: resources that are due": ("provisioning.tasks.reconcile_due", SWEEP),
     "provisioning: tenants on their way": ("provisioning.tasks.sweep_unsettled_tenants", SWEEP),
     "provisioning: drift, and warm copies whose time is over": ("provisioning.tasks.sweep_served_tenants", 40 * SWEEP),
+    "provisioning: inventory of AWS": ("provisioning.tasks.keep_inventory", 40 * SWEEP),
     "metering: hours that are due to be read": ("metering.tasks.collect_usage", 4 * SWEEP),
     "billing: months that are over, drafts whose grace has passed": ("billing.tasks.close_due_periods", 20 * SWEEP),
     "billing: last invoices of tenants that leave": ("billing.tasks.issue_final_invoices", 4 * SWEEP),

@@ -24,6 +24,7 @@ REACTIONS: dict[str, tuple[Reaction, ...]] = {
     "resource.ready": (CONVERGE_AROUND, RECONCILE),
     "resource.gone": (CONVERGE_AROUND, RECONCILE),
     "resource.stuck": (CONVERGE_AROUND,),
+    "resource.adopted": (RECONCILE,),
     "webhook.test": (DELIVER,),
     "webhook_endpoint.replayed": (DELIVER,),
     "adapter.upload_completed": (ring("models_registry.tasks.validate_version", version_id="subject"),),

@@ -34,6 +34,8 @@ CATALOG: dict[str, str] = {
     "resource.ready": "Something in AWS serves.",
     "resource.stuck": "Something in AWS waits for a quota, for capacity or for a person.",
     "resource.gone": "Something in AWS was deleted, failed or vanished; AWS says that it does not exist.",
+    "resource.adopted": "An orphan in AWS came into our books, so that the reconciler deletes it.",
+    "finding.ignored": "Somebody decided to leave alone what an inventory found.",
     "runtime_config.published": "Data planes follow a new version of a tenant's runtime config.",
     "operation.started": "Work that people can follow has begun.",
     "operation.retried": "Somebody asked for another try.",

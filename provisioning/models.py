@@ -13,6 +13,7 @@ from core.models import PublicModel
 from models_registry.models import AdapterVersion, Release, ServingProfile
 from models_registry.states import ReleaseState
 from provisioning.call_buckets import CallBucket as CallBucket
+from provisioning.findings import InventoryFinding as InventoryFinding
 from provisioning.planner.catalogue import TABLES
 from provisioning.specs import KINDS
 from provisioning.states import TRIED_AGAIN, WHAT_TO_DO, OperationState, Phase, StuckReason

@@ -14,6 +14,7 @@ from core.periods import Period, floor_to_bucket
 from models_registry.models import FoundationModel
 from models_registry.states import ReleaseState
 from provisioning.desired import LineFacts
+from provisioning.findings import FindingKind, InventoryFinding, InventoryLook
 from provisioning.models import (
     CatalogueRow,
     ManagedResource,
@@ -156,6 +157,41 @@ def _by_bucket(start: datetime, end: datetime, bucket_seconds: int) -> Iterable[
         following = datetime.fromtimestamp(bucket.timestamp() + bucket_seconds, bucket.tzinfo)
         yield bucket, (min(following, end) - at).total_seconds()
         at = following
+
+
+# --- the inventory ----------------------------------------------------------------------------------------------
+def findings(tenant_ids: Collection[int] | None, *, kind: str | None = None) -> QuerySet[InventoryFinding]:
+    """What the last inventory saw that should not be so, newest first; None means all, the pool's included."""
+    found = InventoryFinding.objects.visible_to(tenant_ids).still_there()
+    found = found.filter(kind=kind) if kind else found
+    return found.select_related("tenant", "resource").order_by("-pk")
+
+
+def finding(ref: str, *, tenant_ids: Collection[int] | None) -> InventoryFinding:
+    """One finding by public id, resolved ones included. Raises NotFound when absent or invisible."""
+    rows = InventoryFinding.objects.visible_to(tenant_ids).select_related("tenant", "resource")
+    found = rows.filter(public_id=ref).first()
+    if found is None:
+        raise NotFound(f"There is no finding {ref}.")
+    return found
+
+
+def orphans_with(orphan: InventoryFinding) -> list[InventoryFinding]:
+    """An orphan and the orphans that run on it, directly or not: the orphan first, then nearest first."""
+    place = {"account": orphan.account, "region": orphan.region, "kind": FindingKind.ORPHAN}
+    others = list(
+        InventoryFinding.objects.still_there().filter(**place).exclude(pk=orphan.pk).select_related("resource")
+    )
+    chain, names = [orphan], {orphan.name}
+    while above := [each for each in others if each not in chain and names & set(each.needs)]:
+        chain += above
+        names |= {each.name for each in above}
+    return chain
+
+
+def last_inventory() -> InventoryLook | None:
+    """When AWS was last listed completely, and what it held; None before the first time."""
+    return InventoryLook.objects.order_by("-at").first()
 
 
 # --- runtime configs --------------------------------------------------------------------------------------------

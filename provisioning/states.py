@@ -7,6 +7,8 @@
        v          |
       gone <------+        (from anywhere, when AWS says that the object does not exist)
 
+A gone row goes back to deleting when an inventory finds its object after all and a person orders its deletion.
+
 The phase is what AWS last showed us; being stuck is a condition beside it, with a reason that a person can read.
 A gone row stays: its name is never used again.
 """
@@ -33,7 +35,7 @@ PHASE_MOVES: Moves = {
     Phase.READY: frozenset({Phase.UPDATING, Phase.DELETING, Phase.GONE}),
     Phase.UPDATING: frozenset({Phase.READY, Phase.DELETING, Phase.GONE}),
     Phase.DELETING: frozenset({Phase.GONE}),
-    Phase.GONE: frozenset(),
+    Phase.GONE: frozenset({Phase.DELETING}),
 }
 
 

@@ -1,8 +1,13 @@
 """Doorbells of this room."""
 
+import logging
+
 from celery import shared_task
 
-from provisioning.services import converge, reconciling
+from aws.errors import AwsError
+from provisioning.services import converge, findings, reconciling
+
+log = logging.getLogger(__name__)
 
 
 @shared_task(acks_late=True)
@@ -33,3 +38,12 @@ def sweep_unsettled_tenants(**_: object) -> None:
 def sweep_served_tenants(**_: object) -> None:
     """Look at every served tenant, however settled it seems."""
     converge.sweep_served_tenants()
+
+
+@shared_task(acks_late=True)
+def keep_inventory(**_: object) -> None:
+    """Compare AWS with our rows; what cannot be listed completely is listed by the next bell."""
+    try:
+        findings.keep_inventory()
+    except AwsError as error:
+        log.warning("no inventory was taken: %s", error)

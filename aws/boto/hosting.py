@@ -223,6 +223,7 @@ def detailed_sighting(kind: HostingKind, reply: Mapping[str, Any]) -> Sighting:
     shape = _SHAPES[kind]
     specification = reply.get("Specification") or {}
     runtime = reply.get("RuntimeConfig") or {}
+    variant = (reply.get("ProductionVariants") or [{}])[0]
     reason = reply.get("FailureReason") or ""
     return Sighting(
         kind=kind,
@@ -240,5 +241,7 @@ def detailed_sighting(kind: HostingKind, reply: Mapping[str, Any]) -> Sighting:
         artifact_url=(specification.get("Container") or {}).get("ArtifactUrl", ""),
         copies=runtime.get("DesiredCopyCount"),
         current_copies=runtime.get("CurrentCopyCount"),
+        instance_type=variant.get("InstanceType", ""),
+        instance_count=variant.get("CurrentInstanceCount", variant.get("InitialInstanceCount")),
         request_id=request_id(reply),
     )

@@ -1,4 +1,4 @@
-"""`manage.py inventory`: what AWS holds under our tags against what our rows say. Changes nothing."""
+"""`manage.py inventory`: what AWS holds under our tags against what our rows say. Changes nothing in AWS."""
 
 import json
 from typing import Any
@@ -6,32 +6,42 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from aws.errors import AwsError
-from provisioning.services.inventory import take_inventory
+from provisioning import queries
+from provisioning.services.findings import keep_inventory
+from provisioning.services.inventory import Inventory
 
 
 class Command(BaseCommand):
-    """Exit status 1 when something is orphaned, missing or stuck, or when AWS cannot be listed completely."""
+    """Exit status 1 when something is orphaned (seen twice), missing, drifted or stuck and nobody ignores it, or when
+    AWS cannot be listed completely.
+    """
 
-    help = "List orphans, missing and stuck resources in AWS."
+    help = "List orphans, missing, drifted and stuck resources in AWS, and keep what was seen."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """`--json` prints one object."""
         parser.add_argument("--json", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """List, compare, say."""
+        """List, compare, keep, say."""
         try:
-            inventory = take_inventory()
+            inventory = keep_inventory()
         except AwsError as error:
             raise CommandError(f"AWS could not be listed completely: {error}") from error
-        found = inventory.as_dict()
+        wrong = sum(finding.is_wrong for finding in queries.findings(tenant_ids=None))
         if options["json"]:
-            self.stdout.write(json.dumps(found, indent=2))
+            self.stdout.write(json.dumps(inventory.as_dict() | {"wrong": wrong}, indent=2, default=str))
         else:
-            counts = ", ".join(f"{count} {kind}" for kind, count in sorted(inventory.counts.items())) or "nothing"
-            self.stdout.write(f"AWS holds {counts} of ours.")
-            for heading in ("orphans", "missing", "stuck", "foreign"):
-                for row in found[heading]:
-                    self.stdout.write(f"{heading}: {row['kind']} {row['name']} in {row['region']}: {row['detail']}")
-        if not inventory.is_clean:
+            self._say(inventory, wrong)
+        if wrong:
             raise SystemExit(1)
+
+    def _say(self, inventory: Inventory, wrong: int) -> None:
+        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(inventory.counts.items())) or "nothing"
+        self.stdout.write(f"AWS holds {counts} of ours.")
+        for heading in ("orphans", "missing", "drift", "stuck", "foreign"):
+            for found in getattr(inventory, heading):
+                price = f" (${found.usd_per_hour:f}/h)" if found.usd_per_hour else ""
+                line = f"{heading}: {found.kind} {found.name} in {found.region}: {found.detail}{price}"
+                self.stdout.write(f"{line} {dict(found.before)} -> {dict(found.after)}" if found.after else line)
+        self.stdout.write(f"{wrong} of these need somebody." if wrong else "Nobody is needed.")

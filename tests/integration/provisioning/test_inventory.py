@@ -1,0 +1,172 @@
+"""The inventory kept: two sightings before an orphan counts, what is put right disappears, and an orphan's deletion."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+
+from aws import connect
+from core.clock import real_now
+from events.models import Event
+from provisioning import queries
+from provisioning.findings import SWEEPS_APART, FindingKind, InventoryFinding
+from provisioning.models import ManagedResource, PublishedConfig, ResourceInterval
+from provisioning.services.findings import AlreadyResolved, ignore_finding, keep_inventory
+from provisioning.services.orphans import NotDeletable, delete_orphan
+from provisioning.states import Phase
+from tests.factories import TESTER
+
+APART = timedelta(seconds=SWEEPS_APART * settings.ENV.sweep_seconds)
+
+
+@pytest.fixture
+def served(world):
+    tenant = world.sign_up("acme", "premium")
+    world.settle(tenant)
+    return tenant
+
+
+def lose_rows() -> None:
+    """As after a restore of an older backup: AWS holds what no row knows."""
+    ResourceInterval.objects.all().delete()
+    for row in ManagedResource.objects.all():
+        row.operation_steps.all().delete()
+    ManagedResource.objects.all().delete()
+    PublishedConfig.objects.update(routed_names=[])
+
+
+def see_again() -> None:
+    """A later inventory, as if enough time had passed since the first."""
+    InventoryFinding.objects.update(first_seen_at=real_now() - APART - timedelta(seconds=1))
+    keep_inventory()
+
+
+def open_findings(kind: FindingKind | None = None) -> dict[str, InventoryFinding]:
+    return {found.aws_kind: found for found in queries.findings(tenant_ids=None, kind=kind)}
+
+
+def test_a_clean_account_has_no_findings_and_says_when_it_was_looked_at(world, served, capsys):
+    call_command("inventory")
+    assert not InventoryFinding.objects.exists()
+    look = queries.last_inventory()
+    assert look is not None and look.counts == {"model": 1, "endpoint_config": 1, "endpoint": 1, "component": 1}
+    assert "Nobody is needed." in capsys.readouterr().out
+
+
+def test_an_orphan_counts_when_it_was_seen_twice_with_time_between(world, served):
+    lose_rows()
+    call_command("inventory")  # the first sighting makes nothing fail
+    keep_inventory()  # nor does a second one at once
+    found = open_findings(FindingKind.ORPHAN)
+    assert {orphan.sightings for orphan in found.values()} == {2}
+    assert not any(orphan.is_confirmed or orphan.is_wrong for orphan in found.values())
+    InventoryFinding.objects.update(first_seen_at=real_now() - APART - timedelta(seconds=1))
+    with pytest.raises(SystemExit) as left:
+        call_command("inventory")
+    assert left.value.code == 1
+    found = open_findings(FindingKind.ORPHAN)
+    assert all(orphan.is_wrong and orphan.tenant == served for orphan in found.values())
+    instance = queries.planner_catalogue().instance("ml.g5.2xlarge", "us-west-2")
+    assert found["endpoint"].usd_per_hour == instance.usd_per_hour
+    assert {found[kind].usd_per_hour for kind in ("model", "endpoint_config", "component")} == {Decimal(0)}
+
+
+def test_what_is_not_seen_any_more_is_resolved_and_begins_anew(world, served):
+    row = world.row(kind="model")
+    world.aws.fault("vanish", name_contains=row.name, times=1)
+    keep_inventory()
+    [missing] = queries.findings(tenant_ids=[served.pk])
+    assert (missing.kind, missing.name, missing.resource, missing.is_wrong) == ("missing", row.name, row, True)
+    world.settle(served)
+    keep_inventory()
+    missing.refresh_from_db()
+    assert missing.resolved_at is not None and not missing.is_wrong
+    assert not queries.findings(tenant_ids=None).exists()
+    with pytest.raises(AlreadyResolved):
+        ignore_finding(finding_id=missing.pk, reason="late", actor=TESTER)
+
+
+def test_drift_shows_what_we_wish_and_what_aws_has(world, served):
+    row = world.row(kind="base_component")
+    connect.hosting(row.region).set_copies(row.name, copies=3)
+    for _ in range(2):
+        connect.hosting(row.region).describe("component", row.name)  # the change takes a look
+    keep_inventory()
+    [drift] = queries.findings(tenant_ids=None, kind=FindingKind.DRIFT)
+    assert (drift.name, drift.before, drift.after) == (row.name, {"copies": 1}, {"copies": 3})
+    assert "set back by itself" in drift.what_to_do
+    world.settle(served)
+    keep_inventory()
+    assert not queries.findings(tenant_ids=None).exists()
+
+
+def test_an_orphan_takes_what_runs_on_it_along_and_goes_in_order(world, served):
+    lose_rows()
+    keep_inventory()
+    see_again()
+    endpoint = open_findings()["endpoint"]
+    rows = delete_orphan(finding_id=endpoint.pk, reason="left by a test", actor=TESTER)
+    assert [row.kind for row in rows] == ["endpoint", "base_component"]
+    assert delete_orphan(finding_id=endpoint.pk, reason="again", actor=TESTER) == rows
+    assert Event.objects.filter(name="resource.adopted", reason="left by a test").count() == 2
+    for _ in range(12):
+        world.run_pass()
+    assert {row.phase for row in ManagedResource.objects.all()} == {Phase.GONE}
+    assert world.counts() == {"model": 1, "endpoint_config": 1}
+    keep_inventory()
+    assert set(open_findings()) == {"model", "endpoint_config"}
+    assert not ResourceInterval.objects.exists(), "what is deleted is not billed"
+
+
+def test_what_aws_kept_after_its_row_was_closed_is_deleted_under_that_row(world, served):
+    row = world.row(kind="base_component")
+    ManagedResource.objects.filter(pk=row.pk).update(phase=Phase.GONE, is_wanted=False)
+    keep_inventory()
+    see_again()
+    [orphan] = queries.findings(tenant_ids=None, kind=FindingKind.ORPHAN)
+    with pytest.raises(NotDeletable, match="routes to it"):
+        delete_orphan(finding_id=orphan.pk, reason="no", actor=TESTER)
+    PublishedConfig.objects.update(routed_names=[])
+    assert delete_orphan(finding_id=orphan.pk, reason="yes", actor=TESTER) == [row]
+    for _ in range(6):
+        world.run_pass()
+    row.refresh_from_db()
+    assert row.phase == Phase.GONE
+    assert "inference_component" not in world.counts()
+
+
+def test_what_is_not_certainly_unused_and_ours_is_left_alone(world, served):
+    row = world.row(kind="endpoint")
+    lose_rows()
+    keep_inventory()
+    orphan = open_findings()["endpoint"]
+    with pytest.raises(NotDeletable, match="not seen often enough"):
+        delete_orphan(finding_id=orphan.pk, reason="too early", actor=TESTER)
+    see_again()
+    for tags in ({"cp:install": "other"}, {"cp:resource": ""}, {"cp:kind": "model"}):
+        InventoryFinding.objects.filter(pk=orphan.pk).update(tags=orphan.tags | tags)
+        with pytest.raises(NotDeletable, match="tags"):
+            delete_orphan(finding_id=orphan.pk, reason="whose?", actor=TESTER)
+    InventoryFinding.objects.filter(pk=orphan.pk).update(tags=orphan.tags)
+    row.pk, row.public_id = None, "res_came_back"
+    row.save(force_insert=True)
+    with pytest.raises(NotDeletable, match="used"):
+        delete_orphan(finding_id=orphan.pk, reason="it is back", actor=TESTER)
+    assert ManagedResource.objects.count() == 1 and world.counts()["endpoint"] == 1
+    assert not Event.objects.filter(name="resource.adopted").exists()
+
+
+def test_what_is_ignored_makes_no_inventory_fail(world, served):
+    world.aws.post("quotas", {"ml.g5.2xlarge": 1})
+    other = world.sign_up("other", "premium")
+    world.settle(other)
+    with pytest.raises(SystemExit):
+        call_command("inventory")
+    [stuck] = queries.findings(tenant_ids=None, kind=FindingKind.STUCK)
+    ignore_finding(finding_id=stuck.pk, reason="the quota is on its way", actor=TESTER)
+    call_command("inventory")
+    stuck.refresh_from_db()
+    assert (stuck.ignored_reason, stuck.ignored_by, stuck.is_wrong) == ("the quota is on its way", TESTER.name, False)
+    assert Event.objects.get(name="finding.ignored").subject_ref == stuck.public_id
