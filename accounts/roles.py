@@ -35,6 +35,7 @@ ALL_PERMISSIONS: frozenset[str] = (
         "keys.manage",
         "webhooks.manage",
         "audit.view",
+        "limits.use",
     }
 )
 
@@ -74,5 +75,6 @@ TENANT_KEY_PERMISSIONS: frozenset[str] = frozenset(
         "usage.view",
         "invoices.view",
         "webhooks.manage",
+        "limits.use",
     }
 )

@@ -5,6 +5,7 @@ Clients are kept per process, account and region. Real AWS (no `AWS_ENDPOINT_URL
 """
 
 import os
+from dataclasses import replace
 from functools import cache
 
 from django.conf import settings
@@ -14,10 +15,11 @@ from aws.boto.artifacts import BotoArtifacts
 from aws.boto.config_store import BotoConfigStore
 from aws.boto.hosting import BotoHosting
 from aws.boto.inference import BotoInference
+from aws.boto.limit_store import BotoLimitStore
 from aws.boto.metrics import BotoMetrics
 from aws.boto.session import AwsAccess, Clients
 from aws.boto.translate import call, request_id
-from aws.gateway import ArtifactStore, ConfigStore, HostingGateway, InferenceGateway, MetricsGateway
+from aws.gateway import ArtifactStore, ConfigStore, HostingGateway, InferenceGateway, LimitStore, MetricsGateway
 
 
 def hosting(region: str | None = None) -> HostingGateway:
@@ -43,6 +45,13 @@ def artifacts() -> ArtifactStore:
 def config_store() -> ConfigStore:
     """The runtime config table."""
     return BotoConfigStore(_client("dynamodb"), settings.ENV.config_table)
+
+
+def limit_store() -> LimitStore:
+    """The limits table, with little patience: requests and pages wait for it."""
+    account_id()
+    access = replace(_access(), read_timeout_seconds=min(2.0, settings.ENV.aws_timeout_seconds))
+    return BotoLimitStore(_clients(access).client("dynamodb"), settings.ENV.limits_table)
 
 
 def account_id() -> str:

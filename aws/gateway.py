@@ -247,3 +247,50 @@ class ConfigStore(Protocol):
 
     def erase(self, tenant: str) -> int:
         """Remove all of a tenant's items; how many there were."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowUse:
+    """How full one limit's window is at an instant: settled and held tokens together."""
+
+    meter: str
+    window: str
+    mode: str
+    amount: int
+    used: int
+    ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Tokens are held until `expires_at`; `over` are the soft limits (meter, window) that were full already."""
+
+    reservation: str
+    expires_at: datetime
+    over: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """A hard limit has no room. Without `retry_after_seconds` it never has: the request is larger than the window."""
+
+    detail: str
+    retry_after_seconds: int | None
+
+
+class LimitStore(Protocol):
+    """The DynamoDB table that counts tokens. `limits` is that part of the tenant's runtime config."""
+
+    def reserve(
+        self, tenant: str, limits: Mapping[str, Any], *, input_tokens: int, output_tokens: int, at: datetime
+    ) -> Held | Full:
+        """Hold tokens in every window, or in none."""
+
+    def settle(self, tenant: str, reservation: str, *, input_tokens: int, output_tokens: int) -> bool | None:
+        """Put used tokens in place of held ones. False: it was settled before; None: there is no such reservation."""
+
+    def use(self, tenant: str, limits: Mapping[str, Any], at: datetime) -> list[WindowUse]:
+        """How full every window is, in the order of the limits."""
+
+    def erase(self, tenant: str) -> int:
+        """Remove all of a tenant's items; how many there were."""

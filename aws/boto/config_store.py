@@ -8,6 +8,7 @@ look like "no such item".
 from typing import Any
 
 from aws import errors
+from aws.boto.partitions import erase_partition
 from aws.boto.translate import call, request_id
 from aws.gateway import Receipt, StoredConfig
 
@@ -88,24 +89,7 @@ class BotoConfigStore:
 
     def erase(self, tenant: str) -> int:
         """See ConfigStore.erase."""
-        count = 0
-        while True:
-            reply = call(
-                self._client.query,
-                "Query",
-                "Items",
-                TableName=self._table,
-                KeyConditionExpression="tenant = :t",
-                ExpressionAttributeValues={":t": {"S": tenant}},
-                ProjectionExpression="tenant, #i",
-                ExpressionAttributeNames={"#i": "item"},
-                ConsistentRead=True,
-            )
-            for item in reply["Items"]:
-                call(self._client.delete_item, "DeleteItem", TableName=self._table, Key=item)
-                count += 1
-            if not reply["Items"] and "LastEvaluatedKey" not in reply:
-                return count
+        return erase_partition(self._client, self._table, tenant)
 
     def _item(self, tenant: str, item: str) -> dict[str, Any] | None:
         reply = call(

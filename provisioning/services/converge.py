@@ -265,10 +265,13 @@ def _depart(tenant: Tenant) -> None:
         return
     with boundary("erase configs"):
         erased = connect.config_store().erase(tenant.public_id)
+    with boundary("erase limits"):
+        counts = connect.limit_store().erase(tenant.public_id)
     gone = ManagedResource.objects.filter(tenant=tenant).order_by("pk")
     detail = {
         "deleted": [{"kind": row.kind, "name": row.name} for row in gone],
         "config_items_erased": erased,
+        "limit_items_erased": counts,
     }
     with boundary("commit resources step"):
         offboarding.complete_offboarding_step(

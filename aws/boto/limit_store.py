@@ -1,0 +1,80 @@
+"""The limits table over a boto3 `dynamodb` client.
+
+What is written there is the kit's own code: two writers of one budget that differed would let requests past it.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from aws import errors
+from aws.boto.partitions import erase_partition
+from aws.gateway import Full, Held, WindowUse
+from dataplane.budgets import Tokens, budgets_of
+from dataplane.errors import InvalidRequest, LimitExceeded, LimitsUnavailable
+from dataplane.limit_table import LimitTable
+
+
+class BotoLimitStore:
+    """`LimitStore` for one table."""
+
+    def __init__(self, client: Any, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def reserve(
+        self, tenant: str, limits: Mapping[str, Any], *, input_tokens: int, output_tokens: int, at: datetime
+    ) -> Held | Full:
+        """See LimitStore.reserve."""
+        counters = budgets_of(limits).counters(at.timestamp())
+        try:
+            made = self._of(tenant).reserve(counters, Tokens(input_tokens, output_tokens), at.timestamp())
+        except LimitExceeded as full:
+            return Full(full.detail, full.retry_after_seconds)
+        except InvalidRequest as never:
+            return Full(never.detail, None)
+        except LimitsUnavailable as away:
+            raise _unreachable(away) from away
+        over = tuple((each.meter, each.window) for each in made.over)
+        return Held(made.id, datetime.fromtimestamp(made.expires_at, UTC), over)
+
+    def settle(self, tenant: str, reservation: str, *, input_tokens: int, output_tokens: int) -> bool | None:
+        """See LimitStore.settle."""
+        table = self._of(tenant)
+        try:
+            found = table.find(reservation)
+            return table.settle(found, Tokens(input_tokens, output_tokens)) if found is not None else None
+        except LimitsUnavailable as away:
+            raise _unreachable(away) from away
+
+    def use(self, tenant: str, limits: Mapping[str, Any], at: datetime) -> list[WindowUse]:
+        """See LimitStore.use."""
+        counters = budgets_of(limits).counters(at.timestamp())
+        if not counters:
+            return []
+        try:
+            used = self._of(tenant).used(each.key for each in counters)
+        except LimitsUnavailable as away:
+            raise _unreachable(away) from away
+        return [
+            WindowUse(
+                meter=each.limit.meter,
+                window=each.limit.window,
+                mode=each.limit.mode,
+                amount=each.limit.amount,
+                used=used[each.key],
+                ends_at=datetime.fromtimestamp(each.end, UTC),
+            )
+            for each in counters
+        ]
+
+    def erase(self, tenant: str) -> int:
+        """See LimitStore.erase."""
+        return erase_partition(self._client, self._table, tenant)
+
+    def _of(self, tenant: str) -> LimitTable:
+        return LimitTable(self._client, self._table, tenant)
+
+
+def _unreachable(away: LimitsUnavailable) -> errors.Unreachable:
+    return errors.Unreachable(code="LimitsUnavailable", message=away.detail, operation="TransactWriteItems")

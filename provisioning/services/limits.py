@@ -1,0 +1,107 @@
+"""Token limits for data planes without the kit: the same windows, the same table, the same arithmetic.
+
+The limits are those of the runtime config that the tenant's data planes follow, so that both doors agree.
+"""
+
+from typing import Any
+
+from aws import connect
+from aws.errors import AwsError
+from aws.gateway import Held, WindowUse
+from core.clock import now
+from core.errors import Conflict, DomainError, FieldError, Invalid
+from provisioning.queries import current_config
+from tenants.models import Tenant
+
+
+class LimitExceeded(DomainError):
+    """A hard token limit has no room for the request."""
+
+    code = "limit_exceeded"
+    status = 429
+    title = "Token limit reached"
+    retryable = True
+
+    def __init__(self, detail: str, *, retry_after_seconds: int) -> None:
+        super().__init__(detail, hint="Send the request again after Retry-After, or ask for fewer tokens.")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class RequestTooLarge(Invalid):
+    """The request may cost more than a whole window allows, so waiting would not help."""
+
+    code = "request_larger_than_limit"
+    title = "Larger than the limit"
+
+
+class TenantNotServed(Conflict):
+    """The tenant's data planes are told to answer nothing: it is not active yet, suspended, or leaving."""
+
+    code = "tenant_not_served"
+    title = "Tenant not served"
+
+
+class ReservationUnknown(Invalid):
+    """There is no such reservation of this tenant, or it was settled more than a day ago."""
+
+    code = "reservation_unknown"
+    title = "Reservation unknown"
+
+
+def reserve_tokens(*, tenant_id: int, input_tokens: int, output_tokens: int) -> Held:
+    """Hold what a request may cost at most, until it is settled or expires.
+
+    Raises LimitExceeded, RequestTooLarge, TenantNotServed, and AwsError when the table does not answer.
+    """
+    tenant, document = _followed(tenant_id)
+    if document is None or document["status"] != "active":
+        raise TenantNotServed(
+            f"{tenant.name} is {tenant.get_state_display().lower()}; its requests are not served.",
+            hint="Its state says what it waits for.",
+        )
+    answer = connect.limit_store().reserve(
+        tenant.public_id, document["limits"], input_tokens=input_tokens, output_tokens=output_tokens, at=now()
+    )
+    if isinstance(answer, Held):
+        return answer
+    if answer.retry_after_seconds is None:
+        raise RequestTooLarge(answer.detail)
+    raise LimitExceeded(answer.detail, retry_after_seconds=answer.retry_after_seconds)
+
+
+def settle_reservation(*, tenant_id: int, reservation: str, input_tokens: int, output_tokens: int) -> bool:
+    """Count what the request did cost; False, and nothing changes, when it was settled before.
+
+    Zero tokens give everything back. An expired reservation is counted all the same. Raises ReservationUnknown, and
+    AwsError when the table does not answer.
+    """
+    tenant, document = _followed(tenant_id)
+    settled = None
+    if document is not None:  # who was never published reserved nothing
+        settled = connect.limit_store().settle(
+            tenant.public_id, reservation, input_tokens=input_tokens, output_tokens=output_tokens
+        )
+    if settled is None:
+        raise ReservationUnknown(
+            "There is no such reservation; settled ones are remembered for a day.",
+            errors=[FieldError("/reservation", "reservation_unknown", "There is no such reservation.")],
+        )
+    return settled
+
+
+def window_use(*, tenant_id: int) -> list[WindowUse] | None:
+    """How full the tenant's windows are now; empty without limits, None when the table does not answer."""
+    tenant, document = _followed(tenant_id)
+    limits = document.get("limits", {}) if document else {}
+    if not limits.get("windows"):
+        return []
+    try:
+        return connect.limit_store().use(tenant.public_id, limits, now())
+    except AwsError:
+        return None
+
+
+def _followed(tenant_id: int) -> tuple[Tenant, dict[str, Any] | None]:
+    """The tenant, and the document that its data planes follow."""
+    config = current_config(tenant_id)
+    return Tenant.objects.get(pk=tenant_id), config.document if config else None

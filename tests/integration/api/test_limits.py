@@ -1,0 +1,172 @@
+"""Token limits over REST: the same windows and the same table as the kit's."""
+
+import os
+from typing import Any
+
+import boto3
+import pytest
+
+from aws import connect
+from core.clock import now
+from dataplane.budgets import Tokens, budgets_of
+from dataplane.limit_table import LimitTable
+from provisioning.models import PublishedConfig
+from provisioning.services.limits import window_use
+from tenants.models import Tenant
+from tests.factories import make_tenant
+from tests.integration.api.client import Caller, caller, refused
+
+pytestmark = pytest.mark.django_db
+HARD = {"meter": "total_tokens", "window": "month", "amount": 1000, "mode": "hard"}
+SOFT = {"meter": "output_tokens", "window": "day", "amount": 50, "mode": "soft"}
+
+
+def publish(tenant: Tenant, *windows: dict[str, Any], status: str = "active") -> None:
+    """What the tenant's data planes are told."""
+    limits = {"max_output_tokens": 4096} | ({"timezone": "Asia/Tokyo", "windows": list(windows)} if windows else {})
+    PublishedConfig.objects.filter(tenant=tenant).delete()
+    PublishedConfig.objects.create(
+        tenant=tenant,
+        version=1,
+        document={"tenant": tenant.public_id, "status": status, "limits": limits},
+        sha256="0" * 64,
+        signature="0" * 64,
+        is_current=True,
+    )
+
+
+@pytest.fixture
+def acme(aws: object) -> Tenant:
+    tenant = make_tenant(slug="acme")
+    publish(tenant, HARD, SOFT)
+    return tenant
+
+
+@pytest.fixture
+def plane(acme: Tenant) -> Caller:
+    return caller("limits.use", tenant_id=acme.pk)
+
+
+def reserve(plane: Caller, tokens_in: int, tokens_out: int, **options: Any) -> Any:
+    body = {"tenant": "acme", "input_tokens": tokens_in, "max_output_tokens": tokens_out}
+    return plane.post("limits/reserve", body, **options)
+
+
+def settle(plane: Caller, reservation: str, tokens_in: int, tokens_out: int, tenant: str = "acme") -> Any:
+    body = {"tenant": tenant, "reservation": reservation, "input_tokens": tokens_in, "output_tokens": tokens_out}
+    return plane.post("limits/settle", body)
+
+
+def used(tenant: Tenant) -> list[int]:
+    use = window_use(tenant_id=tenant.pk)
+    assert use is not None
+    return [each.used for each in use]
+
+
+def test_what_is_reserved_counts_until_the_truth_is_known(plane: Caller, acme: Tenant) -> None:
+    held = reserve(plane, 300, 40)
+    assert held.status_code == 201, held.content
+    assert held.json()["over"] == []
+    assert used(acme) == [340, 40]
+    settled = settle(plane, held.json()["id"], 100, 20)
+    assert (settled.status_code, settled.json()["counted"]) == (200, True)
+    assert settle(plane, held.json()["id"], 100, 20).json()["counted"] is False
+    assert used(acme) == [120, 20]
+
+
+def test_a_full_window_is_429_with_the_time_to_wait(plane: Caller, acme: Tenant) -> None:
+    reserve(plane, 900, 10)
+    response = reserve(plane, 100, 10)
+    assert refused(response, 429, "limit_exceeded")["retryable"] is True
+    [month, _] = window_use(tenant_id=acme.pk) or []
+    assert 0 <= int(response["Retry-After"]) - (month.ends_at - now()).total_seconds() <= 2
+    assert used(acme) == [910, 10]
+
+
+def test_a_request_larger_than_the_window_need_not_wait(plane: Caller) -> None:
+    response = reserve(plane, 1000, 1)
+    refused(response, 422, "request_larger_than_limit")
+    assert "Retry-After" not in response
+
+
+def test_over_a_soft_limit_is_told(plane: Caller) -> None:
+    assert reserve(plane, 1, 60).json()["over"] == [{"meter": "output_tokens", "window": "day"}]
+
+
+def test_the_kit_and_this_door_share_a_budget(plane: Caller, acme: Tenant) -> None:
+    client = boto3.client("dynamodb")
+    table = LimitTable(client, os.environ["CP_LIMITS_TABLE"], acme.public_id)
+    limits = PublishedConfig.objects.get(tenant=acme).document["limits"]
+    held = table.reserve(budgets_of(limits).counters(now().timestamp()), Tokens(950, 0), now().timestamp())
+    refused(reserve(plane, 60, 0), 429, "limit_exceeded")
+    assert settle(plane, held.id, 10, 0).json()["counted"] is True
+    assert reserve(plane, 60, 0).status_code == 201
+
+
+def test_the_same_idempotency_key_reserves_once(plane: Caller, acme: Tenant) -> None:
+    first, again = (reserve(plane, 10, 0, idempotency_key="one") for _ in range(2))
+    assert first.json() == again.json()
+    assert used(acme) == [10, 0]
+
+
+@pytest.mark.parametrize("reservation", ["rsv_0000000000000000", "rsv_" + "0" * 24, "../held", "x"])
+def test_an_unknown_reservation_is_refused(plane: Caller, reservation: str) -> None:
+    problem = refused(settle(plane, reservation, 1, 1), 422, "reservation_unknown")
+    assert problem["errors"][0]["pointer"] == "/reservation"
+
+
+def test_another_tenant_can_neither_reserve_nor_settle_here(plane: Caller, acme: Tenant) -> None:
+    held = reserve(plane, 10, 0).json()["id"]
+    other = make_tenant(slug="other")
+    publish(other, HARD)
+    stranger = caller("limits.use", tenant_id=other.pk)
+    refused(reserve(stranger, 10, 0), 404, "not_found")
+    refused(settle(stranger, held, 0, 0), 404, "not_found")
+    refused(settle(stranger, held, 0, 0, tenant="other"), 422, "reservation_unknown")
+    assert used(acme) == [10, 0]
+
+
+@pytest.mark.parametrize("status", ["suspended", "withdrawn"])
+def test_who_is_not_served_reserves_nothing_but_settles_what_is_under_way(
+    plane: Caller, acme: Tenant, status: str
+) -> None:
+    held = reserve(plane, 10, 0).json()["id"]
+    publish(acme, HARD, SOFT, status=status)
+    refused(reserve(plane, 10, 0), 409, "tenant_not_served")
+    assert settle(plane, held, 5, 0).json()["counted"] is True
+    refused(reserve(caller("limits.use"), 1, 1), 409, "tenant_not_served")
+
+
+def test_without_limits_everything_passes_and_nothing_is_counted(plane: Caller, acme: Tenant) -> None:
+    publish(acme)
+    held = reserve(plane, 10**8, 10**8)
+    assert held.status_code == 201
+    assert settle(plane, held.json()["id"], 1, 1).json()["counted"] is True
+    assert used(acme) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"input_tokens": -1}, "/input_tokens"),
+        ({"input_tokens": 10**9}, "/input_tokens"),
+        ({"max_output_tokens": "many"}, "/max_output_tokens"),
+        ({"tokens": 1}, "/tokens"),
+    ],
+)
+def test_a_wrong_body_names_its_field(plane: Caller, change: dict[str, Any], pointer: str) -> None:
+    body = {"tenant": "acme", "input_tokens": 1, "max_output_tokens": 1} | change
+    problem = refused(plane.post("limits/reserve", body), 422, "invalid_body")
+    assert [error["pointer"] for error in problem["errors"]] == [pointer]
+
+
+def test_a_table_that_is_away_is_503_and_an_unknown_on_the_page(plane: Caller, acme: Tenant, settings: Any) -> None:
+    settings.ENV = settings.ENV.model_copy(update={"limits_table": "no-such-table"})
+    refused(reserve(plane, 1, 1), 503, "aws_unavailable")
+    assert window_use(tenant_id=acme.pk) is None
+
+
+def test_a_departed_tenants_counts_are_erased(plane: Caller, acme: Tenant) -> None:
+    settle(plane, reserve(plane, 10, 0).json()["id"], 1, 1)
+    assert connect.limit_store().erase(acme.public_id) == 3  # two counters and the settled reservation
+    assert used(acme) == [0, 0]
