@@ -35,6 +35,14 @@ def refusals(env: Environment) -> list[CheckMessage]:
                 id="cp.aws_account",
             )
         )
+    if env.aws_timeout_seconds > env.lease_seconds / 4:
+        found.append(
+            Error(
+                "CP_AWS_TIMEOUT_SECONDS is more than a quarter of CP_LEASE_SECONDS.",
+                hint="A worker would be killed before it could tell that AWS hangs.",
+                id="cp.aws_timeout",
+            )
+        )
     if env.environment == "production" and "*" in env.allowed_hosts:
         found.append(Error("CP_ALLOWED_HOSTS must name the hosts in production.", id="cp.allowed_hosts"))
     return found

@@ -14,7 +14,10 @@ import boto3
 from botocore.config import Config
 
 CONNECT_TIMEOUT_SECONDS = 3
-MAX_ATTEMPTS = 4
+# A call to an AWS that hangs must end, and be told, well before the task that makes it is killed (5/6 of a lease; a
+# pass makes up to two such calls, one look and one change). What the loop tries again by itself boto therefore does
+# not; files and metrics have people or long runs waiting for them, and get a second try.
+MAX_ATTEMPTS, MAX_ATTEMPTS_OF = 1, {"s3": 2, "cloudwatch": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class Clients:
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             read_timeout=self.access.read_timeout_seconds,
             # Pinned, because boto3's default changes with the environment (AWS_NEW_RETRIES_2026).
-            retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
+            retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS_OF.get(service, MAX_ATTEMPTS)},
             max_pool_connections=32,
             s3={"addressing_style": "path"} if service == "s3" and self.access.endpoint_url else None,
         )

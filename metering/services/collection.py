@@ -153,8 +153,9 @@ def _read(scope: MeteringScope, stretch: Sequence[windows.Claimed], as_of: datet
                     [question.query for question in questions.values()], span.start, span.end
                 )
             except AwsError as error:
+                # The batch is read again as a whole; asking on would only hang or be throttled as often.
                 batch.problem = batch.problem or f"{error} (request {error.request_id or 'unknown'})"
-                continue
+                return batch
             batch.queries += len(questions)
             batch.request_ids += answer.request_ids
             _take(answer.series, questions, scope, members, " ".join(answer.request_ids)[:200], batch)

@@ -38,7 +38,10 @@ def observe(rows: Iterable[ManagedResource], *, install: str, threads: Executor)
     groups: dict[tuple[str, str], list[ManagedResource]] = defaultdict(list)
     for row in rows:
         groups[(row.region, row.kind)].append(row)
-    listings = {key: _listing(*key, install) for key, group in groups.items() if len(group) >= LISTING_PAYS_FROM}
+    silent: dict[str, errors.Unreachable] = {}
+    listings = {
+        key: _listing(*key, install, silent) for key, group in groups.items() if len(group) >= LISTING_PAYS_FROM
+    }
     answers: dict[int, Observation] = {}
     closely: list[ManagedResource] = []
     for key, group in groups.items():
@@ -52,17 +55,28 @@ def observe(rows: Iterable[ManagedResource], *, install: str, threads: Executor)
                 answers[row.pk] = Observation(sighting=listed)
             else:
                 closely.append(row)
-    for row, observation in zip(closely, threads.map(partial(_look, install), closely), strict=True):
+    for row, observation in zip(closely, threads.map(partial(_look, install, silent), closely), strict=True):
         answers[row.pk] = observation
     return answers
 
 
-def _listing(region: str, kind: str, install: str) -> Mapping[str, Sighting] | errors.AwsError:
+def _listing(
+    region: str, kind: str, install: str, silent: dict[str, errors.Unreachable]
+) -> Mapping[str, Sighting] | errors.AwsError:
+    if region in silent:
+        return silent[region]
     try:
         with boundary(f"list {kind}"):
             return connect.hosting(region).list(_hosting(kind), name_contains=f"{install}-{NAME_WORDS[kind]}-")
     except errors.AwsError as error:
-        return error
+        return _noted(error, region, silent)
+
+
+def _noted(error: errors.AwsError, region: str, silent: dict[str, errors.Unreachable]) -> errors.AwsError:
+    """The error; a region that did not answer is asked nothing more in this pass, which would hang as often."""
+    if isinstance(error, errors.Unreachable):
+        silent[region] = error
+    return error
 
 
 def _needs_closer_look(row: ManagedResource, listed: Sighting | None) -> bool:
@@ -76,7 +90,9 @@ def _needs_closer_look(row: ManagedResource, listed: Sighting | None) -> bool:
     return listed.status == IN_SERVICE and row.kind in (ENDPOINT, BASE_COMPONENT)
 
 
-def _look(install: str, row: ManagedResource) -> Observation:
+def _look(install: str, silent: dict[str, errors.Unreachable], row: ManagedResource) -> Observation:
+    if row.region in silent:
+        return Observation(error=silent[row.region])
     try:
         hosting = connect.hosting(row.region)
         with boundary(f"describe {row.kind}"):
@@ -88,7 +104,7 @@ def _look(install: str, row: ManagedResource) -> Observation:
     except errors.Missing:
         return Observation()
     except errors.AwsError as error:
-        return Observation(error=error)
+        return Observation(error=_noted(error, row.region, silent))
     is_ours = tags.get(RESOURCE_TAG) == row.public_id and tags.get(INSTALL_TAG) == install
     return Observation(sighting=sighting, is_ours=is_ours)
 

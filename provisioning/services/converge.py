@@ -13,7 +13,7 @@ from datetime import timedelta
 from django.conf import settings
 
 from aws import connect
-from aws.errors import AwsError
+from aws.errors import AwsError, Unreachable
 from core.actors import SYSTEM
 from core.clock import now
 from core.crashpoints import boundary
@@ -162,7 +162,7 @@ def _is_warm(tenant_id: int, wanted: WantedRelease) -> bool:
 def _prove(wishes: Wishes, wanted: Sequence[WantedRelease]) -> AwsError | None:
     """Ask every component that is ready and was never asked; refuse releases whose adapter fails or does nothing.
 
-    Answers the last error of AWS that kept a component from being asked.
+    Answers the last error of AWS that kept a component from being asked; an AWS that hangs is asked no more.
     """
     pending = {
         each.version.pk: each.release
@@ -177,7 +177,7 @@ def _prove(wishes: Wishes, wanted: Sequence[WantedRelease]) -> AwsError | None:
         if row.stuck_reason == StuckReason.TERMINAL and release is not None:
             evidence = {"component": row.name, "request_id": row.last_request_id}
             _refuse(release, Verdict(COMPONENT_FAILED, f"AWS could not load the adapter: {row.detail}", evidence))
-        elif row.phase == Phase.READY and row.probed_at is None:
+        elif row.phase == Phase.READY and row.probed_at is None and not isinstance(held_up, Unreachable):
             try:
                 _judge(row, release, probing.probe(row))
             except AwsError as error:

@@ -1,6 +1,7 @@
 """What people follow: live steps, reasons with request ids, what to do, retry; and what the database itself refuses."""
 
 import socket
+import time
 from datetime import timedelta
 
 import pytest
@@ -157,3 +158,21 @@ def test_an_aws_that_is_away_is_shown_and_loses_nothing(world, monkeypatch):
     operation.refresh_from_db()
     assert (operation.state, operation.detail) == (OperationState.SUCCEEDED, "")
     assert not any(row.is_held_up or row.what_to_do for row in world.rows())
+
+
+def test_an_aws_that_hangs_is_told_before_the_worker_is_killed(world, monkeypatch):
+    premium, basic = world.sign_up("acme", "premium"), world.sign_up("beta", "basic")
+    world.step(premium, basic)
+    here, timeout = settings.ENV, 0.4
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:  # takes every connection, answers none
+        away = {"aws_endpoint_url": f"http://127.0.0.1:{listener.getsockname()[1]}", "aws_timeout_seconds": timeout}
+        monkeypatch.setattr(settings, "ENV", here.model_copy(update=away))
+        begun = time.monotonic()
+        world.run_pass()
+        assert time.monotonic() - begun < 2 * timeout + 0.5  # of a task's 5/6 of a lease, which is four timeouts
+        assert all(row.is_held_up and "Read timeout" in row.detail for row in world.rows())
+        converge_tenant(tenant_id=premium.pk)
+    assert "Read timeout" in Operation.objects.get(tenant=premium).detail
+    monkeypatch.setattr(settings, "ENV", here)
+    world.settle(premium, basic)
+    assert (premium.state, basic.state) == (TenantState.ACTIVE, TenantState.ACTIVE)

@@ -39,6 +39,7 @@ def test_the_local_stack_is_safe() -> None:
         ({"aws_endpoint_url": None, "aws_expected_account_id": "1" * 12, "test_clock_file": "/x"}, "cp.test_clock"),
         ({"aws_endpoint_url": "http://aws.example.com", "test_clock_file": "/x"}, "cp.test_clock"),
         ({"environment": "production", "allowed_hosts": "*"}, "cp.allowed_hosts"),
+        ({"aws_timeout_seconds": 31, "lease_seconds": 120}, "cp.aws_timeout"),
     ],
 )
 def test_unsafe_combinations_are_refused(changes: dict[str, Any], problem: str) -> None:
