@@ -5,6 +5,7 @@ from django.urls import path, register_converter
 from dashboard.views import (
     adapters,
     home,
+    inventory,
     invoices,
     operations,
     planner,
@@ -72,6 +73,9 @@ urlpatterns = [
     # operations
     path("operations/", operations.listing, name="operation-list"),
     path("operations/resources/", resources.listing, name="resource-list"),
+    path("operations/inventory/", inventory.listing, name="inventory"),
+    path("operations/inventory/<handle:ref>/delete/", inventory.delete, name="finding-delete"),
+    path("operations/inventory/<handle:ref>/ignore/", inventory.ignore, name="finding-ignore"),
     path("operations/<handle:ref>/", operations.detail, name="operation-detail"),
     path("operations/<handle:ref>/retry/", operations.retry, name="operation-retry"),
     # usage

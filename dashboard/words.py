@@ -68,6 +68,12 @@ _WORDS: dict[str, dict[str, Word]] = {
         "gone": Word("Gone", "idle", "archive"),
         "stuck": Word("Stuck", "bad", "triangle-alert"),
     },
+    "finding": {
+        "wrong": Word("Needs somebody", "bad", "triangle-alert"),
+        "new": Word("Not counted yet", "warn", "clock"),
+        "deleting": Word("Being deleted", "run", _RUNNING),
+        "ignored": Word("Ignored", "idle", "ban"),
+    },
     "invoice": {
         "preview": Word("Preview", "run", "file-text"),
         "draft": Word("Draft", "warn", "file-text"),

@@ -1,6 +1,7 @@
 """One object of a tenant for each kind of id that an address can hold; rows whose makers need AWS are written."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from accounts.models import ApiKey
 from accounts.services import issue_api_key
@@ -18,6 +19,7 @@ from models_registry.services.adapters import create_adapter
 from models_registry.services.catalogue import define_serving_profile, register_foundation_model
 from models_registry.services.releases import record_live, release_version
 from models_registry.states import VersionState
+from provisioning.findings import InventoryFinding
 from provisioning.models import ManagedResource, Operation, OperationStep, PublishedConfig
 from provisioning.planner.presets import BLANK, load_presets
 from provisioning.services.scenarios import save_scenario
@@ -100,6 +102,26 @@ def make_resource(tenant: Tenant) -> ManagedResource:
         stuck_reason="quota",
         detail="ml.g5.2xlarge for endpoint usage: 0",
         last_request_id="aws-request-1",
+    )
+
+
+def make_finding(tenant: Tenant) -> InventoryFinding:
+    """An orphan that was seen often enough."""
+    number = InventoryFinding.objects.count()
+    name = f"local-endpoint-{tenant.slug}-lost-{number}"
+    return InventoryFinding.objects.create(
+        kind="orphan",
+        tenant=tenant,
+        account="123456789012",
+        region="us-west-2",
+        aws_kind="endpoint",
+        name=name,
+        arn=f"arn:aws:sagemaker:us-west-2:123456789012:endpoint/{name}",
+        tags={"cp:install": "local", "cp:resource": f"res_lost{number}", "cp:kind": "endpoint"},
+        detail="AWS says InService; no living row of ours.",
+        usd_per_hour="1.52",
+        sightings=2,
+        first_seen_at=clock.real_now() - timedelta(hours=2),
     )
 
 

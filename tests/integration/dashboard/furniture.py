@@ -15,6 +15,7 @@ from tests.factories import TESTER
 from tests.integration.api.making import (
     make_adapter,
     make_config,
+    make_finding,
     make_key,
     make_operation,
     make_release,
@@ -37,6 +38,7 @@ class Furnished:
     live: str
     rejected: str
     operation: str
+    finding: str
     draft: Invoice
     final: Invoice
     note: Invoice
@@ -67,6 +69,7 @@ class Furnished:
             "adapter-create": tenant,
             **{f"adapter-{each}": self.adapter for each in ("detail", "upload", "roll-back", "withdraw")},
             **{f"version-{each}": self.version for each in ("detail", "release", "archive")},
+            **{f"finding-{each}": self.finding for each in ("delete", "ignore")},
             **{f"operation-{each}": self.operation for each in ("detail", "retry")},
             **{f"invoice-{each}": final for each in ("detail", "document", "pay", "void", "credit")},
             **{f"invoice-{each}": draft for each in ("refresh", "finalize")},
@@ -110,6 +113,7 @@ def furnish(set_clock: Callable[[datetime], None]) -> Furnished:
         live=live.public_id,
         rejected=_rejected(tenant).public_id,
         operation=operation.public_id,
+        finding=make_finding(tenant).public_id,
         draft=draft,
         final=final,
         note=note,
