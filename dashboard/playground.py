@@ -39,6 +39,8 @@ HINTS = {
     "tenant_suspended": "Resume the tenant to have its requests served.",
     "unknown_route": "Reload the page: the routes have changed.",
     "invalid_request": "Ask for fewer tokens.",
+    "limit_exceeded": "The tenant's own token limits hold here too. Wait, or ask for fewer tokens.",
+    "limits_unavailable": "The table of token limits does not answer. Try again in a moment.",
     "model_unavailable": "Try again in a moment. If it stays like this, look at the tenant's resources.",
     "model_failed": "Look at the tenant's resources, and at the endpoint's log in CloudWatch.",
 }
@@ -140,5 +142,6 @@ def _kit(tenant: str, process_id: int) -> Kit:
         settings.CONFIG_TABLE,
         clock=lambda: clock.now().timestamp(),
         config_ttl_seconds=0,
+        limits_table=settings.ENV.limits_table,
         invoke_timeout_seconds=WAIT_SECONDS,
     )

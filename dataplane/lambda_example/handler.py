@@ -17,6 +17,8 @@ from dataplane import Completion, DataPlaneError, Kit
 from dataplane.errors import (
     ConfigUnavailable,
     InvalidRequest,
+    LimitExceeded,
+    LimitsUnavailable,
     ModelUnavailable,
     TenantSuspended,
     TenantUnknown,
@@ -28,7 +30,9 @@ STATUSES: dict[type[DataPlaneError], int] = {
     TenantSuspended: 403,
     TenantUnknown: 403,
     UnknownRoute: 404,
+    LimitExceeded: 429,
     ConfigUnavailable: 503,
+    LimitsUnavailable: 503,
     ModelUnavailable: 503,
 }
 """Every other failure of the kit is an upstream that answered wrongly: 502."""
@@ -41,10 +45,12 @@ log = logging.getLogger(__name__)
 def kit() -> Kit:
     """The kit of this process: made at the first request, used by all that follow while the process is warm.
 
-    Raises KeyError or ValueError when DATAPLANE_TENANT, DATAPLANE_TABLE or DATAPLANE_CONFIG_KEY is missing or odd.
+    Without DATAPLANE_LIMITS_TABLE the token limits of the config are not looked at. Raises KeyError or ValueError when
+    DATAPLANE_TENANT, DATAPLANE_TABLE or DATAPLANE_CONFIG_KEY is missing or odd.
     """
     key = bytes.fromhex(os.environ["DATAPLANE_CONFIG_KEY"])
-    return Kit(os.environ["DATAPLANE_TENANT"], key, os.environ["DATAPLANE_TABLE"])
+    limits = os.environ.get("DATAPLANE_LIMITS_TABLE")
+    return Kit(os.environ["DATAPLANE_TENANT"], key, os.environ["DATAPLANE_TABLE"], limits_table=limits)
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
@@ -92,8 +98,9 @@ def _refusal(error: DataPlaneError) -> dict[str, Any]:
     status = STATUSES.get(type(error), 502)
     log.warning("%s: %s", error.code, error.detail)
     # The detail names endpoints and components; whoever calls gets it only for what the caller can change.
-    detail = error.detail if status in (400, 404) else "The model cannot answer this request now."
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if error.retryable else {}
+    detail = error.detail if status in (400, 404, 429) else "The model cannot answer this request now."
+    seconds = error.retry_after_seconds if isinstance(error, LimitExceeded) else RETRY_AFTER_SECONDS
+    headers = {"Retry-After": str(seconds)} if error.retryable else {}
     return _reply(status, {"code": error.code, "detail": detail}, headers)
 
 

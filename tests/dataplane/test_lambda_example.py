@@ -23,6 +23,7 @@ def function(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plane]:
     plane.publish(document())
     monkeypatch.setenv("DATAPLANE_TENANT", TENANT)
     monkeypatch.setenv("DATAPLANE_TABLE", os.environ["CP_CONFIG_TABLE"])
+    monkeypatch.setenv("DATAPLANE_LIMITS_TABLE", os.environ["CP_LIMITS_TABLE"])
     monkeypatch.setenv("DATAPLANE_CONFIG_KEY", plane.key.hex())
     example.kit.cache_clear()
     yield plane
@@ -62,7 +63,16 @@ def test_refusals_have_a_status_a_code_and_a_sentence(function: Plane) -> None:
     assert (status, said["code"], headers["Retry-After"]) == (503, "model_unavailable", "1")
     assert "kit-base" not in said["detail"], "whose component it was stays inside"
 
-    function.publish(document(version=2, status="suspended"))
+    windows = [{"meter": "output_tokens", "window": "day", "amount": 10, "mode": "hard"}]
+    limits = {"max_output_tokens": 4096, "timezone": "UTC", "windows": windows}
+    function.publish(document(version=2, limits=limits))
+    example.kit().config(fresh=True)
+    assert call({"route": "support", "prompt": "a", "max_tokens": 8})[0] == 200
+    status, said, headers = call({"route": "support", "prompt": "a", "max_tokens": 8})
+    assert (status, said["code"]) == (429, "limit_exceeded")
+    assert int(headers["Retry-After"]) > 0
+
+    function.publish(document(version=3, status="suspended"))
     example.kit().config(fresh=True)
     assert call({"route": "support", "prompt": "a"})[:2] == (
         403,
