@@ -15,6 +15,7 @@ from core import clock
 from core.errors import DomainError, NotFound
 from core.periods import Period
 from dashboard.access import OperatorRequest, requires
+from dashboard.limit_facts import limit_bars
 from dashboard.observing import observed_word
 from dashboard.paging import page_of
 from dashboard.polling import poll_ms
@@ -151,11 +152,13 @@ def invoices(request: OperatorRequest, ref: str) -> HttpResponse:
 
 
 def _money(request: OperatorRequest, tenant: Any) -> dict[str, Any]:
-    """Tokens of the last days and the bill so far, for those who may see them."""
+    """Tokens of the last days, how full the limits are, and the bill so far, for those who may see them."""
     shown: dict[str, Any] = {}
     if can(request.principal, "usage.view"):
         period = Period(clock.now() - timedelta(days=CHART_DAYS), clock.now())
         shown["usage"] = tokens_by_day([tenant.pk], period, tenant.billing_timezone)
+        bars = limit_bars(tenant.pk)
+        shown |= {"limits": bars, "limits_are_unknown": bars is None}
     if can(request.principal, "invoices.view") and tenant.state not in LEAVING:
         shown |= _preview(tenant)
     return shown
