@@ -71,6 +71,12 @@ class LimitsUnavailable(DataPlaneError):
     retryable = True
 
 
+class LimitsBusy(LimitsUnavailable):
+    """The limits table answers, but so many requests of this tenant count at once that this one had no turn."""
+
+    code = "limits_busy"
+
+
 class ModelUnavailable(DataPlaneError):
     """The endpoint did not answer for now (starting, no capacity, throttled, unreachable); trying again may help."""
 

@@ -26,7 +26,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dataplane.budgets import HARD, NOTHING, SHADOW, Counter, Limit, Tokens, meter_of
-from dataplane.errors import InvalidRequest, LimitExceeded, LimitsUnavailable
+from dataplane.errors import InvalidRequest, LimitExceeded, LimitsBusy, LimitsUnavailable
 
 # Longer than the longest answer: AWS ends a stream after eight minutes.
 RESERVATION_SECONDS = 600
@@ -206,7 +206,8 @@ class LimitTable:
     def _write(self, changes: Sequence[Mapping[str, Any]]) -> list[int]:
         """Make all changes or none: the places of those whose condition failed, so empty when all were made.
 
-        Collisions with other transactions are tried again. Raises LimitsUnavailable when they do not end.
+        Collisions with other transactions are tried again. Raises LimitsBusy when they do not end, LimitsUnavailable
+        for all else.
         """
         stop_at, pause = time.monotonic() + PATIENCE_SECONDS, 0.005
         while True:
@@ -218,8 +219,12 @@ class LimitTable:
                 failed = [place for place, code in enumerate(reasons) if code == "ConditionalCheckFailed"]
                 if failed:
                     return failed
-                if not TRY_AGAIN.intersection(reasons) or time.monotonic() >= stop_at:
+                if not TRY_AGAIN.intersection(reasons):
                     raise self._unavailable(error) from None
+                if time.monotonic() >= stop_at:
+                    raise LimitsBusy(
+                        f"Too many requests of {self._tenant} are being counted at once: {error}"
+                    ) from None
             time.sleep(random.uniform(0, pause))
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 

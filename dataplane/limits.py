@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from dataplane.budgets import HARD, NOTHING, Budgets, Counter, Limit, Tokens, meter_of
-from dataplane.errors import LimitsUnavailable
+from dataplane.errors import LimitsBusy, LimitsUnavailable
 from dataplane.limit_table import LimitTable, Reservation
 
 GRACE_SHARE = 0.1
@@ -77,8 +77,8 @@ class Limiter:
     def reserve(self, budgets: Budgets, estimate: Tokens, at: float) -> Ticket:
         """Leave to spend up to `estimate` at this instant.
 
-        Raises LimitExceeded when a hard limit is full, InvalidRequest when it is smaller than the request, and
-        LimitsUnavailable when the table is away and the grace is used up.
+        Raises LimitExceeded when a hard limit is full, InvalidRequest when it is smaller than the request, LimitsBusy
+        when a crowd holds up its count, and LimitsUnavailable when the table is away and the grace is used up.
         """
         counters = budgets.counters(at)
         keys = tuple(each.key for each in counters)
@@ -87,6 +87,10 @@ class Limiter:
         if self._monotonic() >= self._away_until:
             try:
                 reservation = self._table.reserve(counters, estimate, at)
+            except LimitsBusy:
+                # A table that answers is not away: grace would let a crowd past the budget that it crowds at.
+                if any(each.limit.mode == HARD for each in counters):
+                    raise
             except LimitsUnavailable:
                 self._away_until = self._monotonic() + COOL_SECONDS
             else:
@@ -108,6 +112,8 @@ class Limiter:
             self._drain()
             self._pay()
             self._look(ticket.keys)
+        except LimitsBusy:
+            pass  # it waits for the next settlement
         except LimitsUnavailable:
             self._away_until = self._monotonic() + COOL_SECONDS
 

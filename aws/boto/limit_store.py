@@ -11,7 +11,7 @@ from aws import errors
 from aws.boto.partitions import erase_partition
 from aws.gateway import Full, Held, WindowUse
 from dataplane.budgets import Tokens, budgets_of
-from dataplane.errors import InvalidRequest, LimitExceeded, LimitsUnavailable
+from dataplane.errors import InvalidRequest, LimitExceeded, LimitsBusy, LimitsUnavailable
 from dataplane.limit_table import LimitTable
 
 
@@ -34,7 +34,7 @@ class BotoLimitStore:
         except InvalidRequest as never:
             return Full(never.detail, None)
         except LimitsUnavailable as away:
-            raise _unreachable(away) from away
+            raise _translated(away) from away
         over = tuple((each.meter, each.window) for each in made.over)
         return Held(made.id, datetime.fromtimestamp(made.expires_at, UTC), over)
 
@@ -45,7 +45,7 @@ class BotoLimitStore:
             found = table.find(reservation)
             return table.settle(found, Tokens(input_tokens, output_tokens)) if found is not None else None
         except LimitsUnavailable as away:
-            raise _unreachable(away) from away
+            raise _translated(away) from away
 
     def use(self, tenant: str, limits: Mapping[str, Any], at: datetime) -> list[WindowUse]:
         """See LimitStore.use."""
@@ -55,7 +55,7 @@ class BotoLimitStore:
         try:
             used = self._of(tenant).used(each.key for each in counters)
         except LimitsUnavailable as away:
-            raise _unreachable(away) from away
+            raise _translated(away) from away
         return [
             WindowUse(
                 meter=each.limit.meter,
@@ -76,5 +76,6 @@ class BotoLimitStore:
         return LimitTable(self._client, self._table, tenant)
 
 
-def _unreachable(away: LimitsUnavailable) -> errors.Unreachable:
-    return errors.Unreachable(code="LimitsUnavailable", message=away.detail, operation="TransactWriteItems")
+def _translated(away: LimitsUnavailable) -> errors.Retryable:
+    kind = errors.Throttled if isinstance(away, LimitsBusy) else errors.Unreachable
+    return kind(code=away.code, message=away.detail, operation="TransactWriteItems")

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from dataplane.budgets import NOTHING, Budgets, Limit, Tokens
-from dataplane.errors import InvalidRequest, LimitExceeded, LimitsUnavailable
+from dataplane.errors import InvalidRequest, LimitExceeded, LimitsBusy, LimitsUnavailable
 from dataplane.limit_table import RESERVATION_SECONDS, LimitTable, Reservation
 from dataplane.limits import COOL_SECONDS, Limiter
 
@@ -214,6 +215,47 @@ def test_holds_alone_never_exceed_the_budget(table: LimitTable) -> None:
     with ThreadPoolExecutor(REQUESTS) as pool:
         assert sum(pool.map(hold, range(REQUESTS))) == AMOUNT // 70
     assert used(table, CROWD)[0] == AMOUNT // 70 * 70
+
+
+class Colliding:
+    """DynamoDB as it is when others write the same counters: the local AWS lets one transaction through at a time."""
+
+    def __init__(self, collisions: int) -> None:
+        self.left = collisions
+        self._real = client()
+
+    def transact_write_items(self, **arguments: Any) -> Any:
+        if self.left == 0:
+            return self._real.transact_write_items(**arguments)
+        self.left -= 1
+        reasons = [{"Code": "None"}, {"Code": "TransactionConflict"}]
+        refusal: Any = {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}
+        raise ClientError(refusal, "TransactWriteItems")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+def test_a_collision_is_tried_again(table: LimitTable) -> None:
+    colliding = Colliding(5)
+    limiter = Limiter(colliding, os.environ["CP_LIMITS_TABLE"], TENANT)
+    limiter.reserve(MINUTE, Tokens(7, 0), NOON)
+    assert (colliding.left, used(table, MINUTE)) == (0, [7])
+
+
+def test_a_crowd_that_does_not_end_is_no_way_past_a_hard_limit(
+    table: LimitTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dataplane.limit_table.PATIENCE_SECONDS", 0.02)
+    colliding = Colliding(10**6)
+    limiter = Limiter(colliding, os.environ["CP_LIMITS_TABLE"], TENANT)
+    with pytest.raises(LimitsBusy):
+        limiter.reserve(MINUTE, Tokens(7, 0), NOON)
+    soft = Budgets((Limit("total_tokens", "day", 1000, "soft"),))
+    limiter.reserve(soft, Tokens(7, 0), NOON).settle(Tokens(5, 0))
+    colliding.left = 0
+    limiter.reserve(MINUTE, Tokens(1, 0), NOON).settle(Tokens(1, 0))
+    assert [used(table, MINUTE), used(table, soft)] == [[1], [5]]
 
 
 # --- while the table is away ------------------------------------------------------------------------------------
