@@ -13,7 +13,7 @@ from provisioning import queries
 KINDS = ("orphan", "missing", "drift", "stuck")
 
 
-class FindingOut(serializers.Serializer[Any]):
+class InventoryFindingOut(serializers.Serializer[Any]):
     """One difference between AWS and our rows that the last inventory saw."""
 
     id = serializers.CharField(source="public_id")
@@ -43,7 +43,7 @@ class FindingOut(serializers.Serializer[Any]):
     ignored_reason = serializers.CharField(allow_blank=True)
 
 
-class FindingQuery(PageQuery):
+class InventoryQuery(PageQuery):
     """Filters of the list."""
 
     kind = serializers.ChoiceField(choices=KINDS, required=False)
@@ -52,7 +52,7 @@ class FindingQuery(PageQuery):
 class InventoryList(ApiView):
     """All findings."""
 
-    @endpoint("list_inventory", scope="operations.view", query=FindingQuery, reply=FindingOut, many=True)
+    @endpoint("list_inventory", scope="operations.view", query=InventoryQuery, reply=InventoryFindingOut, many=True)
     def get(self, request: Request) -> Response:
         """List how AWS differs from what we wish, newest finding first."""
-        return self.page(queries.findings(self.visible_tenants, kind=self.query.get("kind")), FindingOut)
+        return self.page(queries.findings(self.visible_tenants, kind=self.query.get("kind")), InventoryFindingOut)

@@ -1,6 +1,6 @@
 """/operations, /resources and runtime configs: how what was asked for becomes real."""
 
-from typing import Any
+from typing import Any, cast
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -11,11 +11,13 @@ from api.bodies import PageQuery, Query
 from api.endpoint import ApiView, endpoint
 from api.fields import actions_open_to
 from api.idempotency import KeyRule
+from core import clock
 from core.errors import NotFound
 from provisioning import queries
 from provisioning.runtime_config import difference
 from provisioning.services.operations import retry_operation
 from provisioning.states import OperationState, Phase
+from provisioning.typical import Typical, diagnosis, typical_times
 from tenants.queries import get_tenant
 
 
@@ -37,8 +39,28 @@ class StepOut(serializers.Serializer[Any]):
 
     title = serializers.CharField()
     state = serializers.ChoiceField(choices=["waiting", "running", "stuck", "done"])
+    began_at = serializers.DateTimeField(allow_null=True, help_text="Null: not yet, or nobody saw it begin.")
     done_at = serializers.DateTimeField(allow_null=True)
+    typical_seconds = serializers.SerializerMethodField(help_text="Median of the last 50 of its kind; null: none yet.")
+    diagnosis = serializers.SerializerMethodField(help_text="What to think of a step that takes far longer than usual.")
     resource = StepResourceOut(allow_null=True)
+
+    def get_typical_seconds(self, step: Any) -> float | None:
+        """What such a step usually takes."""
+        typical = self._typical(step)
+        return typical.p50_seconds if typical else None
+
+    def get_diagnosis(self, step: Any) -> str:
+        """Empty for a step that is done or takes no longer than usual."""
+        is_over = step.operation.finished_at is not None
+        return "" if is_over else diagnosis(step, self._typical(step), clock.now())
+
+    def _typical(self, step: Any) -> Typical | None:
+        """Read once for all steps of a reply."""
+        shared = cast(dict[str, Any], self.context)
+        if "typical" not in shared:
+            shared["typical"] = typical_times()
+        return cast(dict[str, Typical], shared["typical"]).get(step.kind)
 
 
 class OperationOut(serializers.Serializer[Any]):
@@ -59,7 +81,7 @@ class OperationOut(serializers.Serializer[Any]):
     @extend_schema_field(StepOut(many=True))
     def get_steps(self, operation: Any) -> list[Any]:
         """Its steps in order."""
-        return list(StepOut(operation.steps.all(), many=True).data)
+        return list(StepOut(operation.steps.all(), many=True, context=self.context).data)
 
     def get_available_actions(self, operation: Any) -> list[str]:
         """What the caller may do with it now."""

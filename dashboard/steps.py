@@ -9,7 +9,10 @@ _TONES = {"done": "done", "running": "running", "stuck": "failed", "failed": "fa
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of a step list. `tone` is done, running, failed or waiting; `seconds` counts from the start."""
+    """One line of a step list. `tone` is done, running, failed or waiting; `seconds` is how long it took or takes.
+
+    `typical_seconds` is what such a step usually takes, `diagnosis` what to think of one that takes far longer.
+    """
 
     title: str
     word: str
@@ -18,10 +21,21 @@ class Step:
     spin: str
     detail: str
     seconds: float | None
+    typical_seconds: float | None
+    diagnosis: str
 
 
-def step(title: str, state: str, *, detail: str = "", seconds: float | None = None) -> Step:
+def step(
+    title: str,
+    state: str,
+    *,
+    detail: str = "",
+    seconds: float | None = None,
+    typical_seconds: float | None = None,
+    diagnosis: str = "",
+) -> Step:
     """A step in a state that `words` lists under the kind `step`."""
     known = word("step", state)
     tone = _TONES.get(state, "waiting")
-    return Step(title, known.label, tone, known.icon, "spin" if tone == "running" else "", detail, seconds)
+    spin = "spin" if tone == "running" else ""
+    return Step(title, known.label, tone, known.icon, spin, detail, seconds, typical_seconds, diagnosis)

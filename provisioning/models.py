@@ -297,17 +297,29 @@ class Operation(PublicModel):
 
 
 class OperationStep(models.Model):
-    """One step. `done_at` is written once; until then its state is that of its resource, or waiting."""
+    """One step. `done_at` is written once; until then its state is that of its resource, or waiting.
+
+    `began_at` is when its own work was first seen under way; steps of one `kind` are compared by it.
+    """
 
     operation = models.ForeignKey(Operation, on_delete=models.CASCADE, related_name="steps")
     position = models.PositiveSmallIntegerField()
     key = models.CharField(max_length=200)
     title = models.CharField(max_length=200)
     resource = models.ForeignKey(ManagedResource, on_delete=models.PROTECT, null=True, related_name="operation_steps")
+    kind = models.CharField(max_length=40, blank=True, default="")
+    began_at = models.DateTimeField(null=True)
     done_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["position", "id"]
+        indexes = [
+            models.Index(
+                fields=["kind", "-done_at"],
+                name="operation_step_timed",
+                condition=Q(began_at__isnull=False, done_at__isnull=False),
+            )
+        ]
         constraints = [models.UniqueConstraint(fields=["operation", "key"], name="operation_step_key_unique")]
 
     @property

@@ -1,5 +1,6 @@
 """Operations: what is being done, how far it is, why it does not go on, and trying again."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -19,6 +20,7 @@ from dashboard.words import choices
 from provisioning import queries
 from provisioning.services.operations import retry_operation
 from provisioning.states import TRIED_AGAIN, OperationState
+from provisioning.typical import Typical, diagnosis, elapsed_seconds, typical_times
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,11 @@ class Progress:
         return len(self.steps)
 
 
-def progress_of(operation: Any) -> Progress:
-    """What to show for an operation whose steps and their resources were prefetched."""
+def progress_of(operation: Any, typical: Mapping[str, Typical] | None = None) -> Progress:
+    """What to show for an operation whose steps and their resources were prefetched.
+
+    Pages that draw steps in full give the `typical` times by kind.
+    """
     rows = list(operation.steps.all())
     problems = [row.resource for row in rows if row.state == "stuck"]
     is_settled = operation.state != OperationState.RUNNING
@@ -49,7 +54,7 @@ def progress_of(operation: Any) -> Progress:
     return Progress(
         operation=operation,
         state=state,
-        steps=[_step(operation, row) for row in rows],
+        steps=[_step(row, (typical or {}).get(row.kind), is_settled=is_settled) for row in rows],
         done=sum(row.state == "done" for row in rows),
         problems=problems,
         held_up=[] if is_settled else _held_up(operation, rows),
@@ -102,7 +107,7 @@ def retry(request: OperatorRequest, ref: str) -> HttpResponse:
 def _status(request: OperatorRequest, ref: str) -> HttpResponse:
     operation = queries.operation(ref, tenant_ids=request.visible_tenants)
     context = {
-        "shown": progress_of(operation),
+        "shown": progress_of(operation, typical_times()),
         "tried_again": TRIED_AGAIN,
         "crumbs": [("Operations", reverse("operation-list"))],
     }
@@ -111,9 +116,16 @@ def _status(request: OperatorRequest, ref: str) -> HttpResponse:
     )
 
 
-def _step(operation: Any, row: Any) -> Step:
-    seconds = (row.done_at - operation.started_at).total_seconds() if row.done_at else None
-    return step(row.title, row.state, detail=_said(row), seconds=seconds)
+def _step(row: Any, typical: Typical | None, *, is_settled: bool) -> Step:
+    at, is_open = clock.now(), row.done_at is None and not is_settled
+    return step(
+        row.title,
+        row.state,
+        detail=_said(row),
+        seconds=elapsed_seconds(row, at) if row.done_at or is_open else None,
+        typical_seconds=typical.p50_seconds if typical and is_open else None,
+        diagnosis=diagnosis(row, typical, at) if is_open else "",
+    )
 
 
 def _held_up(operation: Any, rows: list[Any]) -> list[str]:

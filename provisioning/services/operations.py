@@ -5,6 +5,7 @@ A step is done when its resource or service is; what was done stays done, also w
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -28,6 +29,7 @@ from tenants.states import TenantState
 
 Kind = Operation.Kind
 OPEN = (OperationState.RUNNING, OperationState.FAILED)
+AT_WORK = (Phase.CREATING, Phase.UPDATING, Phase.DELETING)
 
 
 class NotRetryable(Conflict):
@@ -43,6 +45,21 @@ class _Step:
     title: str
     is_done: bool
     resource: ManagedResource | None = None
+
+    @property
+    def kind(self) -> str:
+        """What steps it can be compared with."""
+        if self.resource is None:
+            return self.key
+        return f"{'delete' if self.key.startswith('delete ') else 'make'} {self.resource.kind}"
+
+    def began_at(self, *, is_next: bool) -> datetime | None:
+        """Since when its own work is under way, if it is: AWS works on its resource, or all before it is done."""
+        if self.is_done:
+            return None
+        if self.resource is not None:
+            return self.resource.phase_since if self.resource.phase in AT_WORK else None
+        return now() if is_next else None
 
 
 def open_missing(*, tenant_id: int) -> None:
@@ -190,14 +207,18 @@ def _releasing(operation: Operation) -> list[_Step]:
 
 def _write_steps(operation: Operation, steps: Iterable[_Step]) -> None:
     kept = {step.key: step for step in operation.steps.all()}
+    is_next = True
     for position, step in enumerate(steps):
         row = kept.get(step.key)
         if row is None:
             row = OperationStep(operation=operation, key=step.key, title=step.title)
         resource_id = step.resource.pk if step.resource else None
         done_at = now() if step.is_done and row.done_at is None else row.done_at
-        if row._state.adding or (row.position, row.resource_id, row.done_at) != (position, resource_id, done_at):
-            row.position, row.resource_id, row.done_at = position, resource_id, done_at
+        began_at = row.began_at or (None if row.done_at else step.began_at(is_next=is_next))
+        is_next = is_next and step.is_done
+        facts = (position, resource_id, step.kind, began_at, done_at)
+        if row._state.adding or (row.position, row.resource_id, row.kind, row.began_at, row.done_at) != facts:
+            row.position, row.resource_id, row.kind, row.began_at, row.done_at = facts
             row.save()
 
 
