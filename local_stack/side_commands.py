@@ -60,13 +60,22 @@ def reset(*, confirmed: bool) -> int:
         return 0
     if not confirmed:
         print(f"This deletes {HOME.path} with its database, artifacts, invoices and logs.")
-        if input("Type `yes` to go on: ").strip() != "yes":
+        if _answer("Type `yes` to go on: ") != "yes":
             print("Nothing was deleted.")
             return 1
     for home in reversed(homes):
         home.remove()
     print("Deleted. `python3 run.py` starts over.")
     return 0
+
+
+def _answer(question: str) -> str:
+    """What a person types; nothing when nobody is there to type."""
+    try:
+        return input(question).strip()
+    except EOFError:
+        print()
+        return ""
 
 
 def without_services(home: Home) -> dict[str, str]:
