@@ -7,12 +7,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, StorageState, sync_playwright
 
 from demo.client import Client, issue_key
 from demo.lister import Account
@@ -75,3 +76,19 @@ def browser() -> Iterator[Browser]:
         )
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="session")
+def signed_in(browser: Browser, product: Product) -> Callable[[str], StorageState]:
+    """The cookies of somebody with this role, signed in once for the session; for tests that are not about it."""
+
+    @cache
+    def state(role: str) -> StorageState:
+        product.manage("create_operator", f"e2e-{role}", "--role", role)
+        context = browser.new_context(base_url=product.url)
+        context.new_page().goto(product.manage("login_link", f"e2e-{role}"))
+        cookies = context.storage_state()
+        context.close()
+        return cookies
+
+    return state

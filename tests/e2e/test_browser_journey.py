@@ -13,7 +13,7 @@ from pathlib import Path
 
 import boto3
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, StorageState, expect
 
 from dataplane.config import tenant_key
 from dataplane.kit import Kit
@@ -230,15 +230,16 @@ def _drafted(page: Page) -> bool:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 390, 320])
-def test_every_list_fits_the_window(theme: str, width: int, browser: Browser, product: Product) -> None:
-    product.manage("create_operator", "fits", "--role", "admin")
+def test_every_list_fits_the_window(
+    theme: str, width: int, browser: Browser, product: Product, signed_in: Callable[[str], StorageState]
+) -> None:
     context = browser.new_context(
         base_url=product.url,
+        storage_state=signed_in("admin"),
         viewport={"width": width, "height": 800},
         color_scheme="dark" if theme == "dark" else "light",
     )
     window = context.new_page()
-    window.goto(product.manage("login_link", "fits"))
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     for name in ("", "tenants", "onboard", "adapters", "operations", "operations/resources", "usage", "billing"):
         window.goto(f"/{name}/" if name else "/")
@@ -248,11 +249,17 @@ def test_every_list_fits_the_window(theme: str, width: int, browser: Browser, pr
     context.close()
 
 
-def test_the_menu_opens_on_a_narrow_screen_and_the_theme_is_kept(browser: Browser, product: Product) -> None:
-    product.manage("create_operator", "narrow", "--role", "viewer")
-    context = browser.new_context(base_url=product.url, viewport={"width": 390, "height": 800}, color_scheme="light")
+def test_the_menu_opens_on_a_narrow_screen_and_the_theme_is_kept(
+    browser: Browser, product: Product, signed_in: Callable[[str], StorageState]
+) -> None:
+    context = browser.new_context(
+        base_url=product.url,
+        storage_state=signed_in("viewer"),
+        viewport={"width": 390, "height": 800},
+        color_scheme="light",
+    )
     window = context.new_page()
-    window.goto(product.manage("login_link", "narrow"))
+    window.goto("/")
     expect(window.get_by_role("link", name="Tenants")).to_be_hidden()
     window.get_by_role("button", name="Menu").click()
     window.get_by_role("link", name="Tenants").click()

@@ -44,10 +44,14 @@ def _here(command: list[str], port: int) -> list[str]:
     return [places.get(word, word) for word in command]
 
 
-def _start(name: str, port: int, env: dict[str, str], folder: Path, guard: Guard, serves: Any) -> Child:
+def _part(name: str, port: int, env: dict[str, str], folder: Path, guard: Guard, serves: Any) -> Part:
     argv = [word.replace("/data", str(folder / "data")) for word in _here(OURS[name], port)]
     argv = [word.replace("/tmp/beat", str(folder / "beat")) for word in argv]
-    return Part(name, lambda: spawn(name, argv, env=env, cwd=ROOT, log=folder / "log", guard=guard), serves).start()
+    return Part(name, lambda: spawn(name, argv, env=env, cwd=ROOT, log=folder / "log", guard=guard), serves)
+
+
+def _start(name: str, port: int, env: dict[str, str], folder: Path, guard: Guard, serves: Any) -> Child:
+    return _part(name, port, env, folder, guard, serves).start()
 
 
 def test_nothing_in_compose_is_left_out() -> None:
@@ -74,11 +78,16 @@ def test_web_is_healthy_by_the_image_s_own_check(env: dict[str, str], tmp_path: 
     child.stop()
 
 
-@pytest.mark.parametrize("name", WORKERS)
-def test_workers_become_ready_and_stop_when_asked(name: str, env: dict[str, str], tmp_path: Path, guard: Guard) -> None:
-    child = _start(name, 0, env, tmp_path, guard, lambda child: " ready." in child.output())
-    child.stop(patience_seconds=20)
-    assert child.process.returncode == 0
+def test_workers_become_ready_and_stop_when_asked(env: dict[str, str], tmp_path: Path, guard: Guard) -> None:
+    parts = [_part(name, 0, env, tmp_path / name, guard, lambda child: " ready." in child.output()) for name in WORKERS]
+    children = [part.launch() for part in parts]
+    for part, child in zip(parts, children, strict=True):
+        part.wait(child)
+    for child in children:
+        child.ask_to_stop()
+    for child in children:
+        child.stop(patience_seconds=20)
+    assert [child.process.returncode for child in children] == [0] * len(WORKERS)
 
 
 def test_beat_starts(env: dict[str, str], tmp_path: Path, guard: Guard) -> None:

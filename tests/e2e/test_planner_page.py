@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, StorageState, expect
 
 from tests.e2e.conftest import Product
 
@@ -14,15 +14,13 @@ pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(180)]
 
 
 @pytest.fixture
-def page(browser: Browser, product: Product) -> Iterator[Page]:
+def page(browser: Browser, product: Product, signed_in: Callable[[str], StorageState]) -> Iterator[Page]:
     """A signed-in window whose browser complains about nothing."""
-    product.manage("create_operator", "planning", "--role", "operator")
-    context = browser.new_context(base_url=product.url, reduced_motion="reduce")
+    context = browser.new_context(base_url=product.url, storage_state=signed_in("operator"), reduced_motion="reduce")
     window = context.new_page()
     complaints: list[str] = []
     window.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
     window.on("pageerror", lambda error: complaints.append(str(error)))
-    window.goto(product.manage("login_link", "planning"))
     yield window
     context.close()
     assert complaints == []
