@@ -46,7 +46,11 @@ def ignore_finding(*, finding_id: int, reason: str, actor: Actor) -> InventoryFi
     Raises AlreadyResolved for what is not there any more.
     """
     with transaction.atomic(durable=True):
-        finding = InventoryFinding.objects.select_for_update(of=("self",)).select_related("tenant").get(pk=finding_id)
+        finding = (
+            InventoryFinding.objects.select_for_update(of=("self",), no_key=True)
+            .select_related("tenant")
+            .get(pk=finding_id)
+        )
         refuse_resolved(finding)
         finding.ignored_reason, finding.ignored_by = reason, actor.name
         finding.save(update_fields=["ignored_reason", "ignored_by"])

@@ -44,7 +44,11 @@ def delete_orphan(*, finding_id: int, reason: str, actor: Actor) -> list[Managed
     """
     with transaction.atomic(durable=True):
         advisory_lock(WISHES_LOCK)
-        finding = InventoryFinding.objects.select_for_update(of=("self",)).select_related("resource").get(pk=finding_id)
+        finding = (
+            InventoryFinding.objects.select_for_update(of=("self",), no_key=True)
+            .select_related("resource")
+            .get(pk=finding_id)
+        )
         refuse_resolved(finding)
         if finding.kind != FindingKind.ORPHAN:
             raise NotDeletable("It is no orphan.", hint="What has a row is deleted by changing what is wished.")
