@@ -161,7 +161,7 @@ class InvoiceList(InvoiceView):
 
     def _asked_for(self) -> tuple[Any, Period]:
         tenant = get_tenant(self.body["tenant"], tenant_ids=self.visible_tenants)
-        return tenant, _month(self.body["month"], tenant.billing_timezone)
+        return tenant, queries.period_to_draft(tenant, _month(self.body["month"], tenant.billing_timezone))
 
 
 class InvoiceDetail(InvoiceView):

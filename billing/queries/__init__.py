@@ -9,6 +9,7 @@ from billing.queries.invoices import (
     get_line,
     list_invoices,
     notes_on,
+    period_to_draft,
 )
 from billing.queries.previews import Preview, preview
 
@@ -25,6 +26,7 @@ __all__ = [
     "list_invoices",
     "list_rate_cards",
     "notes_on",
+    "period_to_draft",
     "preview",
     "reconcile",
 ]

@@ -9,6 +9,8 @@ from billing.content import content_of, digest
 from billing.models import Invoice, InvoiceLine
 from billing.states import INVOICE_MOVES, InvoiceKind, InvoiceState
 from core.errors import NotFound
+from core.periods import Period
+from tenants.models import Tenant
 
 
 def get_invoice(ref: str, *, tenant_ids: Collection[int] | None) -> Invoice:
@@ -52,6 +54,19 @@ def list_invoices(
             Q(number__icontains=q) | Q(tenant__name__icontains=q) | Q(tenant__external_id=q) | Q(public_id=q)
         )
     return invoices
+
+
+def period_to_draft(tenant: Tenant, month: Period) -> Period:
+    """What drafting a tenant's month covers: the month, or the part of it that a void invoice of it covered.
+
+    Who left in mid-month is invoiced to its last hour, and its usage is sealed for that period and no other: what
+    replaces the invoice covers the same.
+    """
+    void = Invoice.objects.filter(
+        tenant=tenant, kind=InvoiceKind.INVOICE, state=InvoiceState.VOID,
+        period_start__gte=month.start, period_end__lte=month.end,
+    ).order_by("-pk").first()  # fmt: skip
+    return month if void is None else Period(void.period_start, void.period_end)
 
 
 def get_line(ref: str, *, tenant_ids: Collection[int] | None) -> InvoiceLine:

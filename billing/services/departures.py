@@ -31,7 +31,11 @@ def issue_final_invoice(*, tenant_id: int, actor: Actor = SYSTEM) -> list[Invoic
     bucket = bucket_seconds(tenant.billing_timezone, year=resources.done_at.year)
     end = floor_to_bucket(resources.done_at, bucket) + timedelta(seconds=bucket)
     issued = _invoice_the_rest(tenant, end, actor) if tenant.activated_at is not None else []
-    detail = {"invoices": [invoice.number for invoice in issued]}
+    # Read back, because an attempt that died may have issued them, too.
+    numbers = Invoice.objects.filter(
+        tenant=tenant, kind=InvoiceKind.INVOICE, finalized_at__gte=resources.done_at
+    ).order_by("pk")
+    detail = {"invoices": list(numbers.values_list("number", flat=True))}
     complete_offboarding_step(tenant_id=tenant.pk, key="final_invoice", detail=detail, actor=actor)
     return issued
 

@@ -110,11 +110,14 @@ def draft(request: OperatorRequest) -> HttpResponse:
 
     def act(typed: dict[str, Any]) -> None:
         tenant = get_tenant(typed["tenant"], tenant_ids=request.visible_tenants)
-        period = billing_month(*form.year_and_month(), tenant.billing_timezone)
+        month = billing_month(*form.year_and_month(), tenant.billing_timezone)
+        period = queries.period_to_draft(tenant, month)
         made.extend(invoicing.draft_invoices(tenant_ids=[tenant.pk], period=period, actor=request.actor))
         if not made:
-            month = form.cleaned_data["month"]
-            raise NotFound(f"{tenant.name} owes nothing for {month}.", hint="It was on no tier with prices then.")
+            raise NotFound(
+                f"{tenant.name} owes nothing for {form.cleaned_data['month']}.",
+                hint="It was on no tier with prices then.",
+            )
 
     question = Question(
         heading="Draft a month",

@@ -63,7 +63,8 @@ class Command(BaseCommand):
         tenants = [get_tenant(ref, tenant_ids=None) for ref in refs] or list(list_tenants(tenant_ids=None))
         months: dict[Period, list[int]] = {}
         for tenant in tenants:
-            months.setdefault(_period(options["month"], tenant.billing_timezone), []).append(tenant.pk)
+            month = _period(options["month"], tenant.billing_timezone)
+            months.setdefault(queries.period_to_draft(tenant, month), []).append(tenant.pk)
         drafts = [
             invoice
             for period, ids in sorted(months.items())

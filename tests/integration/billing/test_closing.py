@@ -3,10 +3,14 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import pytest
+
+from billing import queries
 from billing.models import Invoice
 from billing.services.closing import close_due_periods
 from billing.services.departures import issue_final_invoice, issue_final_invoices
-from billing.services.invoicing import finalize_invoices, void_invoice
+from billing.services.invoicing import draft_invoices, finalize_invoices, void_invoice
+from core import crashpoints
 from metering.models import CollectionWindow
 from tenants.models import OffboardingStep, Tenant
 from tenants.services.offboarding import begin_offboarding, complete_offboarding_step
@@ -82,6 +86,38 @@ def test_the_last_invoice_covers_the_rest_and_completes_its_step(world, october)
     step = OffboardingStep.objects.get(tenant=tenant, key="final_invoice")
     assert step.done_at is not None and step.detail == {"invoices": [invoice.number]}
     assert issue_final_invoice(tenant_id=tenant.pk) == []
+
+
+def test_a_worker_that_dies_after_the_last_invoice_still_names_it_in_the_step(world) -> None:
+    tenant = world.tenant(since=datetime(2026, 10, 1, tzinfo=UTC))
+    leave(tenant, world, datetime(2026, 10, 11, 9, 40, tzinfo=UTC))
+    world.set_clock(datetime(2026, 10, 15, tzinfo=UTC))
+    read_everything()
+
+    def die(point: str) -> None:
+        if point == "finalize: after commit":
+            raise KeyboardInterrupt
+
+    crashpoints.arm(die)
+    with pytest.raises(KeyboardInterrupt):
+        issue_final_invoice(tenant_id=tenant.pk)
+    crashpoints.arm(None)
+    issue_final_invoice(tenant_id=tenant.pk)
+    [invoice] = Invoice.objects.all()
+    assert OffboardingStep.objects.get(tenant=tenant, key="final_invoice").detail == {"invoices": [invoice.number]}
+
+
+def test_a_void_last_invoice_is_replaced_over_the_same_period(world, october) -> None:
+    tenant = world.tenant(since=datetime(2026, 10, 1, tzinfo=UTC))
+    world.use(tenant, "input_tokens", 1_000_000)
+    leave(tenant, world, datetime(2026, 10, 11, 9, 40, tzinfo=UTC))
+    world.set_clock(datetime(2026, 11, 5, tzinfo=UTC))
+    read_everything()
+    [last] = issue_final_invoice(tenant_id=tenant.pk) or []
+    assert queries.period_to_draft(tenant, october) == october
+    void_invoice(invoice_id=last.pk, reason="wrong address", actor=TESTER)
+    [again] = draft_invoices(tenant_ids=[tenant.pk], period=queries.period_to_draft(tenant, october), actor=TESTER)
+    assert (again.state, again.period_end, again.total) == ("draft", last.period_end, last.total)
 
 
 def test_a_departure_waits_for_its_resources(world) -> None:
