@@ -101,6 +101,9 @@ class _Writer:
         left = [row for row in usable.values() if row.pk not in matched]
         kept = _still_routed(left, self._routed)
         _unwish([row for row in left if row.pk not in kept])
+        # What failed and is wished no more waits for nobody, whoever asks for the like later.
+        failed = ManagedResource.objects.filter(tenant=tenant, phase=Phase.GONE).exclude(stuck_reason=StuckReason.NONE)
+        failed.exclude(pk__in=[row.pk for row in self.blocked]).update(stuck_reason=StuckReason.NONE)
 
     def _match(
         self, tenant: Tenant | None, wish: Wish, usable: Mapping[tuple[str, str], ManagedResource]

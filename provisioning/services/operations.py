@@ -267,7 +267,9 @@ _ONBOARDING = {
 
 def _judge_release(release: Release) -> tuple[OperationState, str]:
     if release.state == ReleaseState.REFUSED:
-        return OperationState.FAILED, f"{release.refusal_code}: {release.refusal_detail}"
+        request = release.evidence.get("request_id") if release.evidence else None
+        asked = f" (request {request})" if request else ""
+        return OperationState.FAILED, f"{release.refusal_code}: {release.refusal_detail}{asked}"
     if release.live_at is not None:
         return OperationState.SUCCEEDED, ""
     if release.state == ReleaseState.SUPERSEDED:

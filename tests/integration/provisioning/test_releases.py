@@ -127,6 +127,8 @@ def test_an_adapter_that_aws_cannot_load_is_refused_with_its_reason(world, serve
     found = release(world, tenant, second)
     assert (found.state, found.refusal_code) == (ReleaseState.REFUSED, "component_failed")
     assert "ping health check" in found.refusal_detail
+    assert found.evidence["request_id"] in Operation.objects.get(release=found).detail
+    assert take_inventory().stuck == [] and tenant.pk not in queries.unsettled_tenant_ids()
     assert route(tenant)["adapter_version"] == first.public_id
     assert ManagedResource.objects.get(adapter_version=second).phase == Phase.GONE
 
