@@ -13,10 +13,7 @@ from tenants.states import TenantState
 
 def get_tenant(ref: str, *, tenant_ids: Collection[int] | None) -> Tenant:
     """By public id, slug, or `ext:` and the billing system's id. Raises NotFound when absent or invisible."""
-    if ref.startswith("ext:"):
-        wanted = Q(external_id=ref.removeprefix("ext:"))
-    else:
-        wanted = Q(public_id=ref) | Q(slug=ref)
+    wanted = Q(external_id=ref.removeprefix("ext:")) if ref.startswith("ext:") else Q(public_id=ref) | Q(slug=ref)
     tenant = _with_tier(Tenant.objects.visible_to(tenant_ids)).filter(wanted).first()
     if tenant is None:
         raise NotFound(f"There is no tenant {ref}.", hint="Use its id, its slug, or ext: and its external id.")

@@ -6,43 +6,66 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('provisioning', '0001_initial'),
-        ('tenants', '0002_assignments_never_overlap'),
+        ("provisioning", "0001_initial"),
+        ("tenants", "0002_assignments_never_overlap"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='CatalogueRow',
+            name="CatalogueRow",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.CharField(editable=False, max_length=40, unique=True)),
-                ('created_at', models.DateTimeField(default=core.clock.now, editable=False)),
-                ('table', models.CharField(choices=[('instances', 'instances'), ('savings_plans', 'savings_plans'), ('api_prices', 'api_prices')], max_length=20)),
-                ('key', models.CharField(max_length=300)),
-                ('texts', models.JSONField()),
-                ('imported_by', models.CharField(max_length=200)),
-                ('is_current', models.BooleanField(default=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.CharField(editable=False, max_length=40, unique=True)),
+                ("created_at", models.DateTimeField(default=core.clock.now, editable=False)),
+                (
+                    "table",
+                    models.CharField(
+                        choices=[
+                            ("instances", "instances"),
+                            ("savings_plans", "savings_plans"),
+                            ("api_prices", "api_prices"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("key", models.CharField(max_length=300)),
+                ("texts", models.JSONField()),
+                ("imported_by", models.CharField(max_length=200)),
+                ("is_current", models.BooleanField(default=True)),
             ],
             options={
-                'ordering': ['table', 'key', '-id'],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('is_current', True)), fields=('table', 'key'), name='catalogue_row_one_current')],
+                "ordering": ["table", "key", "-id"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("is_current", True)),
+                        fields=("table", "key"),
+                        name="catalogue_row_one_current",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Scenario',
+            name="Scenario",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.CharField(editable=False, max_length=40, unique=True)),
-                ('created_at', models.DateTimeField(default=core.clock.now, editable=False)),
-                ('name', models.CharField(max_length=120)),
-                ('inputs', models.JSONField()),
-                ('saved_by', models.CharField(max_length=200)),
-                ('tenant', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='scenarios', to='tenants.tenant')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.CharField(editable=False, max_length=40, unique=True)),
+                ("created_at", models.DateTimeField(default=core.clock.now, editable=False)),
+                ("name", models.CharField(max_length=120)),
+                ("inputs", models.JSONField()),
+                ("saved_by", models.CharField(max_length=200)),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="scenarios",
+                        to="tenants.tenant",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
     ]
