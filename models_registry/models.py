@@ -217,9 +217,12 @@ class Release(PublicModel):
 
 
 class ServedInterval(models.Model):
-    """From when until when a version answered; the intervals of one adapter never overlap."""
+    """From when until when a version answered; the intervals of one adapter never overlap.
+
+    A release has several where its tenant was suspended meanwhile.
+    """
 
     adapter = models.ForeignKey(Adapter, on_delete=models.PROTECT, related_name="served")
     version = models.ForeignKey(AdapterVersion, on_delete=models.PROTECT, related_name="served")
-    release = models.OneToOneField(Release, on_delete=models.PROTECT, related_name="served")
+    release = models.ForeignKey(Release, on_delete=models.PROTECT, related_name="served")
     during = DateTimeRangeField()

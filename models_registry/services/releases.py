@@ -128,6 +128,33 @@ def end_serving(*, tenant_id: int, at: datetime, actor: Actor) -> int:
     return ended
 
 
+def follow_traffic(*, tenant_id: int, is_routed: bool, at: datetime) -> int:
+    """Since `at` data planes route to this tenant again, or (suspended) not any more: keep what served when true.
+
+    Withdrawn traffic closes every open interval; the releases stay live and get a new one when it is back. Answers how
+    many intervals that touched; quiet when the ledger says so already.
+    """
+    with transaction.atomic(durable=True):
+        touched = 0
+        for adapter in Adapter.objects.filter(tenant_id=tenant_id).order_by("pk").select_for_update(no_key=True):
+            touched += _reopen_served(adapter, at) if is_routed else _close_served(adapter, at)
+    return touched
+
+
+def _reopen_served(adapter: Adapter, at: datetime) -> int:
+    """Open an interval for the live release of an adapter that has none open; inside the transaction."""
+    if ServedInterval.objects.filter(adapter=adapter, during__endswith__isnull=True).exists():
+        return 0
+    live = Release.objects.filter(adapter=adapter, state=ReleaseState.LIVE).exclude(version=None).first()
+    if live is None or live.version_id is None:
+        return 0
+    start = _after_last_start(adapter, at)
+    ServedInterval.objects.create(
+        adapter=adapter, version_id=live.version_id, release=live, during=DateTimeTZRange(start, None, "[)")
+    )
+    return 1
+
+
 def _wish(adapter: Adapter, version: AdapterVersion | None, kind: Release.Kind, reason: str, actor: Actor) -> Release:
     """Write a release down, unless the newest wish is the same; inside the caller's transaction and adapter lock."""
     if version is not None and version.state != VersionState.READY:
@@ -255,6 +282,7 @@ def _after_last_start(adapter: Adapter, at: datetime) -> datetime:
 def _close_served(adapter: Adapter, at: datetime) -> int:
     closed = 0
     for interval in ServedInterval.objects.filter(adapter=adapter, during__endswith__isnull=True):
+        # Clocks of two workers may disagree; an interval is never empty.
         end = max(at, interval.during.lower + timedelta(microseconds=1))
         ended = DateTimeTZRange(interval.during.lower, end, "[)")
         closed += ServedInterval.objects.filter(pk=interval.pk).update(during=ended)

@@ -122,7 +122,9 @@ def _serve(tenant: Tenant) -> None:
         status = SUSPENDED if tenant.state == TenantState.SUSPENDED else ACTIVE
         routes = routing.routes_of(tenant, lines, wishes, wanted)
         publishing.publish(tenant_id=tenant.pk, status=status, region=lines[0].region, routes=routes)
-        if _record_releases(tenant.pk, wanted):
+        news = _record_releases(tenant.pk, wanted)
+        _follow_traffic(tenant.pk)
+        if news:
             # The old version is not routed any more: keep it warm, or let it go.
             wishes = sync_tenant(tenant_id=tenant.pk, adapters=_adapters(tenant.pk))
     _advance(tenant, wishes)
@@ -228,6 +230,15 @@ def _record_releases(tenant_id: int, wanted: Sequence[WantedRelease]) -> bool:
             with boundary("commit release withdrawn"):
                 news |= bool(releases.record_withdrawn(release_ids=[each.release.pk], at=at, actor=SYSTEM))
     return news
+
+
+def _follow_traffic(tenant_id: int) -> None:
+    """What served when ends with a suspension and goes on after it, as data planes were told."""
+    config = queries.current_config(tenant_id)
+    if config is not None and config.written_at is not None and config.document["routes"]:
+        is_routed = config.document["status"] == ACTIVE
+        with boundary("commit traffic"):
+            releases.follow_traffic(tenant_id=tenant_id, is_routed=is_routed, at=config.written_at)
 
 
 def _advance(tenant: Tenant, wishes: Wishes) -> None:

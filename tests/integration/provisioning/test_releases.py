@@ -21,6 +21,7 @@ from provisioning.services.converge import converge_tenant
 from provisioning.services.inventory import take_inventory
 from provisioning.services.publishing import publish
 from provisioning.states import OperationState, Phase
+from tenants.services.lifecycle import resume_tenant, suspend_tenant
 from tenants.services.offboarding import begin_offboarding
 from tests.factories import TESTER
 from tests.integration.models_registry.uploading import upload
@@ -230,3 +231,17 @@ def test_a_worker_with_an_old_picture_routes_nothing_for_a_tenant_that_leaves(wo
     late = publish(tenant_id=tenant.pk, status="active", region="us-west-2", routes={})
     assert (late.config, late.is_new) == (None, False)
     assert PublishedConfig.objects.filter(tenant=tenant).count() == versions
+
+
+def test_nothing_served_while_the_tenant_was_suspended(world, served):
+    tenant, adapter, first, _ = served
+    release(world, tenant, first)
+    suspend_tenant(tenant_id=tenant.pk, reason="unpaid", actor=TESTER)
+    world.settle(tenant)
+    assert served_at(adapter.pk, clock.now()) is None
+    resume_tenant(tenant_id=tenant.pk, actor=TESTER)
+    world.settle(tenant)
+    assert served_at(adapter.pk, clock.now()).version == first
+    now, before = timeline(adapter.pk)
+    assert now.during.upper is None and before.during.upper <= now.during.lower
+    assert now.release == before.release
