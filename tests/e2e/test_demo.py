@@ -72,6 +72,7 @@ def test_the_demo_agrees_with_itself(clone: Path) -> None:
     assert "Everything agrees." in printed
 
 
+@pytest.mark.long
 def test_another_aws_is_used_by_its_documented_api_only(clone: Path, tmp_path: Path) -> None:
     guard = Guard()
     port = free_port()

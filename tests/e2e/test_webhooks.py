@@ -30,6 +30,7 @@ def _told(receiver: Receiver) -> set[str]:
     return {str(json.loads(message.body)["data"]["id"]) for message in receiver.received}
 
 
+@pytest.mark.long
 def test_events_arrive_promptly_beside_an_endpoint_that_hangs_and_past_a_killed_worker(product: Product) -> None:
     with receiving() as receiver, receiving() as hanging:
         hanging.open.clear()
