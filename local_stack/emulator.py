@@ -15,8 +15,8 @@ from typing import Any
 from local_stack.paths import ROOT
 from local_stack.processes import Guard, Part, spawn
 
-# The reconciler looks every second: whatever is made here is seen on its way at least twice, as with the real AWS.
-UNHURRIED: Mapping[str, Mapping[str, float]] = {"endpoint": {"seconds": 3.0}, "component": {"seconds": 2.5}}
+# The reconciler looks about every two seconds: whatever is made here is seen on its way at least twice, as in AWS.
+UNHURRIED: Mapping[str, Mapping[str, float]] = {"endpoint": {"seconds": 5.0}, "component": {"seconds": 5.0}}
 
 # Loopback never goes through a proxy, whatever the environment says.
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
