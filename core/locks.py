@@ -18,15 +18,6 @@ def advisory_lock(name: str) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_key(name)])
 
 
-def try_advisory_lock(name: str) -> bool:
-    """Like `advisory_lock`, but answers False at once when somebody else holds it."""
-    if not connection.in_atomic_block:
-        raise RuntimeError(f"try_advisory_lock({name!r}) needs a transaction")
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_key(name)])
-        return bool(cursor.fetchone()[0])
-
-
 @contextmanager
 def one_at_a_time(name: str) -> Iterator[bool]:
     """Whether this process got the lock called `name`, which it then holds until the block ends or it dies.

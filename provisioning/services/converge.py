@@ -8,7 +8,7 @@ import logging
 import random
 import time
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 
@@ -23,7 +23,7 @@ from models_registry.services import releases
 from models_registry.states import ReleaseState
 from provisioning import queries
 from provisioning.desired import AdapterFacts
-from provisioning.models import ManagedResource
+from provisioning.models import ManagedResource, PublishedConfig
 from provisioning.runtime_config import Route
 from provisioning.services import operations, probing, publishing, routing
 from provisioning.services.desired_state import Wishes, sync_tenant
@@ -122,9 +122,7 @@ def _serve(tenant: Tenant) -> None:
         status = SUSPENDED if tenant.state == TenantState.SUSPENDED else ACTIVE
         routes = routing.routes_of(tenant, lines, wishes, wanted)
         publishing.publish(tenant_id=tenant.pk, status=status, region=lines[0].region, routes=routes)
-        news = _record_releases(tenant.pk, wanted)
-        _follow_traffic(tenant.pk)
-        if news:
+        if _record_what_serves(tenant.pk, wanted):
             # The old version is not routed any more: keep it warm, or let it go.
             wishes = sync_tenant(tenant_id=tenant.pk, adapters=_adapters(tenant.pk))
     _advance(tenant, wishes)
@@ -211,18 +209,28 @@ def _refuse(release: Release, verdict: Verdict) -> None:
         )
 
 
-def _record_releases(tenant_id: int, wanted: Sequence[WantedRelease]) -> bool:
-    """Tell the registry which releases data planes follow; whether any of them is news."""
+def _record_what_serves(tenant_id: int, wanted: Sequence[WantedRelease]) -> bool:
+    """Tell the registry what data planes were told; whether a release became live or withdrawn by it."""
     config = queries.current_config(tenant_id)
     if config is None or config.written_at is None:
         return False
+    news = _record_releases(config, config.written_at, wanted)
+    if config.document["routes"]:
+        # What served ends with a suspension, and goes on after it.
+        is_routed = config.document["status"] == ACTIVE
+        with boundary("commit traffic"):
+            releases.follow_traffic(tenant_id=tenant_id, is_routed=is_routed, at=config.written_at)
+    return news
+
+
+def _record_releases(config: PublishedConfig, written_at: datetime, wanted: Sequence[WantedRelease]) -> bool:
     routed = {route["adapter_version"] for route in config.document["routes"].values()}
     adapters = {route["adapter"] for route in config.document["routes"].values()}
     news = False
     for each in wanted:
         if each.release.state != ReleaseState.PENDING:
             continue
-        at = max(config.written_at, each.release.requested_at)
+        at = max(written_at, each.release.requested_at)
         if each.version is not None and each.version.public_id in routed:
             with boundary("commit release live"):
                 news |= bool(releases.record_live(release_ids=[each.release.pk], at=at, actor=SYSTEM))
@@ -230,15 +238,6 @@ def _record_releases(tenant_id: int, wanted: Sequence[WantedRelease]) -> bool:
             with boundary("commit release withdrawn"):
                 news |= bool(releases.record_withdrawn(release_ids=[each.release.pk], at=at, actor=SYSTEM))
     return news
-
-
-def _follow_traffic(tenant_id: int) -> None:
-    """What served when ends with a suspension and goes on after it, as data planes were told."""
-    config = queries.current_config(tenant_id)
-    if config is not None and config.written_at is not None and config.document["routes"]:
-        is_routed = config.document["status"] == ACTIVE
-        with boundary("commit traffic"):
-            releases.follow_traffic(tenant_id=tenant_id, is_routed=is_routed, at=config.written_at)
 
 
 def _advance(tenant: Tenant, wishes: Wishes) -> None:
