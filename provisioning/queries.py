@@ -14,7 +14,6 @@ from core.periods import Period, floor_to_bucket
 from models_registry.models import FoundationModel
 from models_registry.states import ReleaseState
 from provisioning.desired import LineFacts
-from provisioning.findings import FindingKind, InventoryFinding, InventoryLook
 from provisioning.models import (
     CatalogueRow,
     ManagedResource,
@@ -26,6 +25,7 @@ from provisioning.models import (
     ServingLine,
     TierRoute,
 )
+from provisioning.models.findings import FindingKind, InventoryFinding, InventoryLook
 from provisioning.planner.base_models import read_base_model
 from provisioning.planner.catalogue import Catalogue, load_catalogue, row_from_texts
 from provisioning.planner.refusals import UnknownModel

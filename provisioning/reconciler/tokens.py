@@ -14,8 +14,8 @@ from django.db.models import F
 
 from core.clock import real_now
 from core.crashpoints import boundary
-from provisioning.call_buckets import CallBucket
 from provisioning.models import ManagedResource
+from provisioning.models.call_buckets import CallBucket
 from provisioning.reconciler.plan import Action
 from provisioning.specs import HOSTING_KINDS
 

@@ -11,8 +11,8 @@ from core.clock import real_now
 from core.errors import Conflict
 from core.locks import advisory_lock
 from events.record import record_event
-from provisioning.findings import FindingKind, InventoryFinding, InventoryLook
 from provisioning.models import ManagedResource
+from provisioning.models.findings import FindingKind, InventoryFinding, InventoryLook
 from provisioning.services.inventory import Found, Inventory, take_inventory
 from tenants.models import Tenant
 

@@ -16,8 +16,8 @@ from core.errors import Conflict
 from core.locks import advisory_lock
 from events.record import record_event
 from provisioning import queries
-from provisioning.findings import FindingKind, InventoryFinding
 from provisioning.models import ManagedResource
+from provisioning.models.findings import FindingKind, InventoryFinding
 from provisioning.reconciler.loop import WISHES_LOCK
 from provisioning.reconciler.observe import INSTALL_TAG, RESOURCE_TAG
 from provisioning.services.findings import refuse_resolved

@@ -19,8 +19,8 @@ from models_registry.services.adapters import create_adapter
 from models_registry.services.catalogue import define_serving_profile, register_foundation_model
 from models_registry.services.releases import record_live, release_version
 from models_registry.states import VersionState
-from provisioning.findings import InventoryFinding
 from provisioning.models import ManagedResource, Operation, OperationStep, PublishedConfig
+from provisioning.models.findings import InventoryFinding
 from provisioning.planner.presets import BLANK, load_presets
 from provisioning.services.scenarios import save_scenario
 from provisioning.states import OperationState

@@ -6,8 +6,8 @@ from django.test import Client
 from django.urls import reverse
 
 from events.models import Event
-from provisioning.findings import InventoryFinding
 from provisioning.models import ManagedResource
+from provisioning.models.findings import InventoryFinding
 from provisioning.states import Phase
 from tests.integration.dashboard.furniture import Furnished
 

@@ -11,8 +11,8 @@ from aws import connect
 from core.clock import real_now
 from events.models import Event
 from provisioning import queries
-from provisioning.findings import SWEEPS_APART, FindingKind, InventoryFinding
 from provisioning.models import ManagedResource, PublishedConfig, ResourceInterval
+from provisioning.models.findings import SWEEPS_APART, FindingKind, InventoryFinding
 from provisioning.services.findings import AlreadyResolved, ignore_finding, keep_inventory
 from provisioning.services.orphans import NotDeletable, delete_orphan
 from provisioning.states import Phase

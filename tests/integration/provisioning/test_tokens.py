@@ -8,8 +8,8 @@ from django.conf import settings
 from django.db import connections
 
 from core.clock import real_now
-from provisioning.call_buckets import CallBucket
 from provisioning.models import ManagedResource
+from provisioning.models.call_buckets import CallBucket
 from provisioning.reconciler import tokens
 from provisioning.reconciler.tokens import Rate, share
 from provisioning.services.converge import converge_tenant

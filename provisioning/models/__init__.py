@@ -1,0 +1,14 @@
+"""The tables of this room, one module per subject."""
+
+from provisioning.models.call_buckets import CallBucket as CallBucket
+from provisioning.models.configs import PublishedConfig as PublishedConfig
+from provisioning.models.findings import InventoryFinding as InventoryFinding
+from provisioning.models.lines import Scope as Scope
+from provisioning.models.lines import ServingLine as ServingLine
+from provisioning.models.lines import TierRoute as TierRoute
+from provisioning.models.operations import Operation as Operation
+from provisioning.models.operations import OperationStep as OperationStep
+from provisioning.models.planning import CatalogueRow as CatalogueRow
+from provisioning.models.planning import Scenario as Scenario
+from provisioning.models.resources import ManagedResource as ManagedResource
+from provisioning.models.resources import ResourceInterval as ResourceInterval
