@@ -135,6 +135,27 @@ class UsageRevision(models.Model):
         constraints = [models.UniqueConstraint(fields=["bucket", "revision"], name="usage_revision_unique")]
 
 
+class SourceAnswer(models.Model):
+    """What CloudWatch answered to one call, as a digest; never edited. Values point to it by request id and time.
+
+    `sha256` is over the answered series in canonical form (`metering.evidence`): asking the same queries about the
+    same span again gives the same digest as long as CloudWatch says the same.
+    """
+
+    request_id = models.CharField(max_length=200)
+    fetched_at = models.DateTimeField()
+    region = models.CharField(max_length=20)
+    span_start = models.DateTimeField()
+    span_end = models.DateTimeField()
+    queries = models.PositiveIntegerField()
+    sha256 = models.CharField(max_length=64)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["request_id", "fetched_at"], name="source_answer_unique"),
+        ]
+
+
 class ParkedPoint(models.Model):
     """A value that cannot be a count, kept as text; it holds up sealing until a later read mends it."""
 

@@ -59,6 +59,7 @@ class BucketView:
     """A bucket with its provenance: what was asked, when it was fetched, in which request, and how sure it is.
 
     `claimed` is what was sealed of it (in `sealed_buckets`: by that seal); `window_state` as in metering.states.
+    `answer_sha256` is the digest of the answer that brought the value (`metering.evidence`), empty for the ledger.
     """
 
     tenant_id: int
@@ -74,6 +75,7 @@ class BucketView:
     request_id: str
     query: str
     window_state: str
+    answer_sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,8 @@ LEFT JOIN LATERAL (
 
 BUCKETS = f""" SELECT b.tenant_id, b.meter, b.line, b.adapter_version, b.bucket_start, b.bucket_seconds,
 b.quantity::bigint, b.revision, b.sealed_quantity::bigint, b.fetched_at, b.request_id, b.source, t.public_id,
-coalesce(known.state, 'waiting') FROM metering_usagebucket b JOIN tenants_tenant t ON t.id = b.tenant_id
+coalesce(known.state, 'waiting'), coalesce(a.sha256, '') FROM metering_usagebucket b JOIN tenants_tenant t ON t.id =
+b.tenant_id LEFT JOIN metering_sourceanswer a ON a.request_id = b.request_id AND a.fetched_at = b.fetched_at
 {WINDOW_STATE} WHERE b.bucket_start >= %(start)s AND b.bucket_start < %(end)s AND (%(tenants)s::bigint[] IS NULL OR
 b.tenant_id = ANY(%(tenants)s)) AND (%(meter)s::text IS NULL OR b.meter = %(meter)s) AND (%(line)s::text IS NULL OR
 b.line = %(line)s) AND (%(adapter_version)s::text IS NULL OR b.adapter_version = %(adapter_version)s) ORDER BY
@@ -160,10 +163,11 @@ b.bucket_start, b.tenant_id, b.meter, b.line, b.adapter_version, b.id LIMIT %(li
 
 SEALED = f""" SELECT b.tenant_id, b.meter, b.line, b.adapter_version, b.bucket_start, b.bucket_seconds,
 v.quantity::bigint, v.revision, c.quantity::bigint, v.fetched_at, v.request_id, b.source, t.public_id,
-coalesce(known.state, 'waiting') FROM metering_sealedbucket c JOIN metering_usagebucket b ON b.id = c.bucket_id JOIN
-metering_usagerevision v ON v.bucket_id = b.id AND v.revision = c.bucket_revision JOIN tenants_tenant t ON t.id =
-b.tenant_id {WINDOW_STATE} WHERE c.seal_id = %(seal)s AND b.meter = %(meter)s AND (%(line)s::text IS NULL OR b.line =
-%(line)s) AND (%(adapter_version)s::text IS NULL OR b.adapter_version = %(adapter_version)s) AND
+coalesce(known.state, 'waiting'), coalesce(a.sha256, '') FROM metering_sealedbucket c JOIN metering_usagebucket b ON
+b.id = c.bucket_id JOIN metering_usagerevision v ON v.bucket_id = b.id AND v.revision = c.bucket_revision JOIN
+tenants_tenant t ON t.id = b.tenant_id LEFT JOIN metering_sourceanswer a ON a.request_id = v.request_id AND
+a.fetched_at = v.fetched_at {WINDOW_STATE} WHERE c.seal_id = %(seal)s AND b.meter = %(meter)s AND
+(%(line)s::text IS NULL OR b.line = %(line)s) AND (%(adapter_version)s::text IS NULL OR b.adapter_version = %(adapter_version)s) AND
 (%(tenants)s::bigint[] IS NULL OR b.tenant_id = ANY(%(tenants)s)) ORDER BY b.bucket_start, b.line, b.adapter_version,
 b.id
 """
@@ -335,7 +339,7 @@ def _join(found: Iterable[Gap]) -> list[Gap]:
 
 
 def _bucket_view(row: tuple[Any, ...]) -> BucketView:
-    *key, quantity, revision, claimed, fetched_at, request_id, source, public_id, window_state = row
+    *key, quantity, revision, claimed, fetched_at, request_id, source, public_id, window_state, answer_sha256 = row
     tenant_id, meter, line, adapter_version, bucket_start, bucket_seconds = key
     return BucketView(
         tenant_id=tenant_id,
@@ -351,6 +355,7 @@ def _bucket_view(row: tuple[Any, ...]) -> BucketView:
         request_id=request_id,
         query=describe_query(source, meter, public_id, adapter_version, line, bucket_seconds),
         window_state=window_state,
+        answer_sha256=answer_sha256,
     )
 
 

@@ -22,7 +22,8 @@ from core import clock
 from core.crashpoints import crashpoint
 from core.periods import Period
 from metering import emitters, meters, schedule, store, windows
-from metering.models import CollectionWindow, Enrolment, MeteringScope
+from metering.evidence import answer_digest
+from metering.models import CollectionWindow, Enrolment, MeteringScope, SourceAnswer
 from metering.services.enrolment import advance_watermarks, open_windows
 from metering.services.unattributed import note_unattributed
 from provisioning.queries import uptime
@@ -68,6 +69,7 @@ class _Batch:
     readings: list[store.Reading] = field(default_factory=list)
     refused: list[store.Refused] = field(default_factory=list)
     request_ids: list[str] = field(default_factory=list)
+    answers: list[SourceAnswer] = field(default_factory=list)
     queries: int = 0
     problem: str = ""
 
@@ -119,6 +121,7 @@ def _read_and_record(
     with transaction.atomic(durable=True):
         ours = windows.lock_ours(stretch)
         hours = {window.starts_at for window in ours}
+        SourceAnswer.objects.bulk_create(batch.answers if ours else [], ignore_conflicts=True)
         report.values_changed += store.write_readings([r for r in batch.readings if _hour(r.bucket_start) in hours])
         report.values_parked += store.write_refused([r for r in batch.refused if _hour(r.bucket_start) in hours])
         report.windows_settled += windows.record(
@@ -158,8 +161,30 @@ def _read(scope: MeteringScope, stretch: Sequence[windows.Claimed], as_of: datet
                 return batch
             batch.queries += len(questions)
             batch.request_ids += answer.request_ids
-            _take(answer.series, questions, scope, members, " ".join(answer.request_ids)[:200], batch)
+            request_id = " ".join(answer.request_ids)[:200]
+            batch.answers.append(_evidence(region, span, questions, answer.series, request_id, batch.fetched_at))
+            _take(answer.series, questions, scope, members, request_id, batch)
     return batch
+
+
+def _evidence(
+    region: str,
+    span: Period,
+    questions: Mapping[str, "_Question"],
+    series: Mapping[str, SeriesResult],
+    request_id: str,
+    fetched_at: datetime,
+) -> SourceAnswer:
+    answered = [(question.query, series[id_]) for id_, question in questions.items() if id_ in series]
+    return SourceAnswer(
+        request_id=request_id,
+        fetched_at=fetched_at,
+        region=region,
+        span_start=span.start,
+        span_end=span.end,
+        queries=len(questions),
+        sha256=answer_digest(answered),
+    )
 
 
 @dataclass(frozen=True, slots=True)

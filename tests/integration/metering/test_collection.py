@@ -14,7 +14,15 @@ from django.db.utils import IntegrityError, InternalError
 
 from core.crashpoints import arm
 from metering import queries
-from metering.models import CollectionWindow, MeteringScope, ParkedPoint, UnattributedUsage, UsageBucket, UsageRevision
+from metering.models import (
+    CollectionWindow,
+    MeteringScope,
+    ParkedPoint,
+    SourceAnswer,
+    UnattributedUsage,
+    UsageBucket,
+    UsageRevision,
+)
 from metering.services.collection import collect_usage
 from metering.states import WindowState
 from tests.factories import make_tenant
@@ -46,6 +54,8 @@ def test_a_point_becomes_a_bucket_with_its_provenance(meterage: Meterage) -> Non
     assert (bucket.bucket_start, bucket.bucket_seconds, bucket.revision) == (meterage.start, 3600, 1)
     assert bucket.window_state == WindowState.PROVISIONAL
     assert bucket.request_id
+    answer = SourceAnswer.objects.get(request_id=bucket.request_id, fetched_at=bucket.fetched_at)
+    assert (bucket.answer_sha256, len(answer.sha256), answer.region) == (answer.sha256, 64, "us-west-2")
     assert f"InputTokens{{TenantId={tenant.public_id},AdapterVersion={VERSION},Line=pooled}} Sum/3600s" in bucket.query
 
 
