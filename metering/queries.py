@@ -167,7 +167,8 @@ coalesce(known.state, 'waiting'), coalesce(a.sha256, '') FROM metering_sealedbuc
 b.id = c.bucket_id JOIN metering_usagerevision v ON v.bucket_id = b.id AND v.revision = c.bucket_revision JOIN
 tenants_tenant t ON t.id = b.tenant_id LEFT JOIN metering_sourceanswer a ON a.request_id = v.request_id AND
 a.fetched_at = v.fetched_at {WINDOW_STATE} WHERE c.seal_id = %(seal)s AND b.meter = %(meter)s AND
-(%(line)s::text IS NULL OR b.line = %(line)s) AND (%(adapter_version)s::text IS NULL OR b.adapter_version = %(adapter_version)s) AND
+(%(line)s::text IS NULL OR b.line = %(line)s) AND
+(%(adapter_version)s::text IS NULL OR b.adapter_version = %(adapter_version)s) AND
 (%(tenants)s::bigint[] IS NULL OR b.tenant_id = ANY(%(tenants)s)) ORDER BY b.bucket_start, b.line, b.adapter_version,
 b.id
 """
