@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Self
 
-from django.contrib.postgres.fields import DateTimeRangeField
+from django.contrib.postgres.fields import ArrayField, DateTimeRangeField
 from django.db import models
 
 from core import clock
@@ -30,6 +30,9 @@ class Tier(PublicModel):
 class TierVersion(PublicModel):
     """What a tier promises, fixed once published: tenants stay on the version that they were placed on.
 
+    `on_suspend` says what happens to a suspended tenant's own resources, `retention_days` how long a departed tenant's
+    artifacts are kept after it began to leave.
+
     The rooms above add their parts: serving lines in `provisioning.TierRoute`, prices in `billing.TierPrice`.
     """
 
@@ -37,6 +40,12 @@ class TierVersion(PublicModel):
 
     class Isolation(models.TextChoices):
         POOL = "pool", "Pool"
+        SPLIT = "split", "The tenant's own account"
+        DEDICATED = "dedicated", "An account of ours for the tenant alone"
+
+    class Suspension(models.TextChoices):
+        KEEP = "keep", "Keep its resources"
+        REMOVE = "remove", "Remove its resources"
 
     tier = models.ForeignKey(Tier, on_delete=models.PROTECT, related_name="versions")
     number = models.PositiveIntegerField()
@@ -46,11 +55,17 @@ class TierVersion(PublicModel):
     max_lora_rank = models.PositiveIntegerField()
     keep_previous_warm = models.BooleanField()
     warm_window_hours = models.PositiveIntegerField()
+    on_suspend = models.CharField(max_length=10, choices=Suspension.choices, default=Suspension.KEEP)
+    retention_days = models.PositiveIntegerField(default=0)
     published_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["tier", "number"], name="tier_version_number_unique"),
+            models.CheckConstraint(
+                condition=models.Q(isolation__in=["pool", "split", "dedicated"], on_suspend__in=["keep", "remove"]),
+                name="tier_version_words_known",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -110,7 +125,10 @@ class TenantQuerySet(models.QuerySet["Tenant"]):
 
 
 class Tenant(PublicModel):
-    """A customer. The slug is reserved for ever: AWS names and S3 prefixes of the past carry it."""
+    """A customer. The slug is reserved for ever: AWS names and S3 prefixes of the past carry it.
+
+    `retain_until` is set when it begins to leave: until then its artifacts stay in the bucket.
+    """
 
     PREFIX = "ten"
 
@@ -126,12 +144,14 @@ class Tenant(PublicModel):
     invoice_language = models.CharField(max_length=2, choices=InvoiceLanguage.choices)
     contact_email = models.EmailField(blank=True)
     tags = models.JSONField(default=dict)
+    allowed_regions = ArrayField(models.CharField(max_length=20), default=list)
     state = models.CharField(max_length=20, choices=TenantState.choices, default=TenantState.SIGNED_UP)
     state_reason = models.TextField(blank=True)
     version = models.PositiveIntegerField(default=1)
     signed_up_at = models.DateTimeField(default=clock.now)
     activated_at = models.DateTimeField(null=True)
     offboarded_at = models.DateTimeField(null=True)
+    retain_until = models.DateTimeField(null=True)
 
     objects = TenantQuerySet.as_manager()
 
@@ -175,3 +195,25 @@ class OffboardingStep(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [models.UniqueConstraint(fields=["tenant", "key"], name="offboarding_step_unique")]
+
+
+class LegalHold(PublicModel):
+    """Somebody's order to erase nothing of a tenant, in force until it is released; one at a time."""
+
+    PREFIX = "hold"
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="legal_holds")
+    reason = models.TextField()
+    placed_at = models.DateTimeField(default=clock.now)
+    placed_by = models.CharField(max_length=200)
+    released_at = models.DateTimeField(null=True)
+    released_by = models.CharField(max_length=200, blank=True)
+    release_reason = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant"], name="legal_hold_one_in_force", condition=models.Q(released_at=None)
+            ),
+        ]

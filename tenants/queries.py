@@ -7,7 +7,7 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from core.errors import NotFound
 from core.periods import Period
-from tenants.models import OffboardingStep, Tenant, Tier, TierAssignment, TierLimit, TierVersion
+from tenants.models import LegalHold, OffboardingStep, Tenant, Tier, TierAssignment, TierLimit, TierVersion
 from tenants.states import TenantState
 
 
@@ -96,6 +96,42 @@ def list_tiers() -> QuerySet[Tier]:
 def offboarding_steps(tenant_id: int) -> QuerySet[OffboardingStep]:
     """What a departure waits for, or waited for."""
     return OffboardingStep.objects.filter(tenant_id=tenant_id)
+
+
+def legal_hold_of(tenant_id: int) -> LegalHold | None:
+    """The hold in force, if there is one."""
+    return LegalHold.objects.filter(tenant_id=tenant_id, released_at=None).first()
+
+
+def legal_holds(tenant_id: int) -> QuerySet[LegalHold]:
+    """Every hold that a tenant has or had, newest first."""
+    return LegalHold.objects.filter(tenant_id=tenant_id)
+
+
+def erasure_waits_for(tenant: Tenant, at: datetime) -> str:
+    """Why a leaving tenant's artifacts must not be erased at an instant; empty when nothing forbids it."""
+    hold = legal_hold_of(tenant.pk)
+    if hold is not None:
+        return f"Legal hold by {hold.placed_by} since {hold.placed_at:%Y-%m-%d}: {hold.reason}"
+    if tenant.retain_until is not None and at < tenant.retain_until:
+        return f"Retention until {tenant.retain_until:%Y-%m-%d %H:%M} UTC."
+    return ""
+
+
+def get_tier_version(tier_key: str, number: int | None = None) -> TierVersion:
+    """A version of a tier by its number, the newest published one by default. Raises NotFound."""
+    if number is None:
+        return current_tier_version(tier_key)
+    version = TierVersion.objects.select_related("tier").filter(tier__key=tier_key, number=number).first()
+    if version is None:
+        raise NotFound(f"There is no version {number} of a tier {tier_key}.")
+    return version
+
+
+def tenants_on_tier(tier_key: str, *, tenant_ids: Collection[int] | None) -> QuerySet[Tenant]:
+    """Tenants that have not left and are on any version of a tier today, with `tier_version_number`."""
+    tenants = _with_tier(Tenant.objects.visible_to(tenant_ids)).filter(Q(tier_key=tier_key))
+    return tenants.exclude(state__in=(TenantState.OFFBOARDING, TenantState.OFFBOARDED)).order_by("-id")
 
 
 def _with_tier(tenants: QuerySet[Tenant]) -> QuerySet[Tenant]:

@@ -1,27 +1,60 @@
 """A departure: named steps, each completed by the room that owns it; the last one ends it."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
 
 from core import clock
 from core.actors import Actor
+from core.errors import Invalid
 from core.states import move
 from events.record import record_event
 from tenants.models import OffboardingStep, Tenant, TierAssignment
+from tenants.queries import tier_version_of
+from tenants.services.tiers import MOST_RETENTION_DAYS
 from tenants.states import TENANT_MOVES, TenantState
 
 
-def begin_offboarding(*, tenant_id: int, reason: str, actor: Actor) -> Tenant:
-    """Start the departure and write down what it waits for; quiet when it has begun or ended."""
+class RetentionInvalid(Invalid):
+    """No such number of days."""
+
+    code = "retention_invalid"
+    title = "The retention cannot be used"
+
+
+def begin_offboarding(*, tenant_id: int, reason: str, actor: Actor, retention_days: int | None = None) -> Tenant:
+    """Start the departure and write down what it waits for; quiet when it has begun or ended.
+
+    Artifacts stay for `retention_days` from now, by default as long as the tenant's tier version says.
+    Raises RetentionInvalid for more than ten years.
+    """
+    if retention_days is not None and not 0 <= retention_days <= MOST_RETENTION_DAYS:
+        raise RetentionInvalid(f"Retention is from 0 to {MOST_RETENTION_DAYS} days.")
     with transaction.atomic(durable=True):
         tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
         if tenant.state not in (TenantState.OFFBOARDING, TenantState.OFFBOARDED):
-            move(tenant, to=TenantState.OFFBOARDING, table=TENANT_MOVES, state_reason=reason)
+            now = clock.now()
+            days = tier_version_of(tenant_id, now).retention_days if retention_days is None else retention_days
+            retain_until = now + timedelta(days=days)
+            move(
+                tenant,
+                to=TenantState.OFFBOARDING,
+                table=TENANT_MOVES,
+                state_reason=reason,
+                retain_until=retain_until,
+            )
             OffboardingStep.objects.bulk_create(
                 OffboardingStep(tenant=tenant, key=key) for key in OffboardingStep.Key.values
             )
-            record_event("tenant.offboarding_started", tenant=tenant, subject=tenant, actor=actor, reason=reason)
+            record_event(
+                "tenant.offboarding_started",
+                tenant=tenant,
+                subject=tenant,
+                actor=actor,
+                reason=reason,
+                after={"retain_until": retain_until.isoformat()},
+            )
     return tenant
 
 
