@@ -45,6 +45,7 @@ TENANT_EXAMPLE = {
     "invoice_language": "en",
     "contact_email": "ml@acme.example",
     "tags": {"env": "prod"},
+    "allowed_regions": [],
     "state": "signed_up",
     "state_reason": "",
     "version": 1,
@@ -92,6 +93,9 @@ class TenantOut(serializers.Serializer[Any]):
     invoice_language = serializers.CharField()
     contact_email = serializers.CharField(allow_blank=True)
     tags = serializers.DictField(child=serializers.CharField())
+    allowed_regions = serializers.ListField(
+        child=serializers.CharField(), help_text="Where its models may run; empty: anywhere."
+    )
     state = serializers.ChoiceField(choices=TenantState.choices)
     state_reason = serializers.CharField(allow_blank=True)
     version = serializers.IntegerField(help_text="Raised by each change; the ETag carries it.")
@@ -143,6 +147,9 @@ class TenantIn(Body):
     external_id = Text(max_length=100, allow_null=True, default=None, help_text="Its id in the billing system.")
     contact_email = Text(max_length=254, allow_blank=True, default="")
     tags = serializers.DictField(child=Text(max_length=100), default=dict)
+    allowed_regions = serializers.ListField(
+        child=Text(max_length=20), default=list, help_text="Where its models may run; empty: anywhere."
+    )
 
 
 class TenantChangesIn(Body):

@@ -1,6 +1,7 @@
 """Signing up, and the way to being active."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -19,7 +20,8 @@ from tenants.states import TENANT_MOVES, TenantState
 SLUG = re.compile(r"[a-z](?:[a-z0-9]|-(?=[a-z0-9])){1,19}")
 CURRENCY = re.compile(r"[A-Z]{3}")
 TAG_TEXT = re.compile(r"[\w .:/=+@-]{1,100}")
-MAX_TAGS = 20
+REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
+MAX_TAGS, MAX_REGIONS = 20, 30
 
 
 class TenantInvalid(Invalid):
@@ -54,6 +56,7 @@ def sign_up_tenant(
     external_id: str | None = None,
     contact_email: str = "",
     tags: dict[str, str] | None = None,
+    allowed_regions: Sequence[str] = (),
     actor: Actor,
 ) -> Tenant:
     """Register a tenant on the newest published version of a tier; provisioning reacts to the event.
@@ -70,6 +73,7 @@ def sign_up_tenant(
         "external_id": external_id or None,
         "contact_email": contact_email,
         "tags": tags or {},
+        "allowed_regions": list(dict.fromkeys(allowed_regions)),
     }
     refuse_invalid(details)
     now = clock.now()
@@ -198,6 +202,13 @@ def _tags_problem(value: object) -> str:
     return "" if usable else f"Tags are up to {MAX_TAGS} pairs of short texts."
 
 
+def _regions_problem(value: object) -> str:
+    usable = (
+        isinstance(value, list) and len(value) <= MAX_REGIONS and all(REGION.fullmatch(str(name)) for name in value)
+    )
+    return "" if usable else f"Allowed regions are up to {MAX_REGIONS} AWS regions such as eu-central-1."
+
+
 _PROBLEMS = {
     "name": _name_problem,
     "slug": _slug_problem,
@@ -207,4 +218,5 @@ _PROBLEMS = {
     "external_id": _external_id_problem,
     "contact_email": _email_problem,
     "tags": _tags_problem,
+    "allowed_regions": _regions_problem,
 }
