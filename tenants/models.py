@@ -31,7 +31,7 @@ class TierVersion(PublicModel):
     """What a tier promises, fixed once published: tenants stay on the version that they were placed on.
 
     `on_suspend` says what happens to a suspended tenant's own resources, `retention_days` how long a departed tenant's
-    artifacts are kept after it began to leave.
+    artifacts are kept after it began to leave. `approval` says who must agree before a version of an adapter serves.
 
     The rooms above add their parts: serving lines in `provisioning.TierRoute`, prices in `billing.TierPrice`.
     """
@@ -47,6 +47,11 @@ class TierVersion(PublicModel):
         KEEP = "keep", "Keep its resources"
         REMOVE = "remove", "Remove its resources"
 
+    class Approval(models.TextChoices):
+        NONE = "none", "Not needed"
+        REQUIRED = "required", "Somebody approves"
+        FOUR_EYES = "four_eyes", "Somebody other than the uploader approves"
+
     tier = models.ForeignKey(Tier, on_delete=models.PROTECT, related_name="versions")
     number = models.PositiveIntegerField()
     isolation = models.CharField(max_length=20, choices=Isolation.choices, default=Isolation.POOL)
@@ -57,11 +62,15 @@ class TierVersion(PublicModel):
     warm_window_hours = models.PositiveIntegerField()
     on_suspend = models.CharField(max_length=10, choices=Suspension.choices, default=Suspension.KEEP)
     retention_days = models.PositiveIntegerField(default=0)
+    approval = models.CharField(max_length=10, choices=Approval.choices, default=Approval.NONE)
     published_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["tier", "number"], name="tier_version_number_unique"),
+            models.CheckConstraint(
+                condition=models.Q(approval__in=["none", "required", "four_eyes"]), name="tier_version_approval_known"
+            ),
             models.CheckConstraint(
                 condition=models.Q(isolation__in=["pool", "split", "dedicated"], on_suspend__in=["keep", "remove"]),
                 name="tier_version_words_known",

@@ -31,6 +31,7 @@ class TierLimits:
     isolation: str = TierVersion.Isolation.POOL
     on_suspend: str = TierVersion.Suspension.KEEP
     retention_days: int = 0
+    approval: str = TierVersion.Approval.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,8 @@ def _refuse_impossible(limits: TierLimits, tokens: Sequence[TokenLimit]) -> None
         errors.append(FieldError("/isolation", "unknown", f"Isolation is one of {TierVersion.Isolation.values}."))
     if limits.on_suspend not in TierVersion.Suspension.values:
         errors.append(FieldError("/on_suspend", "unknown", f"On suspension: {TierVersion.Suspension.values}."))
+    if limits.approval not in TierVersion.Approval.values:
+        errors.append(FieldError("/approval", "unknown", f"Approval is one of {TierVersion.Approval.values}."))
     if not 1 <= limits.max_lora_rank <= MOST_RANK:
         errors.append(FieldError("/max_lora_rank", "out_of_range", f"A rank is from 1 to {MOST_RANK}."))
     if limits.retention_days > MOST_RETENTION_DAYS:
