@@ -45,6 +45,7 @@ class StuckReason(models.TextChoices):
     NONE = "", "Not stuck"
     QUOTA = "quota", "Account quota reached"
     AUTH = "auth", "Access denied"
+    ACCESS_LOST = "access_lost", "Access to the account lost"
     CONFLICT = "conflict", "The name is taken by an object that is not ours"
     CAPACITY = "capacity", "No capacity in AWS"
     TERMINAL = "terminal", "Refused or failed; a person is needed"
@@ -53,6 +54,8 @@ class StuckReason(models.TextChoices):
 WHAT_TO_DO: dict[str, str] = {
     StuckReason.QUOTA: "Raise the quota in Service Quotas or free instances; it is tried again by itself.",
     StuckReason.AUTH: "Check the control plane's credentials and policies; it is tried again by itself.",
+    StuckReason.ACCESS_LOST: "The account's owner must restore the role of the account page, with its trust policy and "
+    "external id. What runs there goes on, nothing moves to another account, and it is tried again by itself.",
     StuckReason.CONFLICT: "Somebody else's object has this name. Rename or delete it, then retry.",
     StuckReason.CAPACITY: "AWS has no such instances free. It is tried again by itself; another type may be available.",
     StuckReason.TERMINAL: "Read the reason, change what is wrong, then retry.",

@@ -1,5 +1,9 @@
 """The tables of this room, one module per subject."""
 
+from provisioning.models.accounts import AccountKind as AccountKind
+from provisioning.models.accounts import AccountProof as AccountProof
+from provisioning.models.accounts import ArtifactCopy as ArtifactCopy
+from provisioning.models.accounts import AwsAccount as AwsAccount
 from provisioning.models.call_buckets import CallBucket as CallBucket
 from provisioning.models.configs import PublishedConfig as PublishedConfig
 from provisioning.models.findings import InventoryFinding as InventoryFinding

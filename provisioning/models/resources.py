@@ -66,7 +66,7 @@ class ManagedResource(PublicModel):
     phase = models.CharField(max_length=10, choices=Phase.choices, default=Phase.WISHED)
     aws_status = models.CharField(max_length=40, blank=True)
     arn = models.CharField(max_length=200, blank=True)
-    stuck_reason = models.CharField(max_length=10, choices=StuckReason.choices, default=StuckReason.NONE, blank=True)
+    stuck_reason = models.CharField(max_length=20, choices=StuckReason.choices, default=StuckReason.NONE, blank=True)
     detail = models.TextField(blank=True)
     last_operation = models.CharField(max_length=60, blank=True)
     last_request_id = models.CharField(max_length=100, blank=True)
