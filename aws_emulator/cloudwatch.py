@@ -81,6 +81,22 @@ class CloudWatch:
         self.late_seconds, self.page_size = 0, _MOST_DATAPOINTS
         self.on_reset()
 
+    def record(
+        self, account: str, region: str, namespace: str, dimensions: dict[str, str], values: dict[str, float]
+    ) -> None:
+        """Keep what a service of AWS counts by itself, one value per metric, now; late like all other points."""
+        now, pairs = self._clock.now(), tuple(sorted(dimensions.items()))
+        begin = int(now // 60) * 60
+        visible_at = now + self.late_seconds if self.late_seconds else 0.0
+        points = [
+            (
+                SeriesKey(account, region, namespace, name, pairs),
+                Point(begin, visible_at, "Count", value, 1.0, value, value),
+            )
+            for name, value in values.items()
+        ]
+        self._keep(points)
+
     # PutMetricData
 
     def _put(self, account: str, region: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -100,12 +116,15 @@ class CloudWatch:
             dimensions = _dimensions(datum.get("Dimensions"), where)
             key = SeriesKey(account, region, namespace, datum["MetricName"], dimensions)
             points.append((key, self._read_datum(datum, where, now)))
+        self._keep(points)
+        return {}
+
+    def _keep(self, points: list[tuple[SeriesKey, Point]]) -> None:
         with self.store.lock:
             # First the journal: the store keeps these very points and lets later ones flow into them.
             self.on_put(points)
             for key, point in points:
                 self.store.add(key, point)
-        return {}
 
     def _read_datum(self, datum: dict[str, Any], where: str, now: float) -> Point:
         at = datum.get("Timestamp", now)

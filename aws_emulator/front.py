@@ -1,9 +1,9 @@
-"""The front door: every request goes to our SageMaker, runtime or CloudWatch, to the control API, or to moto."""
+"""The front door: our SageMaker, Bedrock, runtimes and CloudWatch, the control API, and moto for all the rest."""
 
 from collections.abc import Callable
 from typing import Any
 
-from aws_emulator import inference, sagemaker, streaming
+from aws_emulator import bedrock, converse, inference, sagemaker, streaming
 from aws_emulator.aws_others import OtherServices
 from aws_emulator.cloudwatch import CloudWatch
 from aws_emulator.control import ControlApi
@@ -42,6 +42,12 @@ class Front:
             if request.path.startswith(inference.PREFIX) and request.service == "sagemaker":
                 protocol = "rest"
                 return self._invoke(request)
+            if bedrock.is_ours(request):
+                protocol = "rest"
+                account = self._others.account_of(request.access_key)
+                if request.path.startswith(converse.PREFIX):
+                    return converse.answer(self._world, self._metrics, account, request)
+                return bedrock.answer(self._world, account, request)
             if request.target.startswith("SageMaker."):
                 return sagemaker.answer(self._world, self._others.account_of(request.access_key), request)
             if request.target.startswith(CLOUDWATCH_TARGET):

@@ -141,6 +141,17 @@ class Component(Resource):
 
 
 @dataclass
+class Profile(Resource):
+    """An application inference profile of Bedrock: `source` is what it was copied from, `models` where it leads."""
+
+    id: str = ""
+    source: str = ""
+    models: list[str] = field(default_factory=list)
+    token: str = ""
+    """The client's token, by which a repeated create is known."""
+
+
+@dataclass
 class Region:
     """All hosting objects of one account in one region, by name."""
 
@@ -150,6 +161,7 @@ class Region:
     configs: dict[str, EndpointConfig] = field(default_factory=dict)
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     components: dict[str, Component] = field(default_factory=dict)
+    profiles: dict[str, Profile] = field(default_factory=dict)
     due: list[tuple[float, str]] = field(default_factory=list)
     """A heap of (time, ARN): when to look whether that object has arrived."""
 

@@ -75,8 +75,7 @@ def _frames(lines: list[bytes], how: Streaming) -> Iterator[bytes]:
     for sent, line in enumerate(lines):
         if sent in (how.fail_after_words, how.cut_after_words):
             break
-        if how.words_per_second:
-            time.sleep(1 / how.words_per_second)
+        pace(how)
         waiting += line
         size = how.chunk_bytes or len(waiting)
         while len(waiting) >= size:
@@ -92,6 +91,12 @@ def _frames(lines: list[bytes], how: Streaming) -> Iterator[bytes]:
         raise ConnectionCut
     if sent == how.fail_after_words and how.failure != CONTAINER_ERROR:
         yield _failure(how.failure)
+
+
+def pace(how: Streaming) -> None:
+    """Wait as long as one word takes."""
+    if how.words_per_second:
+        time.sleep(1 / how.words_per_second)
 
 
 def _part(data: bytes) -> bytes:

@@ -24,6 +24,7 @@ from aws_emulator.objects import (
     Loaded,
     Model,
     Move,
+    Profile,
     Region,
 )
 
@@ -230,7 +231,13 @@ class World:
         """Remove up to `limit` objects whose name matches, without any life cycle; their ARNs."""
         gone: list[str] = []
         for region in self.regions.values():
-            kinds: list[dict[str, Any]] = [region.components, region.endpoints, region.configs, region.models]
+            kinds: list[dict[str, Any]] = [
+                region.components,
+                region.endpoints,
+                region.configs,
+                region.models,
+                region.profiles,
+            ]
             for kind in kinds:
                 for thing in [thing for thing in kind.values() if matches(thing.name)]:
                     if len(gone) < limit and thing.name in kind:
@@ -253,6 +260,8 @@ def remove(region: Region, thing: Any) -> None:
                 region.components.pop(adapter.name, None)
         case Model():
             region.models.pop(thing.name, None)
+        case Profile():
+            region.profiles.pop(thing.name, None)
         case _:
             region.configs.pop(thing.name, None)
 
