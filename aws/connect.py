@@ -17,9 +17,11 @@ from aws.boto.hosting import BotoHosting
 from aws.boto.inference import BotoInference
 from aws.boto.limit_store import BotoLimitStore
 from aws.boto.metrics import BotoMetrics
+from aws.boto.multipart import BotoMultipart
 from aws.boto.session import AwsAccess, Clients
 from aws.boto.translate import call, request_id
 from aws.gateway import ArtifactStore, ConfigStore, HostingGateway, InferenceGateway, LimitStore, MetricsGateway
+from aws.multipart import MultipartStore
 
 
 def hosting(region: str | None = None) -> HostingGateway:
@@ -40,6 +42,11 @@ def metrics(region: str | None = None) -> MetricsGateway:
 def artifacts() -> ArtifactStore:
     """The artifact bucket."""
     return BotoArtifacts(_client("s3"), settings.ENV.artifact_bucket)
+
+
+def multipart() -> MultipartStore:
+    """Uploads in parts into the artifact bucket."""
+    return BotoMultipart(_client("s3"), settings.ENV.artifact_bucket)
 
 
 def config_store() -> ConfigStore:

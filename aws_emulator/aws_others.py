@@ -71,6 +71,13 @@ class OtherServices:
             # A delete marker stands in a versioned bucket where an object was.
             return bytes(stored.value) if stored is not None and hasattr(stored, "value") else None
 
+    def parts_of(self, account: str, bucket: str, upload_id: str) -> dict[int, Any] | None:
+        """The parts that an unfinished S3 upload has received, by number; None when there is no such upload."""
+        with self.lock:
+            found = s3_backends[account]["aws"].buckets.get(bucket)
+            upload = found.multiparts.get(upload_id) if found is not None else None
+            return upload.parts if upload is not None else None
+
     def state(self) -> dict[str, Any]:
         """What must survive a restart, by service; read it under the lock."""
         return {

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
 
+BROWSER_UPLOADS = {
+    "AllowedMethods": ["PUT"],
+    "AllowedOrigins": ["http://127.0.0.1:*", "http://localhost:*"],
+    "AllowedHeaders": ["x-amz-checksum-sha256", "content-type"],
+    "MaxAgeSeconds": 3600,
+}
+"""What a browser on our own pages needs to send parts of an upload to the bucket; docs/uploads.md says it for AWS."""
+
 
 def create_bucket_and_tables(env: Mapping[str, str]) -> None:
     """Create bucket and tables unless they exist, in the AWS that `env` names; loopback only."""
@@ -25,6 +33,7 @@ def create_bucket_and_tables(env: Mapping[str, str]) -> None:
             Bucket=bucket,
             CreateBucketConfiguration={"LocationConstraint": region},  # type: ignore[typeddict-item]
         )
+        s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [BROWSER_UPLOADS]})  # type: ignore[list-item]
     there = dynamodb.list_tables()["TableNames"]
     for table in (env["CP_CONFIG_TABLE"], env["CP_LIMITS_TABLE"]):
         if table not in there:

@@ -76,6 +76,8 @@ class Clients:
             # Pinned, because boto3's default changes with the environment (AWS_NEW_RETRIES_2026).
             retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS_OF.get(service, MAX_ATTEMPTS)},
             max_pool_connections=32,
+            # Presigned addresses would otherwise get the old signature, which signs neither length nor checksum.
+            signature_version="s3v4" if service == "s3" else None,
             s3={"addressing_style": "path"} if service == "s3" and self.access.endpoint_url else None,
         )
 

@@ -52,7 +52,7 @@ RULES: tuple[Rule, ...] = (
     Rule(r"^ConditionalCheckFailed|^PreconditionFailed$|^412$", "", errors.PreconditionFailed),
     # The longer sentence first: "Could not find endpoint configuration" begins like "Could not find endpoint".
     Rule(r"^ValidationException$", r"^Could not find |does not exist\.?$", errors.Missing),
-    Rule(r"^ResourceNotFound|^NoSuchKey$|^NoSuchBucket$|^NoSuchVersion$|^NotFound$|^404$", "", errors.Missing),
+    Rule(r"^ResourceNotFound|^NoSuch(Key|Bucket|Version|Upload)$|^NotFound$|^404$", "", errors.Missing),
     Rule(r"^ValidationError$", r"not found|[Cc]ould not find", errors.Missing),
     Rule(
         r"^ValidationException$",
@@ -77,7 +77,7 @@ RULES: tuple[Rule, ...] = (
     Rule("", r"^Request to service failed", errors.Unreachable),
     Rule(
         r"^Validation|^Invalid|^Malformed|^MissingParameter|^MissingRequiredParameter|^SerializationException$"
-        r"|^UnknownOperation|^NotImplemented$|^EntityTooLarge$|^BadDigest$|^XAmzContent|^400$",
+        r"|^UnknownOperation|^NotImplemented$|^EntityToo(Large|Small)$|^BadDigest$|^XAmzContent|^400$",
         "",
         errors.InvalidRequest,
     ),
