@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from aws_emulator import bedrock, converse, inference, sagemaker, streaming
+from aws_emulator import bedrock, converse, inference, s3_parts, sagemaker, streaming
 from aws_emulator.aws_others import OtherServices
 from aws_emulator.cloudwatch import CloudWatch
 from aws_emulator.control import ControlApi
@@ -84,7 +84,12 @@ class Front:
             if request.method not in ("GET", "HEAD"):
                 # A component that fell due before this write to S3 loads what was there before it.
                 self._world.settle_all()
+        is_s3 = not request.target and request.service not in ("sts", "iam")
+        if is_s3:
+            s3_parts.check(request, operation, self._others)
         reply = self._others.call(environ(), request.body)
+        if is_s3:
+            s3_parts.remember(request, operation, self._others, reply)
         reply.lost = lost
         return reply
 
@@ -100,4 +105,5 @@ def _name_other(request: Request) -> tuple[str, str, str]:
     bucket, _, key = request.path.lstrip("/").partition("/")
     if not bucket and request.method == "GET":
         return "s3", "ListBuckets", ""
-    return "s3", _S3_OPERATIONS.get((request.method, bool(key)), request.method), f"{bucket}/{key}"
+    named = s3_parts.operation_of(request, key)
+    return "s3", named or _S3_OPERATIONS.get((request.method, bool(key)), request.method), f"{bucket}/{key}"
