@@ -12,16 +12,23 @@ from typing import Any
 
 from billing.models import Invoice, InvoiceLine
 from billing.rating.proration import DIGITS
+from billing.states import LineKind
 from core.money import round_money
 
-SCHEMA = "invoice/1"
+# Kinds of lines and prepaid credit came with the second form; what was hashed before keeps saying what it said.
+SCHEMAS = {1: "invoice/1", 2: "invoice/2"}
 
 
 def content_of(invoice: Invoice, lines: Sequence[InvoiceLine], *, corrects: str) -> dict[str, Any]:
-    """Everything that `invoice` says. `corrects` is the number of the invoice that a note corrects, else empty."""
-    currency = invoice.currency
-    return {
-        "schema": SCHEMA,
+    """Everything that `invoice` says. `corrects` is the number of the invoice that a note corrects, else empty.
+
+    `lines` make the subtotal; `credits` are the prepaid credit that was drawn to pay a part of the total.
+    """
+    currency, is_first_form = invoice.currency, invoice.content_schema == 1
+    charged = [line for line in lines if line.kind != LineKind.CREDIT]
+    drawn = [line for line in lines if line.kind == LineKind.CREDIT]
+    content = {
+        "schema": SCHEMAS[invoice.content_schema],
         "id": invoice.public_id,
         "kind": invoice.kind,
         "number": invoice.number,
@@ -35,12 +42,17 @@ def content_of(invoice: Invoice, lines: Sequence[InvoiceLine], *, corrects: str)
         "reason": invoice.reason,
         "seller": invoice.seller,
         "buyer": invoice.buyer,
-        "lines": [_line(line, currency) for line in lines],
+        "lines": [_line(line, currency, is_first_form) for line in charged],
         "taxes": invoice.taxes,
         "subtotal": money_text(invoice.subtotal, currency),
         "tax": money_text(invoice.tax, currency),
         "total": money_text(invoice.total, currency),
     }
+    if not is_first_form:
+        content["credits"] = [_line(line, currency, is_first_form) for line in drawn]
+        content["prepaid"] = money_text(invoice.prepaid, currency)
+        content["amount_due"] = money_text(invoice.amount_due, currency)
+    return content
 
 
 def digest(content: dict[str, Any]) -> str:
@@ -66,8 +78,8 @@ def instant(at: datetime) -> str:
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _line(line: InvoiceLine, currency: str) -> dict[str, Any]:
-    return {
+def _line(line: InvoiceLine, currency: str, is_first_form: bool) -> dict[str, Any]:
+    said = {
         "position": line.position,
         "description": line.description,
         "description_ja": line.description_ja,
@@ -81,3 +93,6 @@ def _line(line: InvoiceLine, currency: str) -> dict[str, Any]:
         "tax_rate": plain(line.tax_rate),
         "explanation": line.explanation,
     }
+    if not is_first_form:
+        said["kind"] = line.kind
+    return said

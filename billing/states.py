@@ -37,6 +37,38 @@ class InvoiceKind(models.TextChoices):
     DEBIT_NOTE = "debit_note", "Debit note"
 
 
+class LineKind(models.TextChoices):
+    """What an amount on an invoice is. All but prepaid credit make the subtotal; that is drawn after the tax.
+
+    There are no tax lines: tax is computed once per rate on the sum of its lines and stands in `Invoice.taxes`.
+    """
+
+    USAGE = "usage", "Usage"
+    FLAT = "flat", "Fee"
+    COMMITMENT = "commitment", "Minimum commitment"
+    DISCOUNT = "discount", "Discount"
+    ADJUSTMENT = "adjustment", "Adjustment"
+    CREDIT = "credit", "Prepaid credit"
+
+
+class CreditEntryKind(models.TextChoices):
+    """How a balance of prepaid credit moved."""
+
+    GRANT = "grant", "Granted"
+    DRAW = "draw", "Drawn by an invoice"
+    RETURN = "return", "Returned by a void invoice"
+    EXPIRY = "expiry", "Expired"
+    REFUND = "refund", "Paid back"
+
+
+class TaxTreatment(models.TextChoices):
+    """Why a tax is what it is."""
+
+    STANDARD = "standard", "Taxed"
+    REVERSE_CHARGE = "reverse_charge", "Reverse charge"
+    EXEMPT = "exempt", "Exempt"
+
+
 class InvoiceState(models.TextChoices):
     """Where an invoice or note stands."""
 

@@ -1,9 +1,14 @@
-"""Rate cards and who issues invoices (`pricing`), and the invoices themselves (`invoices`)."""
+"""Prices and who issues invoices (`pricing`), the invoices (`invoices`), what a tenant agreed on (`customers`)."""
 
-from billing.models.invoices import Invoice, InvoiceDocument, InvoiceLine, InvoiceSequence, UsageClaim
+from billing.models.customers import CreditEntry, CreditGrant, Discount, TaxProfile
+from billing.models.invoices import Adjustment, Invoice, InvoiceDocument, InvoiceLine, InvoiceSequence, UsageClaim
 from billing.models.pricing import Issuer, Rate, RateCard, TaxRule, TierPrice
 
 __all__ = [
+    "Adjustment",
+    "CreditEntry",
+    "CreditGrant",
+    "Discount",
     "Invoice",
     "InvoiceDocument",
     "InvoiceLine",
@@ -11,6 +16,7 @@ __all__ = [
     "Issuer",
     "Rate",
     "RateCard",
+    "TaxProfile",
     "TaxRule",
     "TierPrice",
     "UsageClaim",

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import date
+from decimal import Decimal
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
@@ -9,7 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from billing.models.pricing import Issuer, Rate
-from billing.states import InvoiceKind, InvoiceState
+from billing.states import InvoiceKind, InvoiceState, LineKind
 from core.models import PublicModel
 from metering.models import Seal
 from tenants.models import Tenant
@@ -50,8 +51,9 @@ class InvoiceQuerySet(models.QuerySet["Invoice"]):
 class Invoice(PublicModel):
     """A demand for a period, or a note that corrects one. Immutable by trigger once finalized.
 
-    `content_sha256` is over everything printed (`billing/content.py`). `seller`, `buyer` and `taxes` are copies as
-    of finalizing. Amounts of a credit note are positive: its kind says that they are owed the other way round.
+    `content_sha256` is over everything printed (`billing/content.py`), in the form of `content_schema`. `seller`,
+    `buyer` and `taxes` are copies as of finalizing. Amounts of a credit note are positive: its kind says that they are
+    owed the other way round. `prepaid` is what was drawn from the tenant's credit and pays a part of the total.
     """
 
     PREFIX = "inv"
@@ -70,12 +72,14 @@ class Invoice(PublicModel):
     subtotal = models.DecimalField(**MONEY)
     tax = models.DecimalField(**MONEY)
     total = models.DecimalField(**MONEY)
+    prepaid = models.DecimalField(**MONEY, default=Decimal(0))
     taxes = models.JSONField(default=list)
     seller = models.JSONField(default=dict)
     buyer = models.JSONField(default=dict)
     corrects = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="notes")
     reason = models.TextField(blank=True)
     uncharged = models.JSONField(default=dict)
+    content_schema = models.PositiveSmallIntegerField(default=2)
     content_sha256 = models.CharField(max_length=64)
     refreshed_at = models.DateTimeField()
     grace_until = models.DateTimeField(null=True)
@@ -101,6 +105,9 @@ class Invoice(PublicModel):
             models.CheckConstraint(condition=Q(period_end__gt=F("period_start")), name="invoice_period_forward"),
             models.CheckConstraint(condition=Q(total=F("subtotal") + F("tax")), name="invoice_total_adds_up"),
             models.CheckConstraint(
+                condition=Q(prepaid=0) | Q(prepaid__gt=0, prepaid__lte=F("total")), name="invoice_prepaid_within_total"
+            ),
+            models.CheckConstraint(
                 condition=Q(state="draft", number=None, finalized_at=None)
                 | Q(~Q(state="draft"), number__isnull=False, finalized_at__isnull=False),
                 name="invoice_final_has_number",
@@ -123,6 +130,11 @@ class Invoice(PublicModel):
         return self.number or self.public_id
 
     @property
+    def amount_due(self) -> Decimal:
+        """What is left to pay after prepaid credit."""
+        return self.total - self.prepaid
+
+    @property
     def issued_on(self) -> date | None:
         """The date on the document: the day of finalizing in the invoice's own zone."""
         return self.finalized_at.astimezone(ZoneInfo(self.timezone)).date() if self.finalized_at else None
@@ -135,6 +147,7 @@ class InvoiceLine(PublicModel):
 
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="lines")
     position = models.PositiveIntegerField()
+    kind = models.CharField(max_length=12, choices=LineKind.choices, default=LineKind.USAGE)
     rate = models.ForeignKey(Rate, on_delete=models.PROTECT, null=True, related_name="+")
     corrects_line = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="corrections")
     description = models.CharField(max_length=120)
@@ -154,7 +167,29 @@ class InvoiceLine(PublicModel):
         ordering = ["invoice_id", "position"]
         constraints = [
             models.UniqueConstraint(fields=["invoice", "position"], name="invoice_line_position_unique"),
+            models.CheckConstraint(condition=Q(kind__in=LineKind.values), name="invoice_line_kind_known"),
         ]
+
+
+class Adjustment(PublicModel):
+    """An amount that a person put on a draft, or took off it, and why. Gone with a void invoice; fixed when final.
+
+    The draft's line is written from it each time the draft is refreshed.
+    """
+
+    PREFIX = "adj"
+
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="adjustments")
+    description = models.CharField(max_length=120)
+    description_ja = models.CharField(max_length=120, blank=True)
+    reason = models.TextField()
+    amount = models.DecimalField(**MONEY)
+    tax_category = models.CharField(max_length=20, default="standard")
+    actor_name = models.CharField(max_length=150)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.CheckConstraint(condition=~Q(amount=0), name="adjustment_says_something")]
 
 
 class UsageClaim(models.Model):

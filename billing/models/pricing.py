@@ -30,9 +30,11 @@ class Issuer(PublicModel):
 
 
 class TaxRule(models.Model):
-    """The tax on what is invoiced in a currency, from when until when; ranges of one currency never overlap.
+    """The tax on what customers of a country, or invoices in a currency, are charged; from when until when.
 
-    No rule means no tax. The tax is computed once per rate on an invoice and rounded as the rule says.
+    The rule of the customer's country goes before the one of the currency; no rule means no tax. `category` lets a
+    rate of a card be taxed otherwise than the rest. With `reverse_charge` a business customer with a tax number owes
+    the tax itself. The tax is computed once per rate on an invoice and rounded as the rule says.
     """
 
     class Rounding(models.TextChoices):
@@ -41,7 +43,10 @@ class TaxRule(models.Model):
         UP = "up", "Up"
 
     issuer = models.ForeignKey(Issuer, on_delete=models.PROTECT, related_name="tax_rules")
-    currency = models.CharField(max_length=3)
+    country = models.CharField(max_length=2, blank=True)
+    currency = models.CharField(max_length=3, blank=True)
+    category = models.CharField(max_length=20, default="standard")
+    reverse_charge = models.BooleanField(default=False)
     name = models.CharField(max_length=60)
     name_ja = models.CharField(max_length=60, blank=True)
     rate = models.DecimalField(max_digits=7, decimal_places=6)
@@ -51,10 +56,11 @@ class TaxRule(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(condition=models.Q(rate__gt=0, rate__lt=1), name="tax_rate_is_a_share"),
+            models.CheckConstraint(condition=~models.Q(country="", currency=""), name="tax_rule_says_for_whom"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.name} {self.rate} ({self.currency})"
+        return f"{self.name} {self.rate} ({self.country or self.currency})"
 
 
 class RateCard(PublicModel):
@@ -86,12 +92,18 @@ class RateCard(PublicModel):
 
 
 class Rate(models.Model):
-    """One price on a card: a model of `rating.parameters` with its parameters, for one meter or for none (a fee)."""
+    """One price on a card: a model of `rating.parameters` with its parameters, for one meter or for none (a fee).
+
+    With a `serving_line` it prices only what was used on that line; what no such rate takes goes to the meter's rate
+    without one.
+    """
 
     card = models.ForeignKey(RateCard, on_delete=models.PROTECT, related_name="rates")
     position = models.PositiveSmallIntegerField()
     key = models.SlugField(max_length=40)
     meter = models.CharField(max_length=40, blank=True)
+    serving_line = models.CharField(max_length=30, blank=True)
+    tax_category = models.CharField(max_length=20, default="standard")
     model = models.CharField(max_length=30)
     parameters = models.JSONField()
     description = models.CharField(max_length=120)
@@ -102,7 +114,12 @@ class Rate(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["card", "key"], name="rate_key_unique"),
             models.UniqueConstraint(fields=["card", "position"], name="rate_position_unique"),
-            models.UniqueConstraint(fields=["card", "meter"], name="rate_meter_unique", condition=~models.Q(meter="")),
+            models.UniqueConstraint(
+                fields=["card", "meter", "serving_line"], name="rate_meter_unique", condition=~models.Q(meter="")
+            ),
+            models.CheckConstraint(
+                condition=models.Q(serving_line="") | ~models.Q(meter=""), name="rate_line_needs_a_meter"
+            ),
         ]
 
     def __str__(self) -> str:

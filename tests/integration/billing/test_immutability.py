@@ -111,6 +111,7 @@ def test_a_seal_is_claimed_once(invoice: Invoice, world, october) -> None:
     own = draft.claims.get()
     with pytest.raises(DatabaseError, match="usage_claim_seal_unique"), transaction.atomic():
         UsageClaim.objects.create(invoice=draft, tenant=other, seal=own.seal)
+    void_invoice(invoice_id=invoice.pk, reason="its seal is free", actor=TESTER)
     for tenant in (invoice.tenant, other):
         with pytest.raises(DatabaseError, match="own tenant"), transaction.atomic():
             UsageClaim.objects.create(invoice=draft, tenant=tenant, seal=claim.seal)
