@@ -22,7 +22,10 @@ TYPES = ([PYTHON, "-m", "mypy"],)
 CONTRACTS = ([PYTHON, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"],)
 MIGRATIONS = ([PYTHON, "-W", "ignore::RuntimeWarning", "manage.py", "makemigrations", "--check", "--dry-run"],)
 STATIC = {"lint": LINT, "types": TYPES, "contracts": CONTRACTS, "migrations": MIGRATIONS}
-SUITES = ("unit", "architecture", "emulator", "dataplane", "integration", "e2e")
+# The slowest first: what is left for the end of a parallel run is then small.
+SUITES = ("e2e", "integration", "dataplane", "emulator", "architecture", "unit")
+# A worker per core, each with its own PostgreSQL, Valkey and local AWS (tests/session.py). A file stays with one worker.
+PARALLEL = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder")
 PARTS = (*STATIC, *SUITES)
 
 
@@ -41,7 +44,7 @@ def run(parts: Sequence[str], *, long: bool) -> int:
     if failed:
         print(strong(f"\nFailed: {', '.join(failed)}"), flush=True)
     if suites:
-        command = [PYTHON, "-m", "pytest", *suites, *(["--long"] if long else [])]
+        command = [PYTHON, "-m", "pytest", *PARALLEL, *suites, *(["--long"] if long else [])]
         if subprocess.run(command, cwd=ROOT).returncode != 0:
             failed.append("pytest")
     return 1 if failed else 0

@@ -84,9 +84,10 @@ def test_workers_become_ready_and_stop_when_asked(env: dict[str, str], tmp_path:
     for part, child in zip(parts, children, strict=True):
         part.wait(child)
     for child in children:
-        child.ask_to_stop()
+        child.ask_to_stop()  # once: a second signal ends a worker that is already on its way out
     for child in children:
-        child.stop(patience_seconds=20)
+        child.process.wait(20)
+        child.stop()
     assert [child.process.returncode for child in children] == [0] * len(WORKERS)
 
 

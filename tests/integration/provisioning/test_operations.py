@@ -163,13 +163,13 @@ def test_an_aws_that_is_away_is_shown_and_loses_nothing(world, monkeypatch):
 def test_an_aws_that_hangs_is_told_before_the_worker_is_killed(world, monkeypatch):
     premium, basic = world.sign_up("acme", "premium"), world.sign_up("beta", "basic")
     world.step(premium, basic)
-    here, timeout = settings.ENV, 0.4
+    here, timeout = settings.ENV, 1.2
     with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:  # takes every connection, answers none
         away = {"aws_endpoint_url": f"http://127.0.0.1:{listener.getsockname()[1]}", "aws_timeout_seconds": timeout}
         monkeypatch.setattr(settings, "ENV", here.model_copy(update=away))
         begun = time.monotonic()
         world.run_pass()
-        assert time.monotonic() - begun < 2 * timeout + 0.5  # of a task's 5/6 of a lease, which is four timeouts
+        assert time.monotonic() - begun < 3 * timeout  # a task has 5/6 of a lease, which is four timeouts or more
         assert all(row.is_held_up and "Read timeout" in row.detail for row in world.rows())
         converge_tenant(tenant_id=premium.pk)
     assert "Read timeout" in Operation.objects.get(tenant=premium).detail
