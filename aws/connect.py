@@ -26,7 +26,7 @@ from aws.multipart import MultipartStore
 
 def hosting(region: str | None = None) -> HostingGateway:
     """SageMaker hosting in a region (default: the home region)."""
-    return BotoHosting(_client("sagemaker", region))
+    return BotoHosting(_client("sagemaker", region), lambda: _client("bedrock", region))
 
 
 def inference(region: str | None = None) -> InferenceGateway:

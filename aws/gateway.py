@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, BinaryIO, Literal, Protocol
 
-HostingKind = Literal["model", "endpoint_config", "endpoint", "component"]
+HostingKind = Literal["model", "endpoint_config", "endpoint", "component", "inference_profile"]
 FailureClass = Literal["", "capacity", "quota", "service", "terminal"]
 
 IN_SERVICE = "InService"
@@ -64,7 +64,20 @@ class AdapterComponentSpec:
     artifact_url: str
 
 
-HostedSpec = ModelSpec | EndpointConfigSpec | EndpointSpec | BaseComponentSpec | AdapterComponentSpec
+@dataclass(frozen=True, slots=True)
+class InferenceProfileSpec:
+    """A Bedrock application inference profile: a name of ours for a model, under which AWS counts its use.
+
+    `model_id` is a foundation model's id, or a system-defined profile's (`us.…`, `eu.…`).
+    """
+
+    name: str
+    model_id: str
+
+
+HostedSpec = (
+    ModelSpec | EndpointConfigSpec | EndpointSpec | BaseComponentSpec | AdapterComponentSpec | InferenceProfileSpec
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +117,7 @@ class Receipt:
 
 
 class HostingGateway(Protocol):
-    """SageMaker hosting. Every method may raise the errors of aws.errors."""
+    """SageMaker hosting and Bedrock's inference profiles. Every method may raise the errors of aws.errors."""
 
     def create(self, spec: HostedSpec, *, tags: Mapping[str, str]) -> Receipt:
         """Ask for a new object. Raises AlreadyExists when the name is taken."""

@@ -37,7 +37,7 @@ class Account:
         self._install = env.get("CP_INSTALL_NAME", "local")
 
     def hosting(self) -> list[Seen]:
-        """Every model, endpoint config, endpoint and inference component that carries this installation's tag."""
+        """Every model, endpoint config, endpoint, inference component and inference profile with our tag."""
         sagemaker = self._client("sagemaker")
         found = [*_pages(sagemaker)]
         seen = []
@@ -45,6 +45,17 @@ class Account:
             tags = {tag["Key"]: tag["Value"] for tag in sagemaker.list_tags(ResourceArn=arn)["Tags"]}
             if tags.get("cp:install") == self._install:
                 seen.append(Seen(kind, name, status, tags))
+        return seen + [one for one in self._profiles() if one.tags.get("cp:install") == self._install]
+
+    def _profiles(self) -> list[Seen]:
+        """Bedrock's application inference profiles, with their tags."""
+        bedrock = self._client("bedrock")
+        seen = []
+        for page in bedrock.get_paginator("list_inference_profiles").paginate(typeEquals="APPLICATION"):
+            for one in page["inferenceProfileSummaries"]:
+                told = bedrock.list_tags_for_resource(resourceARN=one["inferenceProfileArn"])["tags"]
+                tags = {tag["key"]: tag["value"] for tag in told}
+                seen.append(Seen("inference_profile", one["inferenceProfileName"], one["status"], tags))
         return seen
 
     def objects(self, tenant: str) -> list[str]:

@@ -1,8 +1,10 @@
-"""SageMaker hosting: models, endpoint configs, endpoints, inference components."""
+"""SageMaker hosting: models, endpoint configs, endpoints, inference components; and what Bedrock hosts for us."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from aws.boto import inference_profiles
+from aws.boto.inference_profiles import BotoInferenceProfiles
 from aws.boto.translate import call, classify_failure, request_id
 from aws.gateway import (
     IN_SERVICE,
@@ -13,6 +15,7 @@ from aws.gateway import (
     EndpointSpec,
     HostedSpec,
     HostingKind,
+    InferenceProfileSpec,
     ModelSpec,
     Receipt,
     Sighting,
@@ -52,13 +55,16 @@ _SNAKE: Mapping[HostingKind, tuple[str, str]] = {
 
 
 class BotoHosting:
-    """`HostingGateway` over a boto3 `sagemaker` client."""
+    """`HostingGateway` over a boto3 `sagemaker` client, and a `bedrock` client that is made when it is needed."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, bedrock: Callable[[], Any]) -> None:
         self._client = client
+        self._bedrock = bedrock
 
     def create(self, spec: HostedSpec, *, tags: Mapping[str, str]) -> Receipt:
         """See HostingGateway.create."""
+        if isinstance(spec, InferenceProfileSpec):
+            return self._profiles.create(spec, tags=tags)
         kind, arguments = creation_arguments(spec)
         arguments["Tags"] = [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
         shape = _SHAPES[kind]
@@ -90,12 +96,16 @@ class BotoHosting:
 
     def delete(self, kind: HostingKind, name: str) -> Receipt:
         """See HostingGateway.delete."""
+        if kind == inference_profiles.KIND:
+            return self._profiles.delete(name)
         shape = _SHAPES[kind]
         method = getattr(self._client, f"delete_{_SNAKE[kind][0]}")
         return Receipt(request_id=request_id(call(method, f"Delete{shape.stem}", **{shape.name: name})))
 
     def describe(self, kind: HostingKind, name: str) -> Sighting:
         """See HostingGateway.describe."""
+        if kind == inference_profiles.KIND:
+            return self._profiles.describe(name)
         shape = _SHAPES[kind]
         method = getattr(self._client, f"describe_{_SNAKE[kind][0]}")
         needed = [shape.name, shape.arn, "CreationTime", *([shape.status] if shape.status else [])]
@@ -104,6 +114,8 @@ class BotoHosting:
 
     def list(self, kind: HostingKind, *, name_contains: str = "") -> dict[str, Sighting]:
         """See HostingGateway.list."""
+        if kind == inference_profiles.KIND:
+            return self._profiles.list(name_contains=name_contains)
         shape, found, token = _SHAPES[kind], {}, None
         method = getattr(self._client, f"list_{_SNAKE[kind][1]}")
         # Oldest first: an object made while we page comes last, so no page boundary moves over an unread one.
@@ -123,6 +135,8 @@ class BotoHosting:
 
     def tags(self, arn: str) -> dict[str, str]:
         """See HostingGateway.tags."""
+        if inference_profiles.is_profile(arn):
+            return self._profiles.tags(arn)
         found: dict[str, str] = {}
         token: str | None = None
         while True:
@@ -133,8 +147,15 @@ class BotoHosting:
             if not token:
                 return found
 
+    @property
+    def _profiles(self) -> BotoInferenceProfiles:
+        return BotoInferenceProfiles(self._bedrock())
 
-def creation_arguments(spec: HostedSpec) -> tuple[HostingKind, dict[str, Any]]:
+
+SageMakerSpec = ModelSpec | EndpointConfigSpec | EndpointSpec | BaseComponentSpec | AdapterComponentSpec
+
+
+def creation_arguments(spec: SageMakerSpec) -> tuple[HostingKind, dict[str, Any]]:
     """The kind and the Create call's arguments (without tags) for a spec."""
     match spec:
         case ModelSpec():

@@ -11,8 +11,9 @@ from django.conf import settings
 from aws import connect, errors
 from aws.boto.hosting import BotoHosting
 from aws.boto.session import AwsAccess, Clients
-from aws.gateway import EndpointConfigSpec, EndpointSpec, ModelSpec
+from aws.gateway import EndpointConfigSpec, EndpointSpec, InferenceProfileSpec, ModelSpec
 
+PROFILE = InferenceProfileSpec("local-profile-acorn-0123abcd-1", "anthropic.claude-3-haiku-20240307-v1:0")
 ROLE = "arn:aws:iam::123456789012:role/controlplane-execution"
 MODEL = ModelSpec("m-1", "image:1", "s3://bucket/prefix/", {"A": "b"}, ROLE)
 CONFIG = EndpointConfigSpec("c-1", "ml.g5.2xlarge", 1, 2, ROLE)
@@ -93,10 +94,40 @@ def cutting_server():
     thread.join(1)
 
 
+@pytest.mark.parametrize("model_id", [PROFILE.model_id, f"us.{PROFILE.model_id}"])
+def test_an_inference_profile_is_found_by_its_name_tagged_and_deleted(aws, model_id):
+    hosting = connect.hosting()
+    spec = replace(PROFILE, model_id=model_id)
+    receipt = hosting.create(spec, tags={"cp:resource": "res_1"})
+
+    assert hosting.create(spec, tags={}).arn == receipt.arn, "a repeated create is the same one"
+    seen = hosting.describe("inference_profile", spec.name)
+    assert (seen.arn, seen.status) == (receipt.arn, "InService")
+    assert hosting.tags(receipt.arn) == {"cp:resource": "res_1"}
+    assert list(hosting.list("inference_profile", name_contains="local-profile-")) == [spec.name]
+    with pytest.raises(errors.AlreadyExists):
+        hosting.create(replace(spec, model_id="amazon.nova-pro-v1:0"), tags={})
+    hosting.delete("inference_profile", spec.name)
+    with pytest.raises(errors.Missing):
+        hosting.describe("inference_profile", spec.name)
+    with pytest.raises(errors.Missing):
+        hosting.delete("inference_profile", spec.name)
+
+
+def test_a_model_that_bedrock_does_not_have_is_refused(aws):
+    with pytest.raises(errors.InvalidRequest):
+        connect.hosting().create(replace(PROFILE, model_id="anthropic.made-up-v1:0"), tags={})
+
+
+def hosting_of(access):
+    clients = Clients(access)
+    return BotoHosting(clients.client("sagemaker"), lambda: clients.client("bedrock"))
+
+
 @pytest.mark.parametrize("look", ["describe", "list", "tags"])
 def test_an_answer_without_its_fields_never_means_absence(cutting_server, look):
     access = AwsAccess(settings.ENV.aws_region, 5, cutting_server)
-    hosting = BotoHosting(Clients(access).client("sagemaker"))
+    hosting = hosting_of(access)
     calls = {
         "describe": lambda: hosting.describe("endpoint", "e-1"),
         "list": lambda: hosting.list("endpoint"),
@@ -112,7 +143,7 @@ def test_nobody_listening_is_unreachable():
         port = listener.getsockname()[1]
     access = AwsAccess(settings.ENV.aws_region, 2, f"http://127.0.0.1:{port}")
     with pytest.raises(errors.Unreachable):
-        BotoHosting(Clients(access).client("sagemaker")).describe("model", "m")
+        hosting_of(access).describe("model", "m")
 
 
 def test_another_account_than_the_expected_one_is_refused(aws, monkeypatch):
