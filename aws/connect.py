@@ -18,20 +18,43 @@ from aws.boto.inference import BotoInference
 from aws.boto.limit_store import BotoLimitStore
 from aws.boto.metrics import BotoMetrics
 from aws.boto.multipart import BotoMultipart
+from aws.boto.quotas import BotoQuotas
+from aws.boto.roles import enter as boto_enter
 from aws.boto.session import AwsAccess, Clients
 from aws.boto.translate import call, request_id
-from aws.gateway import ArtifactStore, ConfigStore, HostingGateway, InferenceGateway, LimitStore, MetricsGateway
+from aws.gateway import (
+    ArtifactStore,
+    ConfigStore,
+    HostingGateway,
+    InferenceGateway,
+    LimitStore,
+    MetricsGateway,
+    QuotaGateway,
+)
 from aws.multipart import MultipartStore
+from aws.roles import Entry, Role
 
 
-def hosting(region: str | None = None) -> HostingGateway:
+def hosting(region: str | None = None, *, role: Role | None = None) -> HostingGateway:
     """SageMaker hosting in a region (default: the home region)."""
-    return BotoHosting(_client("sagemaker", region), lambda: _client("bedrock", region))
+    return BotoHosting(_client("sagemaker", region, role=role), lambda: _client("bedrock", region, role=role))
 
 
-def inference(region: str | None = None) -> InferenceGateway:
-    """SageMaker invocation in a region (default: the home region)."""
-    return BotoInference(_client("sagemaker-runtime", region))
+def inference(region: str | None = None, *, role: Role | None = None) -> InferenceGateway:
+    """SageMaker invocation in a region (default: the home region) of our account, or of the role's."""
+    return BotoInference(_client("sagemaker-runtime", region, role=role))
+
+
+def quotas(region: str | None = None, *, role: Role | None = None) -> QuotaGateway:
+    """Service Quotas of a region (default: the home region) of our account, or of the role's."""
+    return BotoQuotas(_client("service-quotas", region, role=role))
+
+
+def enter(role_arn: str, external_id: str | None) -> Entry:
+    """Try a role: where it leads. Raises AccessLost when AWS refuses it, which a proof may be looking for."""
+    account_id()
+    clients = _clients(_access())
+    return boto_enter(clients.client("sts"), role_arn, external_id, lambda granted: clients.client_with("sts", granted))
 
 
 def metrics(region: str | None = None) -> MetricsGateway:
@@ -42,6 +65,11 @@ def metrics(region: str | None = None) -> MetricsGateway:
 def artifacts() -> ArtifactStore:
     """The artifact bucket."""
     return BotoArtifacts(_client("s3"), settings.ENV.artifact_bucket)
+
+
+def copies(region: str, bucket: str, *, role: Role | None = None) -> ArtifactStore:
+    """A bucket for copies of artifacts in a region of our account, or of the role's."""
+    return BotoArtifacts(_client("s3", region, role=role), bucket)
 
 
 def multipart() -> MultipartStore:
@@ -69,9 +97,11 @@ def account_id() -> str:
     return _account_of(os.getpid(), _access())
 
 
-def _client(service: str, region: str | None = None, *, epoch_timestamps: bool = False) -> object:
+def _client(
+    service: str, region: str | None = None, *, role: Role | None = None, epoch_timestamps: bool = False
+) -> object:
     account_id()
-    return _clients(_access()).client(service, region, epoch_timestamps=epoch_timestamps)
+    return _clients(_access()).client(service, region, role=role, epoch_timestamps=epoch_timestamps)
 
 
 def _access() -> AwsAccess:

@@ -64,6 +64,10 @@ class AccessDenied(Rejected):
     """The credentials are missing, expired or not allowed to do this."""
 
 
+class AccessLost(AccessDenied):
+    """Another account cannot be entered: its role is gone, or does not trust us with our external id."""
+
+
 class AlreadyExists(Rejected):
     """The name is taken; whether by us is found out by looking."""
 

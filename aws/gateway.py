@@ -141,6 +141,13 @@ class HostingGateway(Protocol):
         """The tags of an object."""
 
 
+class QuotaGateway(Protocol):
+    """Service Quotas, read only."""
+
+    def endpoint_instances(self) -> dict[str, int]:
+        """The quota of every instance type behind endpoints, by type; a type that is not offered is absent."""
+
+
 class InferenceGateway(Protocol):
     """Invocation of what is hosted: for probes and the playground, never for customers' traffic."""
 
@@ -233,6 +240,9 @@ class ArtifactStore(Protocol):
 
     def url(self, key: str) -> str:
         """`s3://bucket/key`."""
+
+    def make_bucket(self, region: str) -> None:
+        """Make the bucket in a region, closed to the public. Raises AlreadyExists when it is somebody else's."""
 
 
 @dataclass(frozen=True, slots=True)

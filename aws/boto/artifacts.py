@@ -101,6 +101,25 @@ class BotoArtifacts:
                 return
             token = reply["NextContinuationToken"]
 
+    def make_bucket(self, region: str) -> None:
+        """See ArtifactStore.make_bucket."""
+        # The oldest region is the one that must not be named.
+        place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        try:
+            call(self._client.create_bucket, "CreateBucket", Bucket=self._bucket, **place)
+        except errors.AlreadyExists as error:
+            if error.code != "BucketAlreadyOwnedByYou":
+                raise
+        closed = dict.fromkeys(
+            ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
+        )
+        call(
+            self._client.put_public_access_block,
+            "PutPublicAccessBlock",
+            Bucket=self._bucket,
+            PublicAccessBlockConfiguration=closed,
+        )
+
     def url(self, key: str) -> str:
         """See ArtifactStore.url."""
         return f"s3://{self._bucket}/{key}"

@@ -167,6 +167,8 @@ def _translate_answer(error: boto.ClientError, operation: str) -> errors.AwsErro
         "request_id": str(meta.get("RequestId") or ""),
     }
     becomes = error_class(code, message, http_status=int(meta.get("HTTPStatusCode") or 400))
+    if becomes is errors.AccessDenied and common["operation"] == "AssumeRole":
+        becomes = errors.AccessLost
     if becomes is errors.ModelError:
         return errors.ModelError(
             **common,
