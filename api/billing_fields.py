@@ -172,12 +172,33 @@ class InvoiceOut(serializers.Serializer[Any]):
 
 
 class CheckOut(serializers.Serializer[Any]):
-    """One meter on the lines beside the sum of the buckets that they bill."""
+    """One meter three times: they agree to the unit, or the numbers show where they part."""
 
     meter = serializers.CharField()
-    on_lines = serializers.IntegerField()
-    in_buckets = serializers.IntegerField()
+    on_lines = serializers.IntegerField(help_text="What the lines charge.")
+    in_buckets = serializers.IntegerField(help_text="The sum of the sealed buckets that the document bills.")
+    at_source = serializers.IntegerField(help_text="The same buckets as the source has them now.")
     is_matched = serializers.BooleanField()
+
+
+class SealOut(serializers.Serializer[Any]):
+    """Usage of a period as it was closed for invoices."""
+
+    id = serializers.CharField(source="public_id")
+    revision = serializers.IntegerField(help_text="1 is the period; later ones hold what came late to it.")
+    sha256 = serializers.CharField(help_text="Over every bucket that it claims.")
+
+
+class ReconciliationOut(serializers.Serializer[Any]):
+    """Whether a document agrees with its usage."""
+
+    state = serializers.ChoiceField(
+        choices=["matched", "late_usage", "differs", "not_metered"],
+        help_text="`late_usage`: it bills what was sealed; what the source learnt since becomes a note.",
+    )
+    buckets = serializers.IntegerField(help_text="How many buckets its seals hold.")
+    seals = SealOut(many=True)
+    checks = CheckOut(many=True)
 
 
 class InvoiceDetailOut(InvoiceOut):
@@ -187,10 +208,10 @@ class InvoiceDetailOut(InvoiceOut):
     reconciliation = serializers.SerializerMethodField()
     notes = serializers.SerializerMethodField()
 
-    @extend_schema_field(CheckOut(many=True))
-    def get_reconciliation(self, invoice: Any) -> list[Any]:
-        """Lines against buckets, meter by meter."""
-        return list(CheckOut(queries.reconcile(invoice), many=True).data)
+    @extend_schema_field(ReconciliationOut)
+    def get_reconciliation(self, invoice: Any) -> dict[str, Any]:
+        """Lines against buckets against the source, meter by meter."""
+        return dict(ReconciliationOut(queries.reconcile(invoice)).data)
 
     @extend_schema_field(serializers.ListField(child=serializers.CharField()))
     def get_notes(self, invoice: Any) -> list[str]:
@@ -210,6 +231,8 @@ class BucketOut(serializers.Serializer[Any]):
     query = serializers.CharField(help_text="What was asked; it can be asked again.")
     fetched_at = serializers.DateTimeField()
     request_id = serializers.CharField(allow_blank=True, help_text="Of the answer that brought this value.")
+    answer_sha256 = serializers.CharField(allow_blank=True, help_text="Digest of that answer; empty for the ledger.")
+    window_state = serializers.CharField(help_text="`settled` once late points can no longer change it.")
 
 
 class DayOut(serializers.Serializer[Any]):
@@ -226,7 +249,9 @@ class ExplanationOut(serializers.Serializer[Any]):
     line = LineOut()
     invoice = serializers.CharField(source="invoice.public_id")
     arithmetic = serializers.JSONField(help_text="Rate, steps, exact amount and rounding, as they were when rated.")
+    charged = serializers.IntegerField(help_text="The quantity that was rated, in the meter's own unit.")
     metered = serializers.IntegerField(help_text="The sum of the buckets.")
+    is_matched = serializers.BooleanField(help_text="Whether these two are equal.")
     days = DayOut(many=True)
 
 

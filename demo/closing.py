@@ -109,9 +109,9 @@ def _fetch(story: Story, actor: Actor, invoice_id: str, out: Path) -> tuple[Json
     lines = [Decimal(line["amount"]["amount"]) for line in found["lines"]]
     total = Decimal(found["total"]["amount"])
     story.report.agree(f"{found['number']}: lines and tax, total", sum(lines) + Decimal(found["tax"]["amount"]), total)
-    checks = found["reconciliation"]
+    checks = found["reconciliation"]["checks"]
     unmatched = [check["meter"] for check in checks if not check["is_matched"]]
-    story.report.agree(f"{found['number']}: meters that disagree with their buckets", unmatched, [])
+    story.report.agree(f"{found['number']}: meters that disagree with their buckets or their source", unmatched, [])
     row = {
         "tenant": actor.id,
         "number": found["number"],

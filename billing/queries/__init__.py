@@ -1,7 +1,7 @@
 """Reading billing. `tenant_ids` has no default anywhere: None means that the caller may see all tenants."""
 
 from billing.queries.cards import get_rate_card, list_rate_cards
-from billing.queries.explain import LineExplanation, MeterCheck, explain_line, reconcile
+from billing.queries.explain import LineExplanation, MeterCheck, Reconciliation, explain_line, reconcile
 from billing.queries.invoices import (
     available_actions,
     content_is_unchanged,
@@ -17,6 +17,7 @@ __all__ = [
     "LineExplanation",
     "MeterCheck",
     "Preview",
+    "Reconciliation",
     "available_actions",
     "content_is_unchanged",
     "explain_line",

@@ -48,13 +48,11 @@ def detail(request: OperatorRequest, ref: str) -> HttpResponse:
     """One invoice: what it asks for, line by line, and what may be done with it now."""
     invoice = queries.get_invoice(ref, tenant_ids=request.visible_tenants)
     is_demand = invoice.kind == InvoiceKind.INVOICE
-    checks = queries.reconcile(invoice)
     context = {
         "invoice": invoice,
         "lines": list(invoice.lines.all()),
         "notes": list(queries.notes_on(invoice)),
-        "checks": checks,
-        "is_matched": all(check.is_matched for check in checks),
+        "agreed": queries.reconcile(invoice),
         "is_draft": invoice.state == InvoiceState.DRAFT,
         "can_pay": invoice.state == InvoiceState.FINALIZED and is_demand,
         "can_void": invoice.state == InvoiceState.FINALIZED,

@@ -47,9 +47,10 @@ def test_from_preview_to_paid(erp: Caller, tenant) -> None:
     assert (made["state"], made["number"], made["total"]) == ("draft", None, MONEY)
     assert made["available_actions"] == ["refresh", "finalize"]
     assert made["lines"][1]["unit_price"] == {"amount": "0.6", "per": 1_000_000, "unit": "token"}
-    assert made["reconciliation"] == [
-        {"meter": "input_tokens", "on_lines": 2_000_000, "in_buckets": 2_000_000, "is_matched": True}
-    ]
+    agreed = made["reconciliation"]
+    assert (agreed["state"], agreed["buckets"], len(agreed["seals"][0]["sha256"])) == ("matched", 1, 64)
+    same = dict.fromkeys(("on_lines", "in_buckets", "at_source"), 2_000_000)
+    assert agreed["checks"] == [{"meter": "input_tokens", **same, "is_matched": True}]
     done = erp.post(f"invoices/{made['id']}/finalize", {}, if_match=f'"v{made["version"]}"')
     assert (done.json()["number"], done.json()["state"]) == ("INV-2026-000001", "finalized")
     assert done["ETag"] == f'"v{done.json()["version"]}"'
@@ -83,7 +84,7 @@ def test_finalizing_needs_the_version_that_was_seen(erp: Caller) -> None:
 def test_a_line_is_explained(erp: Caller) -> None:
     made = draft(erp)
     explained = erp.get(f"invoice-lines/{made['lines'][1]['id']}/explanation").json()
-    assert explained["metered"] == 2_000_000
+    assert (explained["charged"], explained["metered"], explained["is_matched"]) == (2_000_000, 2_000_000, True)
     [day] = explained["days"]
     assert day["buckets"][0]["query"].startswith("us-west-2 ControlPlane/DataPlane InputTokens{")
     assert explained["arithmetic"]["exact"] == "1.2"

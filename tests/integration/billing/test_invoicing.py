@@ -50,7 +50,7 @@ def test_basic_month_is_fee_plus_tokens(world, october) -> None:
     assert (invoice.subtotal, invoice.tax, invoice.total) == (D("40.43"), D(0), D("40.43"))
     assert invoice.number == "INV-2026-000001"
     assert content_is_unchanged(invoice)
-    assert [check.is_matched for check in reconcile(invoice)] == [True, True]
+    assert [check.is_matched for check in reconcile(invoice).checks] == [True, True]
 
 
 def test_advanced_month_in_yen_has_allowance_overage_and_tax_once(world, october) -> None:

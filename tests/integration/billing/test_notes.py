@@ -6,7 +6,7 @@ import pytest
 from django.db import DatabaseError, transaction
 
 from billing.models import Invoice, UsageClaim
-from billing.queries import content_is_unchanged, reconcile
+from billing.queries import MeterCheck, content_is_unchanged, reconcile
 from billing.services.credits import CreditExceeds, InvalidCredit, NotCorrectable, issue_credit_note
 from billing.services.invoicing import draft_invoices, finalize_invoices, mark_paid, void_invoice
 from billing.services.late_usage import correct_late_usage
@@ -108,6 +108,11 @@ def test_the_database_refuses_a_credit_beyond_the_invoice(invoice: Invoice) -> N
 def test_late_usage_becomes_a_debit_note_once(invoice: Invoice, world) -> None:
     world.use(invoice.tenant, "input_tokens", 32_000_000)
     world.use(invoice.tenant, "output_tokens", 1_000_000)
+    seen = reconcile(invoice)
+    assert (seen.state, seen.checks) == (
+        "late_usage",
+        (MeterCheck("input_tokens", 30_000_000, 30_000_000, 32_000_000),),
+    )
     note = correct_late_usage(invoice_id=invoice.pk, actor=TESTER)
     assert note is not None
     assert (note.kind, note.number, note.corrects_id) == ("debit_note", "DN-2026-000001", invoice.pk)
@@ -119,7 +124,7 @@ def test_late_usage_becomes_a_debit_note_once(invoice: Invoice, world) -> None:
     difference = note.lines.first().explanation
     assert difference["difference"] == {"billed": "2700", "now": "2880"}
     assert (difference["before"]["quantity"], difference["after"]["quantity"]) == ("30000000", "32000000")
-    assert all(check.is_matched for check in reconcile(note)) and all(check.is_matched for check in reconcile(invoice))
+    assert (reconcile(note).state, reconcile(invoice).state) == ("matched", "matched")
     assert correct_late_usage(invoice_id=invoice.pk, actor=TESTER) is None
     assert UsageClaim.objects.filter(tenant=invoice.tenant).count() == 2
 
