@@ -121,9 +121,7 @@ class AccountProof(models.Model):
         indexes = [models.Index(fields=["account", "-at"], name="account_proof_by_account")]
         constraints = [
             models.CheckConstraint(
-                condition=Q(
-                    check_key__in=["without_external_id", "wrong_external_id", "right_external_id", "landed"]
-                ),
+                condition=Q(check_key__in=["without_external_id", "wrong_external_id", "right_external_id", "landed"]),
                 name="account_proof_check_known",
             )
         ]
