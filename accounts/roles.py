@@ -29,6 +29,7 @@ ALL_PERMISSIONS: frozenset[str] = (
         "tenants.manage",
         "adapters.upload",
         "adapters.release",
+        "adapters.approve",
         "operations.retry",
         "scenarios.manage",
         "playground.use",
@@ -42,13 +43,15 @@ ALL_PERMISSIONS: frozenset[str] = (
 PERMISSIONS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         Role.VIEWER.value: READ_PLATFORM | READ_MONEY,
-        Role.ML_ENGINEER.value: READ_PLATFORM | {"adapters.upload", "adapters.release", "playground.use"},
+        Role.ML_ENGINEER.value: READ_PLATFORM
+        | {"adapters.upload", "adapters.release", "adapters.approve", "playground.use"},
         Role.OPERATOR.value: READ_PLATFORM
         | READ_MONEY
         | {
             "tenants.manage",
             "adapters.upload",
             "adapters.release",
+            "adapters.approve",
             "operations.retry",
             "scenarios.manage",
             "playground.use",

@@ -109,6 +109,9 @@ class AdapterVersionOut(serializers.Serializer[Any]):
     notes = serializers.CharField(allow_blank=True)
     metrics = serializers.JSONField()
     dataset_ref = serializers.CharField(allow_blank=True)
+    base_revision = serializers.CharField(allow_blank=True, help_text="Of the base model that it was trained on.")
+    training_job = serializers.CharField(allow_blank=True)
+    source_uri = serializers.CharField(allow_blank=True, help_text="Where it was imported from, if it was.")
     uploaded_by = serializers.CharField()
     created_at = serializers.DateTimeField()
     decided_at = serializers.DateTimeField(allow_null=True)
@@ -158,6 +161,8 @@ class UploadIn(serializers.Serializer[Any]):
     notes = serializers.CharField(required=False, max_length=4000)
     metrics = serializers.CharField(required=False, help_text="A JSON object, up to 8 KiB.")
     dataset_ref = serializers.CharField(required=False, max_length=200)
+    base_revision = serializers.CharField(required=False, max_length=100, help_text="Of the base trained on.")
+    training_job = serializers.CharField(required=False, max_length=300, help_text="Its ARN, address or run id.")
 
 
 class FoundationModelList(ApiView):

@@ -19,11 +19,11 @@ from rest_framework.request import Request
 from api.bodies import LengthRequired
 from api.problems import BodyTooLarge, MalformedBody, UnsupportedMediaType
 from core.errors import DomainError, FieldError, Invalid
+from models_registry.services.provenance import WORDS
 from models_registry.services.uploads import UploadedPart
 
 ARCHIVE_TYPES = ("application/gzip", "application/x-gzip", "application/x-tar", "application/octet-stream")
 MULTIPART = "multipart/form-data"
-WORDS = ("notes", "metrics", "dataset_ref")
 # Room for the boundaries, headers and words of a multipart body beside the files that the tier allows.
 ENVELOPE_BYTES = 1 << 20
 

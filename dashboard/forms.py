@@ -154,6 +154,15 @@ class UploadForm(PlainForm):
     dataset_ref = forms.CharField(
         label="Training data", required=False, max_length=200, help_text="Where it came from, such as an S3 address."
     )
+    base_revision = forms.CharField(
+        label="Base revision",
+        required=False,
+        max_length=100,
+        help_text="Of the base model that it was trained on, such as a commit.",
+    )
+    training_job = forms.CharField(
+        label="Training job", required=False, max_length=300, help_text="Its ARN, address or run id."
+    )
     metrics = forms.CharField(
         required=False,
         max_length=8192,

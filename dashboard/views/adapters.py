@@ -35,7 +35,8 @@ def listing(request: OperatorRequest) -> HttpResponse:
     """Adapters of every tenant, with what serves and what waits."""
     q = text_of(request, "q")
     page = page_of(request, queries.list_adapters(tenant_ids=request.visible_tenants, q=q or None))
-    context = {"adapters": page.rows, "next_cursor": page.next_cursor, "q": q}
+    checking = queries.adapters_being_checked(adapter.pk for adapter in page.rows)
+    context = {"adapters": page.rows, "checking": checking, "next_cursor": page.next_cursor, "q": q}
     return render_page_or_fragment(request, "dashboard/adapters/list.html", "dashboard/adapters/_table.html", context)
 
 

@@ -25,7 +25,7 @@ from dashboard.steps import Step, step
 from dashboard.usage_facts import tokens_by_day
 from dashboard.views.operations import progress_of
 from events.queries import search_events
-from models_registry.queries import list_adapters
+from models_registry.queries import adapters_being_checked, list_adapters
 from provisioning import queries as provisioning
 from provisioning.states import OperationState
 from tenants.queries import get_tenant, offboarding_steps, tier_version_of
@@ -57,6 +57,7 @@ def overview(request: OperatorRequest, ref: str) -> HttpResponse:
         | {
             "running": running,
             "adapters": adapters,
+            "checking": adapters_being_checked(adapter.pk for adapter in adapters),
             "leaving": _departure(tenant),
             "events": search_events(tenant_ids=request.visible_tenants, tenant_ref=tenant.public_id)[:RECENT],
             "poll": min(delays) if delays else None,

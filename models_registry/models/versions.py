@@ -7,8 +7,8 @@ from django.db import models
 
 from core.models import PublicModel
 from models_registry.models.adapters import Adapter
-from models_registry.states import VersionState
-from tenants.models import Tenant
+from models_registry.states import UNNUMBERED, Approval, VersionState
+from tenants.models import Tenant, TierVersion
 
 
 class AdapterVersionQuerySet(models.QuerySet["AdapterVersion"]):
@@ -26,6 +26,9 @@ class AdapterVersion(PublicModel):
     `size_bytes` are those of the repacked artifact under `artifact_key`. `claimed_until` (real time) and `attempts`
     belong to whoever works on the row, the uploading request or the validating worker; `waiting_reason` says why
     validation has not ended, when AWS is in the way.
+
+    `approval_policy` is the tier's policy under which `approval` was last set. With `retires_at` set nothing is
+    taken away on that day: new releases are refused from then on, and people are told ahead of it.
     """
 
     PREFIX = "adv"
@@ -47,11 +50,29 @@ class AdapterVersion(PublicModel):
     notes = models.TextField(blank=True)
     metrics = models.JSONField(default=dict)
     dataset_ref = models.CharField(max_length=200, blank=True)
+    base_revision = models.CharField(max_length=100, blank=True)
+    training_job = models.CharField(max_length=300, blank=True)
+    source_uri = models.CharField(max_length=1024, blank=True)
     uploaded_by = models.CharField(max_length=200)
+    uploaded_by_ref = models.CharField(max_length=200, blank=True)
     decided_at = models.DateTimeField(null=True)
     claimed_until = models.DateTimeField(null=True)
     attempts = models.PositiveSmallIntegerField(default=0)
     waiting_reason = models.TextField(blank=True)
+
+    approval = models.CharField(max_length=20, choices=Approval.choices, default=Approval.NOT_REQUIRED)
+    approval_policy = models.CharField(
+        max_length=20, choices=TierVersion.Approval.choices, default=TierVersion.Approval.NONE
+    )
+    approval_by = models.CharField(max_length=200, blank=True)
+    approval_by_ref = models.CharField(max_length=200, blank=True)
+    approval_at = models.DateTimeField(null=True)
+    approval_reason = models.TextField(blank=True)
+
+    retires_at = models.DateTimeField(null=True)
+    replacement = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="+")
+    retirement_reason = models.TextField(blank=True)
+    retirement_told = models.CharField(max_length=10, blank=True)
 
     objects = AdapterVersionQuerySet.as_manager()
 
@@ -60,10 +81,15 @@ class AdapterVersion(PublicModel):
         indexes = [
             models.Index(fields=["adapter", "-id"], name="version_by_adapter"),
             models.Index(
+                fields=["adapter"], name="version_being_checked", condition=models.Q(state=VersionState.VALIDATING)
+            ),
+            models.Index(fields=["adapter", "state", "-id"], name="version_by_state"),
+            models.Index(
                 fields=["state"],
                 name="version_undecided",
-                condition=models.Q(state__in=[VersionState.UPLOADING, VersionState.VALIDATING]),
+                condition=models.Q(state__in=[VersionState.UPLOADING, VersionState.IMPORTING, VersionState.VALIDATING]),
             ),
+            models.Index(fields=["retires_at"], name="version_retiring", condition=models.Q(retires_at__isnull=False)),
             models.Index(
                 fields=["id"], name="version_in_quarantine", condition=models.Q(quarantine_cleared_at__isnull=True)
             ),
@@ -81,11 +107,23 @@ class AdapterVersion(PublicModel):
                     size_bytes__isnull=False,
                     rank__isnull=False,
                 )
-                | models.Q(
-                    state__in=[VersionState.UPLOADING, VersionState.VALIDATING, VersionState.REJECTED],
-                    number__isnull=True,
-                ),
+                | models.Q(state__in=UNNUMBERED, number__isnull=True),
                 name="version_numbered_when_ready",
+            ),
+            models.CheckConstraint(condition=models.Q(approval__in=Approval.values), name="version_approval_known"),
+            models.CheckConstraint(
+                condition=models.Q(approval__in=[Approval.PENDING, Approval.NOT_REQUIRED])
+                | models.Q(~models.Q(approval_by_ref=""), approval_at__isnull=False),
+                name="version_approval_by_somebody",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(approval=Approval.APPROVED, approval_policy=TierVersion.Approval.FOUR_EYES)
+                | ~models.Q(approval_by_ref=models.F("uploaded_by_ref")),
+                name="version_four_eyes",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(replacement__isnull=True) | ~models.Q(replacement=models.F("id")),
+                name="version_replaced_by_another",
             ),
         ]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import connection, transaction
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
+from django.db.models import Exists, OuterRef
 
 from core.actors import Actor
 from core.errors import Conflict
@@ -17,7 +18,9 @@ from core.states import move
 from events.record import record_event
 from models_registry.models import Adapter, AdapterVersion, Release, ServedInterval
 from models_registry.queries import newest_release, previous_served
-from models_registry.services.adapters import lock_staying_tenant
+from models_registry.services.adapters import lock_adapter, refuse_leaving
+from models_registry.services.approvals import refuse_unapproved
+from models_registry.services.retirement import refuse_retired
 from models_registry.states import RELEASE_MOVES, ReleaseState, VersionState
 
 _OPEN = (ReleaseState.PENDING, ReleaseState.LIVE)
@@ -47,12 +50,18 @@ class NothingReleased(Conflict):
 def release_version(*, version_id: int, reason: str, actor: Actor) -> Release:
     """Wish that a version serves; it goes live when provisioning has proved it. Answers the release.
 
-    Quiet when the newest wish is for this version already. Raises VersionNotReady and TenantLeaving.
+    Quiet when the newest wish is for this version already. Raises VersionNotReady, VersionRetired, VersionNotApproved
+    and TenantLeaving.
     """
     with transaction.atomic(durable=True):
         adapter = _lock(AdapterVersion.objects.values_list("adapter_id", flat=True).get(pk=version_id))
-        version = AdapterVersion.objects.get(pk=version_id)
-        return _wish(adapter, version, Release.Kind.RELEASE, reason, actor)
+        version = AdapterVersion.objects.select_related("replacement").get(pk=version_id)
+        newest = newest_release(adapter.pk)
+        if newest is None or newest.version_id != version.pk:
+            _refuse_unready(adapter, version)
+            refuse_retired(adapter, version)
+            refuse_unapproved(adapter, version, has_served=False)
+        return _wish(adapter, newest, version, Release.Kind.RELEASE, reason, actor)
 
 
 def roll_back(*, adapter_id: int, to_version_id: int | None = None, reason: str, actor: Actor) -> Release:
@@ -60,12 +69,19 @@ def roll_back(*, adapter_id: int, to_version_id: int | None = None, reason: str,
 
     While a newer release is still on its way, "before" is the version that is live now. Quiet when the newest wish is
     for that version already, and when a roll back is on its way and none other is named: two people who press the
-    button at once want the same. Raises NothingToRollBackTo, VersionNotReady and TenantLeaving.
+    button at once want the same. Seven statements: a lock, two reads, and four rows written. Raises
+    NothingToRollBackTo, VersionNotReady, VersionNotApproved and TenantLeaving; a retired version may serve again.
     """
     with transaction.atomic(durable=True):
         adapter = _lock(adapter_id)
-        version = _earlier(adapter) if to_version_id is None else _of_adapter(adapter, to_version_id)
-        return _wish(adapter, version, Release.Kind.ROLL_BACK, reason, actor)
+        newest = newest_release(adapter.pk)
+        version, has_served = (
+            _earlier(adapter, newest) if to_version_id is None else _of_adapter(adapter, to_version_id)
+        )
+        if newest is None or newest.version_id != version.pk:
+            _refuse_unready(adapter, version)
+            refuse_unapproved(adapter, version, has_served=has_served)
+        return _wish(adapter, newest, version, Release.Kind.ROLL_BACK, reason, actor)
 
 
 def withdraw(*, adapter_id: int, reason: str, actor: Actor) -> Release:
@@ -75,7 +91,7 @@ def withdraw(*, adapter_id: int, reason: str, actor: Actor) -> Release:
         newest = newest_release(adapter.pk)
         if newest is None:
             raise NothingReleased(f"Nothing of {adapter.name} is released.")
-        return _wish(adapter, None, Release.Kind.WITHDRAW, reason, actor)
+        return _wish(adapter, newest, None, Release.Kind.WITHDRAW, reason, actor)
 
 
 def record_live(*, release_ids: Collection[int], at: datetime, actor: Actor) -> list[Release]:
@@ -155,13 +171,22 @@ def _reopen_served(adapter: Adapter, at: datetime) -> int:
     return 1
 
 
-def _wish(adapter: Adapter, version: AdapterVersion | None, kind: Release.Kind, reason: str, actor: Actor) -> Release:
+def _refuse_unready(adapter: Adapter, version: AdapterVersion) -> None:
+    """Raises VersionNotReady for a version that has not passed the gate or is archived."""
+    if version.state != VersionState.READY:
+        hint = "Restore it first." if version.state == VersionState.ARCHIVED else "Release a version that is ready."
+        raise VersionNotReady(f"Version {version} of {adapter.name} is {version.state}.", hint=hint)
+
+
+def _wish(
+    adapter: Adapter,
+    newest: Release | None,
+    version: AdapterVersion | None,
+    kind: Release.Kind,
+    reason: str,
+    actor: Actor,
+) -> Release:
     """Write a release down, unless the newest wish is the same; inside the caller's transaction and adapter lock."""
-    if version is not None and version.state != VersionState.READY:
-        raise VersionNotReady(
-            f"Version {version} of {adapter.name} is {version.state}.", hint="Release a version that is ready."
-        )
-    newest = newest_release(adapter.pk)
     if newest is not None and newest.version_id == (version.pk if version else None):
         return newest
     release = Release.objects.create(
@@ -195,28 +220,29 @@ _DONE = {
 }
 
 
-def _earlier(adapter: Adapter) -> AdapterVersion:
-    newest, live = newest_release(adapter.pk), adapter.live_version
-    version: AdapterVersion | None
+def _earlier(adapter: Adapter, newest: Release | None) -> tuple[AdapterVersion, bool]:
+    """What a roll back without a name goes back to, and whether it has served."""
+    live_id = adapter.live_version_id
     if newest is not None and (newest.kind, newest.state) == (Release.Kind.ROLL_BACK, ReleaseState.PENDING):
-        version = newest.version
-    elif live is not None and newest is not None and newest.version_id != live.pk:
-        version = live
+        if newest.version is not None:
+            return newest.version, True
+    elif live_id is not None and newest is not None and newest.version_id != live_id:
+        return AdapterVersion.objects.get(pk=live_id), True
     else:
-        interval = previous_served(adapter.pk, adapter.live_version_id)
-        version = interval.version if interval else None
-    if version is None:
-        raise NothingToRollBackTo(
-            f"No earlier version of {adapter.name} has served.", hint="Release the version that you want instead."
-        )
-    return version
+        interval = previous_served(adapter.pk, live_id)
+        if interval is not None:
+            return interval.version, True
+    raise NothingToRollBackTo(
+        f"No earlier version of {adapter.name} has served.", hint="Release the version that you want instead."
+    )
 
 
-def _of_adapter(adapter: Adapter, version_id: int) -> AdapterVersion:
-    version = AdapterVersion.objects.filter(pk=version_id, adapter=adapter).first()
+def _of_adapter(adapter: Adapter, version_id: int) -> tuple[AdapterVersion, bool]:
+    has_served = Exists(ServedInterval.objects.filter(version=OuterRef("pk")))
+    version = AdapterVersion.objects.annotate(has_served=has_served).filter(pk=version_id, adapter=adapter).first()
     if version is None:
         raise NothingToRollBackTo(f"That version is not one of {adapter.name}.")
-    return version
+    return version, version.has_served
 
 
 def _record(release_ids: Collection[int], at: datetime, actor: Actor, *, withdrawn: bool) -> list[Release]:
@@ -291,9 +317,9 @@ def _close_served(adapter: Adapter, at: datetime) -> int:
 
 def _lock(adapter_id: int) -> Adapter:
     """The adapter, locked, of a tenant that stays; the tenant is locked first, as everywhere."""
-    lock_staying_tenant(Adapter.objects.values_list("tenant_id", flat=True).get(pk=adapter_id))
-    _lock_row(adapter_id)
-    return Adapter.objects.select_related("tenant", "live_version").get(pk=adapter_id)
+    adapter = lock_adapter(adapter_id)
+    refuse_leaving(adapter.tenant)
+    return adapter
 
 
 def _lock_row(adapter_id: int) -> None:

@@ -1,7 +1,6 @@
 """Taking an upload in: bounded, into quarantine, never half."""
 
 import hashlib
-import json
 import logging
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -17,12 +16,14 @@ from aws.errors import AwsError
 from core import clock
 from core.actors import Actor
 from core.crashpoints import crashpoint
-from core.errors import Invalid, NotFound, QuotaExceeded
+from core.errors import NotFound, QuotaExceeded
 from core.states import move
 from events.record import record_event
 from models_registry.artifacts import clear, quarantine_key, quarantine_prefix
 from models_registry.models import Adapter, AdapterVersion
+from models_registry.services import provenance
 from models_registry.services.adapters import lock_staying_tenant
+from models_registry.services.provenance import UploadInvalid
 from models_registry.states import VERSION_MOVES, VersionState
 from tenants.models import Tenant
 from tenants.queries import tier_version_of
@@ -31,18 +32,9 @@ log = logging.getLogger(__name__)
 
 MAX_PARTS = 32
 MAX_PART_NAME = 200
-MAX_NOTES = 4000
-MAX_METRICS_CHARACTERS = 8 * 1024
 COPY_BYTES = 256 * 1024
 ABANDONED_AFTER = timedelta(hours=1)
 """No request lasts that long: gunicorn and the proxy end it well before."""
-
-
-class UploadInvalid(Invalid):
-    """Nothing usable was sent, or the words sent with it are too long."""
-
-    code = "upload_invalid"
-    title = "The upload cannot be used"
 
 
 class Readable(Protocol):
@@ -76,6 +68,8 @@ def receive_upload(
     notes: str = "",
     metrics: Mapping[str, Any] | None = None,
     dataset_ref: str = "",
+    base_revision: str = "",
+    training_job: str = "",
     actor: Actor,
 ) -> AdapterVersion:
     """Take in one .tar.gz or an adapter's files, and leave them to validation; the version has no number yet.
@@ -84,8 +78,15 @@ def receive_upload(
     arrived does a row appear and do the objects go to quarantine. What fails on the way leaves neither. Raises
     UploadInvalid, NotFound, TenantLeaving, QuotaExceeded, aws.errors.AwsError, and whatever reading a part raises.
     """
-    words = {"notes": notes, "metrics": dict(metrics or {}), "dataset_ref": dataset_ref}
-    _refuse_invalid(words)
+    words = provenance.clean(
+        {
+            "notes": notes,
+            "metrics": metrics,
+            "dataset_ref": dataset_ref,
+            "base_revision": base_revision,
+            "training_job": training_job,
+        }
+    )
     adapter = Adapter.objects.select_related("tenant").filter(pk=adapter_id).first()
     if adapter is None:
         raise NotFound("There is no such adapter.")
@@ -128,24 +129,6 @@ def clear_quarantine(version: AdapterVersion) -> None:
     AdapterVersion.objects.filter(pk=version.pk).update(quarantine_cleared_at=clock.now())
 
 
-def _refuse_invalid(words: Mapping[str, Any]) -> None:
-    if len(words["notes"]) > MAX_NOTES or not _is_storable(words["notes"]):
-        raise UploadInvalid(f"Notes are up to {MAX_NOTES} characters of text.")
-    if len(words["dataset_ref"]) > 200 or not words["dataset_ref"].isprintable():
-        raise UploadInvalid("A dataset reference is up to 200 printable characters.")
-    try:
-        metrics = json.dumps(words["metrics"], allow_nan=False, ensure_ascii=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise UploadInvalid("The metrics are not plain JSON.") from error
-    if len(metrics) > MAX_METRICS_CHARACTERS or "\\u0000" in metrics or not _is_storable(metrics):
-        raise UploadInvalid(f"Metrics are up to {MAX_METRICS_CHARACTERS} characters of JSON.")
-
-
-def _is_storable(text: str) -> bool:
-    """PostgreSQL takes neither the character NUL nor half a surrogate pair."""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
-
-
 def _spool(parts: Iterable[UploadedPart], max_bytes: int, stack: ExitStack) -> list[_Spooled]:
     """The parts in temporary files, which vanish with the stack, each with its size and sha256."""
     spooled: list[_Spooled] = []
@@ -182,6 +165,7 @@ def _begin(adapter: Adapter, spooled: list[_Spooled], words: Mapping[str, Any], 
             tenant=tenant,
             parts=[{"name": part.name, "size": part.size} for part in spooled],
             uploaded_by=actor.name,
+            uploaded_by_ref=actor.ref,
             claimed_until=clock.real_now() + ABANDONED_AFTER,
             **words,
         )

@@ -30,6 +30,7 @@ from models_registry.inspection.repack import Artifact, write_artifact
 from models_registry.inspection.sources import CONFIG_NAME, WEIGHTS_NAME, ArchiveSource, FilesSource, PlainFile, Source
 from models_registry.inspection.verdict import Verdict, inspect_adapter
 from models_registry.models import Adapter, AdapterVersion
+from models_registry.services.approvals import approval_at_first
 from models_registry.services.uploads import clear_quarantine
 from models_registry.states import VERSION_MOVES, VersionState
 from tenants.models import Tenant
@@ -224,6 +225,7 @@ def _record(version: AdapterVersion, decision: _Decision) -> bool:
             "sha256": decision.artifact.sha256,
             "size_bytes": decision.artifact.size_bytes,
             "artifact_key": artifact_key(tenant, decision.artifact.sha256),
+            **approval_at_first(tenant.pk),
         }
         move(version, to=VersionState.READY, table=VERSION_MOVES, **changes)
         Adapter.objects.filter(pk=version.adapter_id).update(latest_version=version)

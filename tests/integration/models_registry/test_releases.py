@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection, transaction
@@ -38,7 +39,7 @@ def hour(number: float) -> datetime:
     return START + timedelta(hours=number)
 
 
-def ready(adapter: Adapter) -> AdapterVersion:
+def ready(adapter: Adapter, **details: Any) -> AdapterVersion:
     """A ready version without an upload: releases look at nothing else of it."""
     adapter.refresh_from_db()
     number = adapter.next_number
@@ -52,7 +53,7 @@ def ready(adapter: Adapter) -> AdapterVersion:
         artifact_key=f"k{number}",
         size_bytes=1,
         rank=8,
-        uploaded_by="tester",
+        **{"uploaded_by": "tester", **details},
     )
 
 

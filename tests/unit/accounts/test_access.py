@@ -20,17 +20,17 @@ MONEY = {"invoices.view", "rate_cards.view"}
 CHARGING = {"invoices.draft", "invoices.finalize", "invoices.void", "invoices.credit"}
 EXPECTED = {
     "viewer": READS | MONEY,
-    "ml_engineer": READS | {"adapters.upload", "adapters.release", "playground.use"},
+    "ml_engineer": READS | {"adapters.upload", "adapters.release", "adapters.approve", "playground.use"},
     "operator": READS
     | MONEY
     | {"tenants.manage", "adapters.upload", "adapters.release", "operations.retry", "scenarios.manage"}
-    | {"audit.view", "webhooks.manage", "playground.use"},
+    | {"audit.view", "webhooks.manage", "playground.use", "adapters.approve"},
     "billing": READS | MONEY | CHARGING | {"scenarios.manage", "audit.view", "webhooks.manage"},
     "admin": READS
     | MONEY
     | CHARGING
     | {"tenants.manage", "adapters.upload", "adapters.release", "operations.retry", "scenarios.manage"}
-    | {"audit.view", "keys.manage", "webhooks.manage", "playground.use", "limits.use"},
+    | {"audit.view", "keys.manage", "webhooks.manage", "playground.use", "limits.use", "adapters.approve"},
 }
 
 

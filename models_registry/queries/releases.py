@@ -1,13 +1,13 @@
-"""Reading the registry. `tenant_ids` has no default: None means that the caller may see all tenants."""
+"""Reading what should serve and what did."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import QuerySet
 
 from core.errors import NotFound
-from models_registry.models import Adapter, AdapterVersion, FoundationModel, Release, ServedInterval, ServingProfile
+from models_registry.models import Adapter, AdapterVersion, Release, ServedInterval
 from models_registry.states import ReleaseState, VersionState
 
 
@@ -104,84 +104,3 @@ def get_release(ref: str, *, tenant_ids: Collection[int] | None) -> Release:
     if release is None:
         raise NotFound(f"There is no release {ref}.")
     return release
-
-
-def get_adapter(ref: str, *, tenant_ids: Collection[int] | None) -> Adapter:
-    """By public id, with tenant, base, profile and its two pointers. Raises NotFound when absent or invisible."""
-    adapter = _adapters(tenant_ids).filter(public_id=ref).first()
-    if adapter is None:
-        raise NotFound(f"There is no adapter {ref}.")
-    return adapter
-
-
-def list_adapters(
-    *, tenant_ids: Collection[int] | None, tenant_id: int | None = None, q: str | None = None
-) -> QuerySet[Adapter]:
-    """Adapters with `version_count` (ready ones) and `undecided_count`, newest first; `q` searches name and id."""
-    adapters = _adapters(tenant_ids)
-    if tenant_id is not None:
-        adapters = adapters.filter(tenant_id=tenant_id)
-    if q:
-        adapters = adapters.filter(Q(name__icontains=q) | Q(public_id=q) | Q(tenant__slug=q))
-    ready, undecided = VersionState.READY, VersionState.VALIDATING
-    return adapters.annotate(
-        version_count=Count("versions", filter=Q(versions__state=ready)),
-        undecided_count=Count("versions", filter=Q(versions__state=undecided)),
-    ).order_by("-id")
-
-
-def get_version(ref: str, *, tenant_ids: Collection[int] | None) -> AdapterVersion:
-    """By public id. Raises NotFound when absent, invisible, or still on its way to us."""
-    version = _versions(tenant_ids).filter(public_id=ref).first()
-    if version is None:
-        raise NotFound(f"There is no adapter version {ref}.")
-    return version
-
-
-def list_versions(
-    *, tenant_ids: Collection[int] | None, adapter_id: int | None = None, state: str | None = None
-) -> QuerySet[AdapterVersion]:
-    """Versions that have arrived, newest first."""
-    versions = _versions(tenant_ids)
-    if adapter_id is not None:
-        versions = versions.filter(adapter_id=adapter_id)
-    if state:
-        versions = versions.filter(state=state)
-    return versions.order_by("-id")
-
-
-def list_foundation_models() -> QuerySet[FoundationModel]:
-    """The base models on offer, with their serving profiles."""
-    return FoundationModel.objects.prefetch_related("serving_profiles")
-
-
-def get_foundation_model(ref: str) -> FoundationModel:
-    """By public id or name (then the newest revision of it). Raises NotFound."""
-    model = FoundationModel.objects.filter(Q(public_id=ref) | Q(name=ref)).order_by("-pk").first()
-    if model is None:
-        known = ", ".join(FoundationModel.objects.values_list("name", flat=True)[:20])
-        raise NotFound(f"There is no base model {ref}.", hint=f"On offer are: {known or 'none yet'}.")
-    return model
-
-
-def get_serving_profile(ref: str) -> ServingProfile:
-    """By public id or name. Raises NotFound."""
-    profile = ServingProfile.objects.select_related("foundation_model").filter(Q(public_id=ref) | Q(name=ref)).first()
-    if profile is None:
-        raise NotFound(f"There is no serving profile {ref}.")
-    return profile
-
-
-def _adapters(tenant_ids: Collection[int] | None) -> QuerySet[Adapter]:
-    return Adapter.objects.visible_to(tenant_ids).select_related(
-        "tenant", "foundation_model", "serving_profile", "latest_version", "live_version"
-    )
-
-
-def _versions(tenant_ids: Collection[int] | None) -> QuerySet[AdapterVersion]:
-    """Uploads on their way are nobody's business yet: they may vanish without a trace."""
-    return (
-        AdapterVersion.objects.visible_to(tenant_ids)
-        .exclude(state=VersionState.UPLOADING)
-        .select_related("tenant", "adapter__foundation_model", "adapter__serving_profile")
-    )

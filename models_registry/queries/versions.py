@@ -1,0 +1,83 @@
+"""Reading versions, one by one, in lists, and those that wait for somebody."""
+
+import re
+from collections.abc import Collection
+from datetime import datetime
+
+from django.db.models import F, Func, Q, QuerySet, TextField
+from django.db.models.fields.json import KeyTransform
+
+from core.errors import NotFound
+from models_registry.models import AdapterVersion
+from models_registry.queries.adapters import FilterInvalid
+from models_registry.states import Approval, VersionState
+
+_METRIC = re.compile(r"\s*(?P<name>[^<>=]{1,100}?)\s*(?P<compare>>=|<=)\s*(?P<value>[+-]?\d{1,30}(\.\d{1,30})?)\s*")
+
+
+def get_version(ref: str, *, tenant_ids: Collection[int] | None) -> AdapterVersion:
+    """By public id. Raises NotFound when absent, invisible, or still on its way to us."""
+    version = _versions(tenant_ids).filter(public_id=ref).first()
+    if version is None:
+        raise NotFound(f"There is no adapter version {ref}.")
+    return version
+
+
+def list_versions(
+    *,
+    tenant_ids: Collection[int] | None,
+    adapter_id: int | None = None,
+    state: str | None = None,
+    approval: str | None = None,
+    uploader: str | None = None,
+    metric: str | None = None,
+) -> QuerySet[AdapterVersion]:
+    """Versions that have arrived, newest first. `metric` is a name, `>=` or `<=`, and a number.
+
+    Raises FilterInvalid for a metric that is written otherwise.
+    """
+    versions = _versions(tenant_ids).defer("adapter__foundation_model__config")
+    if adapter_id is not None:
+        versions = versions.filter(adapter_id=adapter_id)
+    if state:
+        versions = versions.filter(state=state)
+    if approval:
+        versions = versions.filter(approval=approval, state=VersionState.READY)
+    if uploader:
+        versions = versions.filter(Q(uploaded_by=uploader) | Q(uploaded_by_ref=uploader))
+    if metric:
+        versions = _by_metric(versions, metric)
+    return versions.order_by("-id")
+
+
+def waiting_for_approval(*, tenant_ids: Collection[int] | None) -> QuerySet[AdapterVersion]:
+    """Ready versions that somebody has to approve before they can serve, newest first."""
+    return list_versions(tenant_ids=tenant_ids, approval=Approval.PENDING)
+
+
+def retiring(*, tenant_ids: Collection[int] | None, before: datetime) -> QuerySet[AdapterVersion]:
+    """Versions that answer now and should stop before an instant, the most urgent first."""
+    serving = _versions(tenant_ids).filter(adapter__live_version_id=F("id"), retires_at__lt=before)
+    return serving.select_related("replacement").order_by("retires_at", "id")
+
+
+def _by_metric(versions: QuerySet[AdapterVersion], metric: str) -> QuerySet[AdapterVersion]:
+    asked = _METRIC.fullmatch(metric)
+    if asked is None:
+        raise FilterInvalid(f"{metric} is no condition on a metric.", hint="Write it such as exact_match>=0.8.")
+    value = KeyTransform(asked["name"], "metrics")
+    kind = Func(value, function="jsonb_typeof", output_field=TextField())
+    lookup = "gte" if asked["compare"] == ">=" else "lte"
+    # jsonb orders numbers below true and above texts, so the kind is asked for as well.
+    return versions.annotate(metric_kind=kind, metric_value=value).filter(
+        metric_kind="number", **{f"metric_value__{lookup}": float(asked["value"])}
+    )
+
+
+def _versions(tenant_ids: Collection[int] | None) -> QuerySet[AdapterVersion]:
+    """Uploads on their way are nobody's business yet: they may vanish without a trace."""
+    return (
+        AdapterVersion.objects.visible_to(tenant_ids)
+        .exclude(state=VersionState.UPLOADING)
+        .select_related("tenant", "adapter__foundation_model", "adapter__serving_profile")
+    )
