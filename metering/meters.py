@@ -1,7 +1,8 @@
-"""What is counted: every meter with its unit and its one declared source; pure.
+"""What is counted: every meter with its unit and its declared source; pure.
 
 CloudWatch does not add up over dimensions, so the same tokens put under two dimension sets would be counted twice. A
-meter therefore has exactly one metric under exactly one dimension set, or is derived from the resource ledger.
+meter therefore has exactly one metric under exactly one dimension set, or is derived from our own books. What the data
+plane counts may also come as usage events; which of the two is billed is a setting (`metering.services.sources`).
 """
 
 import math
@@ -17,12 +18,17 @@ FIRST_INEXACT = 2**53
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """`metric` is the CloudWatch metric, or empty when the meter comes from the resource ledger."""
+    """`metric` is the CloudWatch metric, or empty when the meter comes from our own books."""
 
     key: str
     title: str
     unit: str
     metric: str = ""
+
+    @property
+    def takes_events(self) -> bool:
+        """Whether usage events may report it: what the data plane counts, and not what our books know better."""
+        return bool(self.metric)
 
 
 METERS = {
@@ -32,10 +38,20 @@ METERS = {
         Meter("output_tokens", "Output tokens", "token", "OutputTokens"),
         Meter("requests", "Requests", "request", "Requests"),
         Meter("endpoint_seconds", "Endpoint time", "second"),
+        Meter("copy_seconds", "Model copy time", "second"),
+        Meter("adapter_seconds", "Adapter time", "second"),
+        Meter("stored_byte_hours", "Stored adapters", "byte-hour"),
     )
 }
 CLOUDWATCH_METERS = tuple(meter for meter in METERS.values() if meter.metric)
-LEDGER_METER = "endpoint_seconds"
+EVENT_METERS = frozenset(meter.key for meter in METERS.values() if meter.takes_events)
+# What becomes of a resource's time in service: its kind in the ledger, and the meter.
+LEDGER_METERS = {
+    "endpoint": "endpoint_seconds",
+    "base_component": "copy_seconds",
+    "adapter_component": "adapter_seconds",
+}
+STORAGE_METER = "stored_byte_hours"
 METRICS = {meter.metric: meter for meter in CLOUDWATCH_METERS}
 
 
@@ -62,10 +78,15 @@ def quantity(value: float) -> int:
 def describe_query(source: str, meter: str, tenant: str, adapter_version: str, line: str, bucket_seconds: int) -> str:
     """Say in one line where a bucket's value came from, so that anyone can ask again.
 
-    `source` is `cloudwatch:REGION:NAMESPACE` or `ledger`.
+    `source` is `cloudwatch:REGION:NAMESPACE`, `ledger`, `registry` or `events`.
     """
-    if not METERS[meter].metric:
-        return f"resource ledger: seconds in service of {tenant}'s own endpoints on line {line}"
+    if source == "events":
+        return f"usage events of {tenant}: {meter} of {adapter_version} on line {line}"
+    if source == "registry":
+        return f"adapter registry: bytes that {tenant} had stored, times hours"
+    if source == "ledger":
+        what = {meter: kind.replace("_", " ") for kind, meter in LEDGER_METERS.items()}[meter]
+        return f"resource ledger: seconds in service of {tenant}'s own {what}s on line {line}"
     _, region, namespace = source.split(":", 2)
     dimensions: Mapping[str, str] = dict(zip(DIMENSIONS, (tenant, adapter_version, line), strict=True))
     said = ",".join(f"{name}={value}" for name, value in dimensions.items())

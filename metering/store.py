@@ -74,12 +74,14 @@ WITH incoming AS (
         SET quantity = EXCLUDED.quantity, fetched_at = EXCLUDED.fetched_at,
             request_id = EXCLUDED.request_id, revision = b.revision + 1
         WHERE b.quantity IS DISTINCT FROM EXCLUDED.quantity
-    RETURNING id, revision, quantity, fetched_at, request_id
+    RETURNING id, bucket_start, revision, quantity, fetched_at, request_id
 )
-INSERT INTO metering_usagerevision (bucket_id, revision, quantity, delta, fetched_at, request_id)
-SELECT c.id, c.revision, c.quantity, c.quantity - coalesce(before.quantity, 0), c.fetched_at, c.request_id
+INSERT INTO metering_usagerevision (bucket_id, bucket_start, revision, quantity, delta, fetched_at, request_id)
+SELECT c.id, c.bucket_start, c.revision, c.quantity, c.quantity - coalesce(before.quantity, 0), c.fetched_at,
+       c.request_id
 FROM changed c
-LEFT JOIN metering_usagerevision before ON before.bucket_id = c.id AND before.revision = c.revision - 1
+LEFT JOIN metering_usagerevision before ON before.bucket_id = c.id AND before.bucket_start = c.bucket_start
+    AND before.revision = c.revision - 1
 """
 
 MEND_PARKED = """

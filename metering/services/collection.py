@@ -21,17 +21,16 @@ from aws.gateway import SeriesQuery, SeriesResult
 from core import clock
 from core.crashpoints import crashpoint
 from core.periods import Period
-from metering import emitters, meters, schedule, store, windows
+from metering import books, emitters, meters, schedule, store, windows
 from metering.evidence import answer_digest
 from metering.models import CollectionWindow, Enrolment, MeteringScope, SourceAnswer
+from metering.partitions import make_months
 from metering.services.enrolment import advance_watermarks, open_windows
 from metering.services.unattributed import note_unattributed
-from provisioning.queries import uptime
 
 QUERIES_PER_CALL = 500
 # A week of hours at most: with 200 tenants in a scope that is a few hundred thousand points in memory.
 WINDOWS_PER_CLAIM = 168
-SOURCE_LEDGER = "ledger"
 
 
 @dataclass(slots=True)
@@ -118,6 +117,7 @@ def _read_and_record(
     batch = _read(scope, stretch, as_of)
     crashpoint("after metering read")
     report.queries += batch.queries
+    make_months(reading.bucket_start for reading in batch.readings)
     with transaction.atomic(durable=True):
         ours = windows.lock_ours(stretch)
         hours = {window.starts_at for window in ours}
@@ -141,7 +141,7 @@ def _read(scope: MeteringScope, stretch: Sequence[windows.Claimed], as_of: datet
     span = Period(stretch[0].starts_at, stretch[-1].ends_at)
     batch = _Batch(fetched_at=clock.now())
     members = _members(scope, span)
-    _read_ledger(scope, span, members, batch)
+    _read_books(scope, span, members, batch)
     if schedule.is_beyond_retention(span.start, scope.bucket_seconds, as_of):
         batch.problem = f"CloudWatch no longer keeps {scope.bucket_seconds}-second values this old"
         return batch
@@ -252,18 +252,14 @@ def _take(
                 batch.readings.append(store.Reading(*key, scope.bucket_seconds, count, source, *stamp))
 
 
-def _read_ledger(scope: MeteringScope, span: Period, members: Mapping[int, _Member], batch: _Batch) -> None:
-    """Endpoint time: how long each tenant's own endpoints were in service."""
-    for tenant_id in emitters.tenants_with_endpoints(list(members)):
-        for row in uptime(tenant_id, span, bucket_seconds=scope.bucket_seconds):
-            if row.kind != "endpoint" or not members[tenant_id].covers(row.bucket_start):
-                continue
+def _read_books(scope: MeteringScope, span: Period, members: Mapping[int, _Member], batch: _Batch) -> None:
+    """What our own books say: time in service, and what was stored."""
+    for row in books.read(list(members), span, scope.bucket_seconds, now=batch.fetched_at):
+        if members[row.tenant_id].covers(row.bucket_start):
+            key = (row.tenant_id, row.meter, row.line, row.adapter_version, row.bucket_start)
             batch.readings.append(
-                store.Reading(
-                    tenant_id, meters.LEDGER_METER, row.line, "", row.bucket_start, scope.bucket_seconds,
-                    round(row.seconds), SOURCE_LEDGER, batch.fetched_at, "",
-                )
-            )  # fmt: skip
+                store.Reading(*key, scope.bucket_seconds, row.quantity, row.source, batch.fetched_at, "")
+            )
 
 
 def _members(scope: MeteringScope, span: Period) -> dict[int, _Member]:

@@ -17,6 +17,7 @@ from core.ids import new_id
 from core.locks import advisory_lock
 from events.record import Happening, record_events
 from metering import queries
+from metering.counting import COUNTS, JOIN_SOURCE
 from metering.models import Enrolment, ParkedPoint, Seal
 
 GAPS_TOLD = 100
@@ -25,13 +26,13 @@ TENANTS_PER_STATEMENT = 20
 
 # One statement seals a set of tenants. The buckets are locked in key order first, so that a collector that writes them
 # at the same moment comes wholly before (claimed here) or wholly after (a correction).
-SEAL = """
+SEAL = f"""
 WITH due AS (
-    SELECT b.* FROM metering_usagebucket b
+    SELECT b.* FROM metering_usagebucket b {JOIN_SOURCE}
     WHERE b.tenant_id = ANY(%(tenants)s) AND b.bucket_start >= %(start)s AND b.bucket_start < %(end)s
-      AND (b.sealed_revision = 0 OR b.quantity <> b.sealed_quantity)
+      AND (b.sealed_revision = 0 OR b.quantity <> b.sealed_quantity) AND {COUNTS}
     ORDER BY b.tenant_id, b.bucket_start, b.meter, b.line, b.adapter_version, b.source
-    FOR UPDATE
+    FOR UPDATE OF b
 ), summed AS (
     SELECT tenant_id, count(*) AS bucket_count, encode(sha256(convert_to(string_agg(concat_ws(',', meter, line,
                adapter_version, extract(epoch FROM bucket_start)::bigint, bucket_seconds, source, revision,
@@ -47,12 +48,18 @@ WITH due AS (
     coalesce(s.bucket_count, 0), coalesce(s.sha256, encode(sha256(''::bytea), 'hex')), %(now)s FROM wanted w LEFT JOIN
     summed s ON s.tenant_id = w.tenant_id WHERE w.revision = 1 OR s.bucket_count > 0 RETURNING id, tenant_id
 ), claims AS (
-    INSERT INTO metering_sealedbucket (seal_id, bucket_id, bucket_revision, quantity)
-    SELECT sealed.id, due.id, due.revision, due.quantity - due.sealed_quantity
+    INSERT INTO metering_sealedbucket (seal_id, bucket_id, bucket_start, bucket_revision, quantity)
+    SELECT sealed.id, due.id, due.bucket_start, due.revision, due.quantity - due.sealed_quantity
     FROM due JOIN sealed ON sealed.tenant_id = due.tenant_id
+), days AS (
+    INSERT INTO metering_sealedday (seal_id, day, meter, line, adapter_version, quantity)
+    SELECT sealed.id, (due.bucket_start AT TIME ZONE t.billing_timezone)::date, due.meter, due.line,
+           due.adapter_version, sum(due.quantity - due.sealed_quantity)
+    FROM due JOIN sealed ON sealed.tenant_id = due.tenant_id JOIN tenants_tenant t ON t.id = due.tenant_id
+    GROUP BY 1, 2, 3, 4, 5
 ), marked AS (
     UPDATE metering_usagebucket b SET sealed_quantity = due.quantity, sealed_revision = due.revision
-    FROM due JOIN sealed ON sealed.tenant_id = due.tenant_id WHERE b.id = due.id
+    FROM due JOIN sealed ON sealed.tenant_id = due.tenant_id WHERE b.id = due.id AND b.bucket_start = due.bucket_start
 )
 SELECT id FROM sealed
 """

@@ -8,6 +8,7 @@ from typing import Any
 from core import clock
 from core.periods import billing_month, bucket_seconds
 from metering.models import CollectionWindow, UsageBucket, UsageRevision
+from metering.partitions import make_months
 from metering.services.enrolment import open_windows
 from metering.states import WindowState
 from tenants.models import Tenant
@@ -61,6 +62,7 @@ class World:
         }
         now = datetime(2026, 10, 7, 15, 20, tzinfo=UTC)
         source = "ledger" if meter == "endpoint_seconds" else "cloudwatch:us-west-2:ControlPlane/DataPlane"
+        make_months([at])
         bucket, is_new = UsageBucket.objects.get_or_create(
             **key, defaults={"quantity": quantity, "source": source, "fetched_at": now, "request_id": "req-1"}
         )
@@ -71,6 +73,7 @@ class World:
             bucket.save(update_fields=["revision", "quantity"])
         UsageRevision.objects.create(
             bucket=bucket,
+            bucket_start=at,
             revision=bucket.revision,
             quantity=quantity,
             delta=quantity - before,
@@ -82,6 +85,7 @@ class World:
     def use_many(self, tenant: Tenant, quantities: Mapping[tuple[str, datetime], int]) -> None:
         """Set many new buckets of one adapter version on the pooled line, by meter and start."""
         now = datetime(2026, 11, 1, 0, 20, tzinfo=UTC)
+        make_months(at for _meter, at in quantities)
         buckets = UsageBucket.objects.bulk_create(
             UsageBucket(
                 tenant=tenant,
@@ -100,6 +104,7 @@ class World:
         UsageRevision.objects.bulk_create(
             UsageRevision(
                 bucket=bucket,
+                bucket_start=bucket.bucket_start,
                 revision=1,
                 quantity=bucket.quantity,
                 delta=bucket.quantity,

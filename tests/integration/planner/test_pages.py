@@ -161,6 +161,7 @@ def use(tenant: Tenant, hours_ago: int, requests: int) -> None:
             bucket_start=floor_to_bucket(clock.now(), 3600) - timedelta(hours=hours_ago),
             bucket_seconds=3600,
             quantity=quantity,
+            source="cloudwatch:us-west-2:ControlPlane/DataPlane",
             fetched_at=clock.now(),
         )
 

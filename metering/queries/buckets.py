@@ -1,8 +1,8 @@
-"""Reading usage. `tenant_ids` has no default: None means that the caller may see all tenants."""
+"""Buckets with where each value came from, and what is known of which hour."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from django.db import connection
@@ -11,6 +11,7 @@ from django.db.models import Q, QuerySet
 from core import clock
 from core.periods import floor_to_bucket
 from metering import schedule
+from metering.counting import COUNTS, JOIN_SOURCE
 from metering.meters import describe_query
 from metering.models import Enrolment, ParkedPoint, Seal, UnattributedUsage
 from metering.states import WindowState
@@ -19,39 +20,6 @@ from tenants.models import Tenant
 HOUR_SECONDS = 3600
 # A window is overdue, and so a gap to show, when it has had two chances to be read.
 OVERDUE_AFTER = 2 * schedule.READS[0]
-
-
-@dataclass(frozen=True, slots=True)
-class UsageSummary:
-    """What a seal claims of one meter on one line by one adapter version; negative in a correction that takes back."""
-
-    tenant_id: int
-    seal_id: int
-    meter: str
-    line: str
-    adapter_version: str
-    quantity: int
-
-
-@dataclass(frozen=True, slots=True)
-class UsageDay:
-    """Usage of one local day."""
-
-    tenant_id: int
-    day: date
-    meter: str
-    line: str
-    adapter_version: str
-    quantity: int
-
-
-@dataclass(frozen=True, slots=True)
-class HourUsage:
-    """Usage of one hour, of all tenants and lines asked for together."""
-
-    hour: datetime
-    meter: str
-    quantity: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,25 +90,6 @@ class Correction:
     quantity: int
 
 
-SUMMARISE = """
-SELECT s.tenant_id, s.id, b.meter, b.line, b.adapter_version, sum(c.quantity)::bigint
-FROM metering_sealedbucket c JOIN metering_seal s ON s.id = c.seal_id JOIN metering_usagebucket b ON b.id = c.bucket_id
-WHERE s.id = ANY(%s) GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
-"""
-
-BY_DAY = """
-SELECT tenant_id, (bucket_start AT TIME ZONE %s)::date, meter, line, adapter_version, sum(quantity)::bigint
-FROM metering_usagebucket
-WHERE bucket_start >= %s AND bucket_start < %s AND (%s::bigint[] IS NULL OR tenant_id = ANY(%s))
-GROUP BY 1, 2, 3, 4, 5 ORDER BY 2, 1, 3, 4, 5
-"""
-
-BY_HOUR = """
-SELECT date_trunc('hour', bucket_start, 'UTC'), meter, sum(quantity)::bigint
-FROM metering_usagebucket
-WHERE bucket_start >= %s AND bucket_start < %s AND tenant_id = ANY(%s) GROUP BY 1, 2 ORDER BY 1, 2
-"""
-
 WINDOW_STATE = """
 LEFT JOIN LATERAL (
     SELECT w.state FROM metering_enrolment e
@@ -164,7 +113,8 @@ b.bucket_start, b.tenant_id, b.meter, b.line, b.adapter_version, b.id LIMIT %(li
 SEALED = f""" SELECT b.tenant_id, b.meter, b.line, b.adapter_version, b.bucket_start, b.bucket_seconds,
 v.quantity::bigint, v.revision, c.quantity::bigint, v.fetched_at, v.request_id, b.source, t.public_id,
 coalesce(known.state, 'waiting'), coalesce(a.sha256, '') FROM metering_sealedbucket c JOIN metering_usagebucket b ON
-b.id = c.bucket_id JOIN metering_usagerevision v ON v.bucket_id = b.id AND v.revision = c.bucket_revision JOIN
+b.id = c.bucket_id AND b.bucket_start = c.bucket_start JOIN metering_usagerevision v ON v.bucket_id = b.id AND
+v.bucket_start = b.bucket_start AND v.revision = c.bucket_revision JOIN
 tenants_tenant t ON t.id = b.tenant_id LEFT JOIN metering_sourceanswer a ON a.request_id = v.request_id AND
 a.fetched_at = v.fetched_at {WINDOW_STATE} WHERE c.seal_id = %(seal)s AND b.meter = %(meter)s AND
 (%(line)s::text IS NULL OR b.line = %(line)s) AND
@@ -200,33 +150,16 @@ LEFT JOIN LATERAL (
 ORDER BY s.key
 """
 
-CORRECTIONS = """
+CORRECTIONS = f"""
 SELECT p.tenant_id, p.period_start, p.period_end, b.meter, b.line, b.adapter_version,
        sum(b.quantity - b.sealed_quantity)::bigint
 FROM (SELECT DISTINCT tenant_id, period_start, period_end FROM metering_seal
       WHERE %(tenants)s::bigint[] IS NULL OR tenant_id = ANY(%(tenants)s)) p
 JOIN metering_usagebucket b ON b.tenant_id = p.tenant_id AND b.bucket_start >= p.period_start
     AND b.bucket_start < p.period_end AND b.quantity <> b.sealed_quantity
+{JOIN_SOURCE} WHERE {COUNTS}
 GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 4, 5, 6
 """
-
-
-def summarise(seal_ids: Collection[int]) -> list[UsageSummary]:
-    """What seals claim, per meter, line and adapter version: what invoices are rated from."""
-    return [UsageSummary(*row) for row in _rows(SUMMARISE, [list(seal_ids)])]
-
-
-def usage_by_day(
-    *, tenant_ids: Collection[int] | None, start: datetime, end: datetime, timezone: str
-) -> list[UsageDay]:
-    """Usage of [start, end) summed over the days of a zone, in order of the day."""
-    tenants = _ids(tenant_ids)
-    return [UsageDay(*row) for row in _rows(BY_DAY, [timezone, start, end, tenants, tenants])]
-
-
-def usage_by_hour(*, tenant_ids: Collection[int], start: datetime, end: datetime) -> list[HourUsage]:
-    """Usage of [start, end) summed over whole hours, in order; hours without any are left out."""
-    return [HourUsage(*row) for row in _rows(BY_HOUR, [start, end, list(tenant_ids)])]
 
 
 def buckets(

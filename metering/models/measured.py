@@ -2,7 +2,8 @@
 
 A bucket's natural key is (tenant, start, meter, line, adapter version, source): collecting the same hour again writes
 the same row. Every value a bucket ever had is a UsageRevision; what an invoice may claim is a SealedBucket. Both only
-grow.
+grow. The three tables are partitioned by the month of `bucket_start` (`metering.partitions`); so revisions and claims
+carry it and point to their bucket by both columns. PostgreSQL holds that reference, not Django.
 """
 
 from django.contrib.postgres.fields import ArrayField
@@ -124,7 +125,10 @@ class UsageBucket(models.Model):
 class UsageRevision(models.Model):
     """A value that a bucket had; append-only. `delta` is the change from the revision before."""
 
-    bucket = models.ForeignKey(UsageBucket, on_delete=models.PROTECT, related_name="revisions")
+    bucket = models.ForeignKey(
+        UsageBucket, on_delete=models.PROTECT, related_name="revisions", db_constraint=False, db_index=False
+    )
+    bucket_start = models.DateTimeField()
     revision = models.PositiveIntegerField()
     quantity = models.DecimalField(max_digits=38, decimal_places=0)
     delta = models.DecimalField(max_digits=38, decimal_places=0)
@@ -132,7 +136,9 @@ class UsageRevision(models.Model):
     request_id = models.CharField(max_length=200, blank=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["bucket", "revision"], name="usage_revision_unique")]
+        constraints = [
+            models.UniqueConstraint(fields=["bucket", "revision", "bucket_start"], name="usage_revision_unique")
+        ]
 
 
 class SourceAnswer(models.Model):
@@ -232,9 +238,14 @@ class SealedBucket(models.Model):
     """
 
     seal = models.ForeignKey(Seal, on_delete=models.PROTECT, related_name="buckets")
-    bucket = models.ForeignKey(UsageBucket, on_delete=models.PROTECT, related_name="claims")
+    bucket = models.ForeignKey(
+        UsageBucket, on_delete=models.PROTECT, related_name="claims", db_constraint=False, db_index=False
+    )
+    bucket_start = models.DateTimeField()
     bucket_revision = models.PositiveIntegerField()
     quantity = models.DecimalField(max_digits=38, decimal_places=0)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["bucket", "bucket_revision"], name="sealed_bucket_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["bucket", "bucket_revision", "bucket_start"], name="sealed_bucket_once")
+        ]

@@ -1,0 +1,47 @@
+"""The tables of metering: what was measured and sealed, and the sums of it."""
+
+from metering.models.measured import (
+    BUCKET_SECONDS,
+    METER_CHOICES,
+    CollectionWindow,
+    Enrolment,
+    MeteringScope,
+    ParkedPoint,
+    Seal,
+    SealedBucket,
+    SourceAnswer,
+    UnattributedUsage,
+    UsageBucket,
+    UsageRevision,
+)
+from metering.models.rollups import (
+    HourDue,
+    MeterSource,
+    MeterTolerance,
+    RollupZone,
+    SealedDay,
+    UsageDay,
+    UsageHour,
+)
+
+__all__ = [
+    "BUCKET_SECONDS",
+    "METER_CHOICES",
+    "CollectionWindow",
+    "Enrolment",
+    "HourDue",
+    "MeterSource",
+    "MeterTolerance",
+    "MeteringScope",
+    "ParkedPoint",
+    "RollupZone",
+    "Seal",
+    "SealedBucket",
+    "SealedDay",
+    "SourceAnswer",
+    "UnattributedUsage",
+    "UsageBucket",
+    "UsageDay",
+    "UsageHour",
+    "UsageRevision",
+]
