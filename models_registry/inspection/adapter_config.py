@@ -71,10 +71,27 @@ def check_config(config: Mapping[str, Any], engine: EngineRules, max_rank: int, 
 
 def _check_peft_type(config: Mapping[str, Any], engine: EngineRules, findings: Findings) -> None:
     peft_type = config.get("peft_type", engine.peft_types[0])
-    if peft_type not in engine.peft_types:
+    if peft_type in engine.peft_types:
+        return
+    name = _text(peft_type)
+    served = f"the engine serves {', '.join(engine.peft_types)} only"
+    if name in engine.mergeable_peft_types:
         findings.error(
             "peft_type_unsupported",
-            f"The adapter is of type {_text(peft_type)!r}; the engine serves {', '.join(engine.peft_types)}.",
+            f"The adapter is of type {name}; {served}, so no line can serve it as an adapter.",
+            "Merge it into the base model (merge_and_unload) and have the result served as a base model of its own, on "
+            "a line with its own base component; or train a LoRA adapter (peft.LoraConfig).",
+        )
+    elif name in engine.unmergeable_peft_types:
+        findings.error(
+            "peft_type_unsupported",
+            f"The adapter is of type {name}, which cannot be merged into weights; {served}, so no line can serve it.",
+            "Train a LoRA adapter (peft.LoraConfig).",
+        )
+    else:
+        findings.error(
+            "peft_type_unsupported",
+            f"{name!r} is no type of adapter that is known here; {served}.",
             "Train a LoRA adapter (peft.LoraConfig).",
         )
 

@@ -51,7 +51,8 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
     family = config.get("model_type")
     if family not in FAMILIES:
         raise UnknownArchitecture(
-            f"Base models of the type {str(family)[:40]!r} are not supported; known are {', '.join(sorted(FAMILIES))}."
+            f"The shapes of base models of the type {str(family)[:40]!r} are not known here; known are the types "
+            f"{', '.join(sorted(FAMILIES))}."
         )
     hidden, inner = _number(config, "hidden_size"), _number(config, "intermediate_size")
     heads = _number(config, "num_attention_heads")

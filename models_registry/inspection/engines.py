@@ -46,6 +46,8 @@ class EngineRules:
     ranks: tuple[int, ...]
     required_keys: tuple[str, ...]
     peft_types: tuple[str, ...]
+    mergeable_peft_types: frozenset[str]
+    unmergeable_peft_types: frozenset[str]
     key_rules: tuple[KeyRule, ...]
     ignored_keys: frozenset[str]
     max_lm_head_vocabulary: int
@@ -72,6 +74,8 @@ def _rules(data: Mapping[str, Any]) -> EngineRules:
         ranks=tuple(data["max_lora_rank_choices"]),
         required_keys=tuple(data["required_keys"]),
         peft_types=tuple(data["peft_types"]),
+        mergeable_peft_types=frozenset(data["other_peft_types"]["mergeable"]),
+        unmergeable_peft_types=frozenset(data["other_peft_types"]["unmergeable"]),
         key_rules=tuple(_key_rule(rule) for rule in data["key_rules"]),
         ignored_keys=frozenset(data["ignored_keys"]),
         max_lm_head_vocabulary=data["max_lm_head_vocabulary"],

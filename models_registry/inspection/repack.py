@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from models_registry.inspection.archive import BLOCK
-from models_registry.inspection.safetensors import ITEM_BYTES, Tensor
+from models_registry.inspection.quick_header import ITEM_BYTES, Tensor
 from models_registry.inspection.sources import CONFIG_NAME, WEIGHTS_NAME
 from models_registry.inspection.verdict import Accepted
 
@@ -72,13 +72,17 @@ def canonical_config(content: Accepted) -> bytes:
 
 
 def _header(tensors: Sequence[Tensor]) -> bytes:
-    entries: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    text = bytearray(b'{"__metadata__":{"format":"pt"}')
     position = 0
     for tensor in tensors:
         end = position + tensor.end - tensor.start
-        entries[tensor.name] = {"dtype": tensor.dtype, "shape": list(tensor.shape), "data_offsets": [position, end]}
+        shape = ",".join(map(str, tensor.shape))
+        text += (
+            f',{json.dumps(tensor.name)}:{{"dtype":"{tensor.dtype}","shape":[{shape}],'
+            f'"data_offsets":[{position},{end}]}}'
+        ).encode()
         position = end
-    text = json.dumps(entries, separators=(",", ":")).encode()
+    text += b"}"
     text += b" " * (-len(text) % 8)  # The format asks for values that start on a multiple of eight.
     return struct.pack("<Q", len(text)) + text
 

@@ -6,50 +6,39 @@ optional `__metadata__` of strings, then the values, without a gap. Only the hea
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from models_registry.inspection.findings import Refusal
+from models_registry.inspection.quick_header import (
+    ITEM_BYTES,
+    MAX_DIMENSION,
+    MAX_DIMENSIONS,
+    MAX_NAME_LENGTH,
+    MAX_TENSORS,
+    Tensor,
+    quick_tensors,
+)
 
 MAX_HEADER_BYTES = 8 * 1024 * 1024
-MAX_TENSORS = 50_000
-MAX_DIMENSIONS = 4
-MAX_DIMENSION = 2**31
-MAX_NAME_LENGTH = 512
-ITEM_BYTES = {"F16": 2, "BF16": 2, "F32": 4}
 
 _FOREIGN_STARTS = (b"PK\x03\x04", b"7z\xbc\xaf\x27\x1c", b"(lp0", b"(dp0", b"ccopy_reg", b"cos\n")
-# A minus where a number may stand (or, harmlessly, inside a name).
-_SIGN = re.compile(rb"[\[,:]\s*-")
 _SAVE_AGAIN = "Save the adapter again with PEFT: model.save_pretrained(folder, safe_serialization=True)."
-
-
-class Tensor(NamedTuple):
-    """One tensor of the file; `start` and `end` are byte offsets behind the header."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    start: int
-    end: int
 
 
 @dataclass(frozen=True)
 class Header:
-    """A checked header; `tensors` are in the order of their bytes, `size_bytes` is the length of `raw` with N."""
+    """A checked header; `tensors` are in the order of their bytes. Of its bytes only the digest is kept."""
 
     tensors: tuple[Tensor, ...]
-    raw: bytes
-
-    @property
-    def size_bytes(self) -> int:
-        """Where the values begin in the file."""
-        return len(self.raw)
+    size_bytes: int
+    """Where the values begin in the file."""
+    sha256: bytes
 
 
 def read_header(read: Callable[[int], bytes], file_size: int) -> Header:
@@ -72,7 +61,16 @@ def read_header(read: Callable[[int], bytes], file_size: int) -> Header:
     text = read(length)
     if len(text) < length:
         raise _invalid("safetensors_truncated", "The file ends inside its header.")
-    return Header(_tensors(_parse(text), file_size - 8 - length), start + text)
+    digest = hashlib.sha256(start)
+    digest.update(text)
+    data_bytes = file_size - 8 - length
+    tensors = quick_tensors(text, data_bytes) or strict_tensors(text, data_bytes)
+    return Header(tensors, 8 + length, digest.digest())
+
+
+def strict_tensors(text: bytes, data_bytes: int) -> tuple[Tensor, ...]:
+    """The tensors that a header describes, in the order of their bytes; raises Refusal with the first mistake."""
+    return _tensors(_parse(text), data_bytes)
 
 
 def refuse_pickle(start: bytes, name: str) -> None:
@@ -94,14 +92,11 @@ def _invalid(code: str, message: str, tensor: str = "") -> Refusal:
 def _parse(text: bytes) -> dict[str, Any]:
     if not text.startswith(b"{"):
         raise _invalid("safetensors_header_invalid", "The header is not a JSON object.")
-    # The strict hooks cost three times the parsing; what they refuse cannot be in a header without these signs.
-    has_escapes = b"\\u" in text
-    has_signs = b"-" in text and _SIGN.search(text) is not None
     try:
         header = json.loads(
             text.decode("utf-8"),
-            object_pairs_hook=_no_duplicates_nor_surrogates if has_escapes else _no_duplicates,
-            parse_int=_whole_number if has_signs else None,
+            object_pairs_hook=_no_duplicates_nor_surrogates,
+            parse_int=_whole_number,
             parse_float=_no_other_number,
             parse_constant=_no_other_number,
         )
@@ -112,17 +107,13 @@ def _parse(text: bytes) -> dict[str, Any]:
     return header
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _no_duplicates_nor_surrogates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    for name, _ in pairs:
+        name.encode("utf-8")  # A lone surrogate is valid JSON to Python, not to other readers.
     result = dict(pairs)
     if len(result) != len(pairs):
         raise ValueError("a name occurs twice")
     return result
-
-
-def _no_duplicates_nor_surrogates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    for name, _ in pairs:
-        name.encode("utf-8")  # A lone surrogate is valid JSON to Python, not to other readers.
-    return _no_duplicates(pairs)
 
 
 def _whole_number(text: str) -> int:
@@ -190,10 +181,4 @@ def _tensor(name: str, entry: Any) -> Tensor:
 
 
 def _whole_numbers(value: Any) -> bool:
-    # A loop, because this runs twice per tensor and a generator would take half of the header's time.
-    if not isinstance(value, list):
-        return False
-    for number in value:  # noqa: SIM110
-        if type(number) is not int:
-            return False
-    return True
+    return isinstance(value, list) and all(type(number) is int for number in value)

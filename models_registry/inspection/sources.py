@@ -14,6 +14,7 @@ from models_registry.inspection.findings import Refusal
 
 CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
+_GZIP = b"\x1f\x8b"
 MAX_UPLOAD_BYTES = 5 * 1024**3
 """The largest single object that one S3 PUT takes, far above any LoRA adapter."""
 
@@ -66,6 +67,19 @@ class FilesSource:
             name = safe_name(file.name, seen)
             with closing(file.open()) as stream:
                 yield Member(name, file.size, stream.read)
+
+
+def source_of_upload(files: Sequence[PlainFile], max_bytes: int) -> Source:
+    """The files of an upload as they were sent: one archive, or the files themselves.
+
+    What a single file is, its first bytes say; one that is neither is read as an archive, which then says what it is.
+    """
+    if len(files) == 1:
+        with closing(files[0].open()) as stream:
+            is_gzip = stream.read(len(_GZIP)) == _GZIP
+        if is_gzip or files[0].name not in (CONFIG_NAME, WEIGHTS_NAME):
+            return ArchiveSource(files[0].open, max_bytes)
+    return FilesSource(files, max_bytes)
 
 
 def source_from_path(path: Path) -> Source:

@@ -6,14 +6,15 @@ The tensors are the truth about what an adapter changes; target_modules in its c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from models_registry.inspection.adapter_config import AdapterConfig
 from models_registry.inspection.architecture import Architecture
 from models_registry.inspection.engines import EngineRules
 from models_registry.inspection.findings import Findings
-from models_registry.inspection.safetensors import Tensor
+from models_registry.inspection.quick_header import Tensor
 
 _PREFIX = "base_model.model."
 _PAIRED = re.compile(r"(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
@@ -47,6 +48,47 @@ def check_tensors(
     tensors: Iterable[Tensor], config: AdapterConfig, base: Architecture, engine: EngineRules, findings: Findings
 ) -> AdapterTensors:
     """Adds what speaks against these tensors to `findings` and gives back those that serve."""
+    tensors = tuple(tensors)
+    modules = _modules_of(tensors, config, base)
+    if modules is None:
+        tensors, modules = _place_all(tensors, config, base, findings)
+    if "lm_head" in modules and base.vocabulary > engine.max_lm_head_vocabulary:
+        findings.error(
+            "lm_head_vocabulary_too_large",
+            f"The engine cannot adapt lm_head for vocabularies above {engine.max_lm_head_vocabulary:,}.",
+            "Train without lm_head in target_modules.",
+        )
+    return AdapterTensors(tensors, tuple(sorted({module.rsplit(".", 1)[-1] for module in modules})))
+
+
+def _modules_of(tensors: Sequence[Tensor], config: AdapterConfig, base: Architecture) -> set[str] | None:
+    """The modules that these tensors change when each is in its place, with its partner, in the right shape.
+
+    None for anything else; the slow way tells what. This one looks from the base model's side, because writing the
+    names that may be there is cheaper than taking apart those that are.
+    """
+    rank, found = config.rank, dict(map(itemgetter(0, 2), tensors))
+    if rank is None or len(base.in_layer) * base.layers > 4 * len(found) + 10_000:
+        return None
+    modules: set[str] = set()
+    placed = 0
+    for module, (inputs, outputs) in base.in_layer.items():
+        wanted_a, wanted_b = (rank, inputs), (outputs, rank)
+        for layer in range(base.layers):
+            stem = f"{_PREFIX}model.layers.{layer}.{module}.lora_"
+            seen_a, seen_b = found.get(stem + "A.weight"), found.get(stem + "B.weight")
+            if seen_a == wanted_a and seen_b == wanted_b:
+                placed += 2
+                modules.add(module)
+            elif seen_a is not None or seen_b is not None:
+                return None
+    return modules if placed == len(found) else None
+
+
+def _place_all(
+    tensors: Sequence[Tensor], config: AdapterConfig, base: Architecture, findings: Findings
+) -> tuple[tuple[Tensor, ...], set[str]]:
+    """Every tensor by its own name, with a finding for each that is wrong; those that serve, and their modules."""
     halves = []
     for tensor in tensors:
         half = _place(tensor, config, base, findings)
@@ -58,15 +100,7 @@ def check_tensors(
         )
     _check_shapes(halves, config, base, findings)
     _check_pairs(halves, findings)
-    modules = {half.module for half in halves}
-    if "lm_head" in modules and base.vocabulary > engine.max_lm_head_vocabulary:
-        findings.error(
-            "lm_head_vocabulary_too_large",
-            f"The engine cannot adapt lm_head for vocabularies above {engine.max_lm_head_vocabulary:,}.",
-            "Train without lm_head in target_modules.",
-        )
-    short = {module.rsplit(".", 1)[-1] for module in modules}
-    return AdapterTensors(tuple(half.tensor for half in halves), tuple(sorted(short)))
+    return tuple(half.tensor for half in halves), {half.module for half in halves}
 
 
 def _place(tensor: Tensor, config: AdapterConfig, base: Architecture, findings: Findings) -> _Half | None:

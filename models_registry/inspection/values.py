@@ -1,4 +1,4 @@
-"""Looks at every value of an adapter once, in bounded memory: NaN and infinity, and matrices of nothing but zeros."""
+"""Looks at every value of an adapter once, in bounded memory: NaN and infinity, absurd sizes, nothing but zeros."""
 
 from __future__ import annotations
 
@@ -8,39 +8,48 @@ from typing import Any
 import numpy as np
 
 from models_registry.inspection.findings import Findings, Refusal
-from models_registry.inspection.safetensors import ITEM_BYTES, Tensor
+from models_registry.inspection.quick_header import ITEM_BYTES, Tensor
 
 CHUNK_BYTES = 1024 * 1024
-# Not finite means: all exponent bits are set. Looking at bits serves BF16 too, which numpy does not know.
-_EXPONENT = {"F16": 0x7C00, "BF16": 0x7F80, "F32": 0x7F80_0000}
+# Without their sign, floating point numbers are in the order of their bits, so that the largest tells all: from these
+# on they are not finite. Looking at bits serves BF16 too, which numpy does not know.
+_NOT_FINITE = {"F16": 0x7C00, "BF16": 0x7F80, "F32": 0x7F80_0000}
+# 1,000 in each format. Trained matrices stay below ten or so; the product of two that do not drowns the base model.
+_ABSURD = {"F16": 0x63D0, "BF16": 0x447A, "F32": 0x447A_0000}
 _MAGNITUDE = {"F16": 0x7FFF, "BF16": 0x7FFF, "F32": 0x7FFF_FFFF}
 _UNSIGNED: dict[int, np.dtype[Any]] = {2: np.dtype("<u2"), 4: np.dtype("<u4")}
 
 
 def scan_values(read: Callable[[int], bytes], tensors: Sequence[Tensor], findings: Findings) -> None:
-    """Reads the values behind the header, in file order, and adds nan_or_inf (error) and all_zero (warning).
+    """Reads the values behind the header, in file order; adds nan_or_inf (error), absurd_values, all_zero (warnings).
 
     `read(n)` gives exactly n bytes unless the file ends; a shorter answer raises Refusal(safetensors_truncated).
     """
     zero: set[str] = set()
     for tensor in tensors:
-        finite, any_value = _scan(read, tensor)
-        if not finite:
+        largest = _largest(read, tensor)
+        if largest >= _NOT_FINITE[tensor.dtype]:
             findings.error(
                 "nan_or_inf",
                 "A tensor holds NaN or infinity.",
                 "The training diverged. Use an earlier checkpoint or a lower learning rate.",
                 tensor.name,
             )
-        if not any_value:
+        elif largest >= _ABSURD[tensor.dtype]:
+            findings.warn(
+                "absurd_values",
+                "A tensor holds values of 1,000 or more, as no trained adapter should.",
+                "Was the training stable? Compare the answers with those of an earlier version before releasing it.",
+                tensor.name,
+            )
+        elif not largest:
             zero.add(tensor.name)
     _warn_without_effect(tensors, zero, findings)
 
 
-def _scan(read: Callable[[int], bytes], tensor: Tensor) -> tuple[bool, bool]:
-    """Whether all values are finite, and whether any is not zero."""
-    finite, any_value = True, False
-    exponent, magnitude = _EXPONENT[tensor.dtype], _MAGNITUDE[tensor.dtype]
+def _largest(read: Callable[[int], bytes], tensor: Tensor) -> int:
+    """The bits, without the sign, of the tensor's value that is farthest from zero."""
+    largest, magnitude = 0, _MAGNITUDE[tensor.dtype]
     dtype = _UNSIGNED[ITEM_BYTES[tensor.dtype]]
     remaining = tensor.end - tensor.start
     while remaining:
@@ -48,11 +57,9 @@ def _scan(read: Callable[[int], bytes], tensor: Tensor) -> tuple[bool, bool]:
         chunk = read(count)
         if len(chunk) < count:
             raise Refusal("safetensors_truncated", "The file ends inside its values.", "Upload it again.", tensor.name)
-        bits = np.frombuffer(chunk, dtype)
-        finite = finite and not bool(((bits & exponent) == exponent).any())
-        any_value = any_value or bool((bits & magnitude).any())
+        largest = max(largest, int((np.frombuffer(chunk, dtype) & magnitude).max()))
         remaining -= count
-    return finite, any_value
+    return largest
 
 
 def _warn_without_effect(tensors: Sequence[Tensor], zero: set[str], findings: Findings) -> None:

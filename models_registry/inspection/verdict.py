@@ -18,6 +18,11 @@ from models_registry.inspection.sources import CONFIG_NAME, WEIGHTS_NAME, Source
 from models_registry.inspection.tensors import AdapterTensors, check_tensors
 from models_registry.inspection.values import scan_values
 
+_UNKNOWN_ARCHITECTURE = (
+    "Choose a base model of a known type. To have this one admitted, give the operators its config.json, the names and "
+    "shapes of its linear layers, and proof that the engine applies LoRA to each of them."
+)
+
 
 @dataclass(frozen=True)
 class Accepted:
@@ -141,7 +146,7 @@ def _judge_front(
     try:
         architecture = read_architecture(base)
     except UnknownArchitecture as error:
-        findings.error("unknown_architecture", str(error), "Choose a supported base model.")
+        findings.error("unknown_architecture", str(error), _UNKNOWN_ARCHITECTURE)
         return None
     kept = check_tensors(tensors, config, architecture, engine, findings)
     facts |= {"target_modules": list(kept.target_modules), "base_family": architecture.family}
@@ -176,7 +181,7 @@ def _read_weights(member: Member, front: _Front, spool: BinaryIO | None, finding
             spool.write(data)
         return data
 
-    if read(header.size_bytes) != header.raw:
+    if hashlib.sha256(read(header.size_bytes)).digest() != header.sha256:
         raise _changed()
     scan_values(read, header.tensors, findings)
     return digest.hexdigest()
