@@ -21,9 +21,15 @@ class ArtifactStore:
     def __init__(self, others: OtherServices) -> None:
         self._others = others
 
-    def digest(self, account: str, url: str) -> str:
-        """The SHA-256 of the artifact's bytes. Raises ArtifactRefused when it is missing or is no adapter archive."""
+    def digest(self, account: str, region: str, url: str) -> str:
+        """The SHA-256 of the artifact's bytes. Raises ArtifactRefused when it is missing, in another region than the
+        endpoint, in another account's bucket, or no adapter archive."""
         where = urlsplit(url)
+        lies_in = self._others.region_of_bucket(account, where.netloc)
+        if lies_in not in ("", region):
+            raise ArtifactRefused(
+                f"The artifact {url} lies in {lies_in}; it must lie in the endpoint's region {region}."
+            )
         value = self._others.read_object(account, where.netloc, where.path.lstrip("/"))
         if value is None:
             raise ArtifactRefused(f"Could not find the artifact {url}: no such object in S3.")

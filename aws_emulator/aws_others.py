@@ -4,8 +4,12 @@ moto is not safe under parallel calls, so one lock lets one call through at a ti
 """
 
 import io
+import os
 import threading
 from typing import Any
+
+# A bucket of another account is refused, as without a bucket policy that says otherwise. moto reads this at each call.
+os.environ["MOTO_S3_ALLOW_CROSSACCOUNT_ACCESS"] = "false"
 
 from moto.core.base_backend import BackendDict
 from moto.dynamodb.models import dynamodb_backends
@@ -14,6 +18,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from moto.s3.models import s3_backends
 from moto.sts.models import sts_backends
 
+from aws_emulator.identity import TEMPORARY, Identities
 from aws_emulator.wire import Reply
 
 _READS = ("Get", "List", "Describe", "Query", "Scan", "BatchGet", "TransactGet")
@@ -28,6 +33,14 @@ class OtherServices:
         """Grows with every call that may have changed something."""
         self._app = DomainDispatcherApplication(create_backend_app)
         self._accounts: dict[str, str] = {}
+        self.identities = Identities()
+
+    def check_session(self, access_key: str, service: str) -> None:
+        """Refuse a session that is over. Raises AwsError."""
+        if not access_key.startswith(TEMPORARY):
+            return
+        with self.lock:
+            self.identities.check_session(access_key, service)
 
     def account_of(self, access_key: str) -> str:
         """The account behind an access key: that of the assumed role, else the default account."""
@@ -63,6 +76,12 @@ class OtherServices:
                 self.changes += 1
         return reply
 
+    def region_of_bucket(self, account: str, bucket: str) -> str:
+        """Where a bucket of the account is; empty when it has none of that name."""
+        with self.lock:
+            found = s3_backends[account]["aws"].buckets.get(bucket)
+            return str(found.region_name) if found is not None else ""
+
     def read_object(self, account: str, bucket: str, key: str) -> bytes | None:
         """The bytes of an S3 object, or None when there is none."""
         with self.lock:
@@ -88,6 +107,7 @@ class OtherServices:
             },
             "sts": {account: b["aws"].assumed_roles for account, b in sts_backends.items()},
             "iam": {account: (b["aws"].access_keys, b["aws"].roles) for account, b in iam_backends.items()},
+            "sessions": self.identities.sessions,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -95,6 +115,7 @@ class OtherServices:
         with self.lock:
             for account, (buckets, tagger) in state["s3"].items():
                 s3_backends[account]["aws"].buckets, s3_backends[account]["aws"].tagger = buckets, tagger
+                s3_backends.bucket_accounts.update(dict.fromkeys(buckets, ("aws", account)))
             for account, regions in state["dynamodb"].items():
                 for region, tables in regions.items():
                     dynamodb_backends[account][region].tables = tables
@@ -103,10 +124,12 @@ class OtherServices:
             for account, (keys, roles) in state["iam"].items():
                 iam_backends[account]["aws"].access_keys.update(keys)
                 iam_backends[account]["aws"].roles.update(roles)
+            self.identities.sessions = state.get("sessions", {})
 
     def reset(self) -> None:
         """Empty all of moto's services."""
         with self.lock:
             BackendDict.reset()
             self._accounts.clear()
+            self.identities.sessions.clear()
             self.changes += 1

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
@@ -66,6 +67,15 @@ def _read_streaming(body: dict[str, Any]) -> dict[str, Any]:
     return changes
 
 
+def _account_and(body: dict[str, Any], name: str) -> tuple[str, str]:
+    account, value = body.get("account"), body.get(name)
+    if not isinstance(account, str) or not re.fullmatch(r"[0-9]{12}", account):
+        raise ControlRefused("account must be the 12 digits of an account.")
+    if not isinstance(value, str) or not value:
+        raise ControlRefused(f"{name} must be named.")
+    return account, value
+
+
 class ControlApi:
     """Answers `METHOD /_emulator/NAME`; a refused request is a 400 with an `error`."""
 
@@ -80,8 +90,12 @@ class ControlApi:
             ("GET", "faults"): lambda body: {"faults": self._world.faults.listing()},
             ("POST", "faults"): self._order_fault,
             ("DELETE", "faults"): self._clear_faults,
-            ("GET", "quotas"): lambda body: self._world.controls.quotas,
+            ("GET", "quotas"): lambda body: self._world.controls.quotas | self._world.controls.place_quotas,
             ("POST", "quotas"): self._set_quotas,
+            ("GET", "roles"): self._roles,
+            ("POST", "roles"): self._put_role,
+            ("DELETE", "roles"): self._delete_role,
+            ("POST", "sessions"): self._end_sessions,
             ("GET", "instances"): self._instances,
             ("POST", "inference"): self._set_inference,
             ("POST", "metrics"): self._set_metrics,
@@ -156,11 +170,49 @@ class ControlApi:
         return {"faults": []}
 
     def _set_quotas(self, body: dict[str, Any]) -> Any:
+        """Instances by type: everywhere, or of `account` in `region`."""
+        controls = self._world.controls
+        place: dict[str, Any] = {key: body.pop(key) for key in ("account", "region") if key in body}
         for kind, limit in body.items():
             _whole(limit, kind, 0)
-        self._world.controls.quotas.update(body)
+        if not place:
+            controls.quotas.update(body)
+        else:
+            _account_and(place, "region")
+            controls.place_quotas.setdefault(f"{place['account']}/{place['region']}", {}).update(body)
         self._world.touch()
-        return self._world.controls.quotas
+        return controls.quotas | controls.place_quotas
+
+    def _roles(self, body: dict[str, Any]) -> Any:
+        with self._others.lock:
+            return {"roles": self._others.identities.roles()}
+
+    def _put_role(self, body: dict[str, Any]) -> Any:
+        """What the owner of an account does there: create a role with a trust policy, or give it another one."""
+        _only(body, "account", "role", "trust_policy")
+        account, role = _account_and(body, "role")
+        if not isinstance(body.get("trust_policy"), dict):
+            raise ControlRefused("trust_policy must be a policy document.")
+        with self._others.lock:
+            arn = self._others.identities.put_role(account, role, body["trust_policy"])
+            self._others.changes += 1
+        return {"arn": arn}
+
+    def _delete_role(self, body: dict[str, Any]) -> Any:
+        _only(body, "account", "role")
+        account, role = _account_and(body, "role")
+        with self._others.lock:
+            is_deleted = self._others.identities.delete_role(account, role)
+            self._others.changes += 1
+        return {"deleted": is_deleted}
+
+    def _end_sessions(self, body: dict[str, Any]) -> Any:
+        """End the sessions of assumed roles before their time."""
+        _only(body, "account")
+        with self._others.lock:
+            ended = self._others.identities.expire_sessions(_text(body, "account"))
+            self._others.changes += 1
+        return {"ended": ended}
 
     def _instances(self, body: dict[str, Any]) -> Any:
         """What would be billed now: the instances each endpoint holds."""

@@ -32,8 +32,8 @@ def find_endpoint(region: Region, name: str) -> Endpoint:
 def _check_quota(world: World, region: Region, more: Counter[str]) -> None:
     held = region.instances()
     for kind, count in more.items():
-        limit = world.controls.quotas.get(kind)
-        if limit is not None and held[kind] + count > limit:
+        limit = world.controls.quota(region.account, region.name, kind)
+        if held[kind] + count > limit:
             raise AwsError(
                 "ResourceLimitExceeded",
                 f"The account-level service limit '{kind} for endpoint usage' is {limit} Instances, with current "

@@ -1,9 +1,10 @@
 """The front door: our SageMaker, Bedrock, runtimes and CloudWatch, the control API, and moto for all the rest."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
-from aws_emulator import bedrock, converse, inference, s3_parts, sagemaker, streaming
+from aws_emulator import bedrock, converse, inference, s3_parts, sagemaker, service_quotas, streaming
 from aws_emulator.aws_others import OtherServices
 from aws_emulator.cloudwatch import CloudWatch
 from aws_emulator.control import ControlApi
@@ -12,6 +13,7 @@ from aws_emulator.world import World
 
 CONTROL = "/_emulator/"
 CLOUDWATCH_TARGET = "GraniteServiceVersion20100801."
+_ACCESS_KEY = re.compile(rb"<AccessKeyId>([^<]+)</AccessKeyId>")
 _S3_OPERATIONS = {
     ("PUT", True): "PutObject",
     ("GET", True): "GetObject",
@@ -37,13 +39,12 @@ class Front:
         """The reply to one request; `environ` makes the WSGI environment that moto wants."""
         if request.path.startswith(CONTROL):
             return self._control.answer(request)
-        protocol = "json"
+        protocol = _protocol(request)
         try:
+            self._others.check_session(request.access_key, request.service or "s3")
             if request.path.startswith(inference.PREFIX) and request.service == "sagemaker":
-                protocol = "rest"
                 return self._invoke(request)
             if bedrock.is_ours(request):
-                protocol = "rest"
                 account = self._others.account_of(request.access_key)
                 if request.path.startswith(converse.PREFIX):
                     return converse.answer(self._world, self._metrics, account, request)
@@ -52,9 +53,11 @@ class Front:
                 return sagemaker.answer(self._world, self._others.account_of(request.access_key), request)
             if request.target.startswith(CLOUDWATCH_TARGET):
                 return self._observe(request)
+            if request.target.startswith(service_quotas.TARGET):
+                return service_quotas.answer(self._world, self._others.account_of(request.access_key), request)
             if request.service == "monitoring":
                 raise AwsError("InvalidAction", "The emulator speaks only JSON 1.0 to CloudWatch, as boto3 does.")
-            protocol, operation, name = _name_other(request)
+            operation, name = _name_other(request)
             return self._forward(request, environ, operation, name)
         except AwsError as error:
             return error_reply(error, protocol)
@@ -87,23 +90,49 @@ class Front:
         is_s3 = not request.target and request.service not in ("sts", "iam")
         if is_s3:
             s3_parts.check(request, operation, self._others)
-        reply = self._others.call(environ(), request.body)
+        if operation == "AssumeRole":
+            reply = self._assume_role(request, environ)
+        else:
+            reply = self._others.call(environ(), request.body)
         if is_s3:
             s3_parts.remember(request, operation, self._others, reply)
         reply.lost = lost
         return reply
 
+    def _assume_role(self, request: Request, environ: Callable[[], dict[str, Any]]) -> Reply:
+        """moto grants it, once the role's trust policy has."""
+        form, others = request.form(), self._others
+        arn = form.get("RoleArn", "")
+        with others.lock:
+            others.identities.check_assume_role(others.account_of(request.access_key), arn, form.get("ExternalId"))
+            reply = others.call(environ(), request.body)
+            granted = _ACCESS_KEY.search(reply.body)
+            if granted:
+                seconds = int(form.get("DurationSeconds") or 3600)
+                others.identities.remember(arn, granted[1].decode(), seconds)
+        return reply
 
-def _name_other(request: Request) -> tuple[str, str, str]:
-    """Protocol, operation and aimed-at name of a request that moto answers."""
+
+def _protocol(request: Request) -> str:
+    """In which protocol the request is spoken to, and a refusal is told."""
+    if request.service in ("sts", "iam"):
+        return "query"
+    if request.service == "bedrock" or (request.path.startswith(inference.PREFIX) and request.service == "sagemaker"):
+        return "rest"
+    return "json" if request.target or request.service == "monitoring" else "s3"
+
+
+def _name_other(request: Request) -> tuple[str, str]:
+    """Operation and aimed-at name of a request that moto answers."""
     if request.target:
         operation = request.target.rpartition(".")[2]
         name = request.json().get("TableName", "") if request.service == "dynamodb" else ""
-        return "json", operation, str(name)
+        return operation, str(name)
     if request.service in ("sts", "iam"):
-        return "query", request.form().get("Action", ""), ""
+        form = request.form()
+        return form.get("Action", ""), form.get("RoleArn", "")
     bucket, _, key = request.path.lstrip("/").partition("/")
     if not bucket and request.method == "GET":
-        return "s3", "ListBuckets", ""
+        return "ListBuckets", ""
     named = s3_parts.operation_of(request, key)
-    return "s3", named or _S3_OPERATIONS.get((request.method, bool(key)), request.method), f"{bucket}/{key}"
+    return named or _S3_OPERATIONS.get((request.method, bool(key)), request.method), f"{bucket}/{key}"

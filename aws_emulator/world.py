@@ -24,10 +24,14 @@ from aws_emulator.objects import (
     Loaded,
     Model,
     Move,
+    Package,
+    PackageGroup,
     Profile,
     Region,
 )
 
+# A local account is not to be in anybody's way until a test says otherwise; real ones often begin with none.
+DEFAULT_QUOTA = 1000
 DEFAULT_DELAYS: dict[str, dict[str, float]] = {
     "endpoint": {"seconds": 1.0},
     "component": {"seconds": 0.5},
@@ -50,7 +54,15 @@ class Controls:
 
     delays: dict[str, dict[str, float]] = field(default_factory=lambda: {k: dict(v) for k, v in DEFAULT_DELAYS.items()})
     quotas: dict[str, int] = field(default_factory=dict)
+    """Instances by type, in every account and region for which `place_quotas` says nothing."""
+    place_quotas: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Instances by type, by `account/region`."""
     behaviours: list[Behaviour] = field(default_factory=list)
+
+    def quota(self, account: str, region: str, kind: str) -> int:
+        """How many instances of a type the account may have behind endpoints of the region."""
+        here = self.place_quotas.get(f"{account}/{region}", {})
+        return here.get(kind, self.quotas.get(kind, DEFAULT_QUOTA))
 
 
 @dataclass(frozen=True)
@@ -222,7 +234,7 @@ class World:
         for rule in self.controls.behaviours:
             if rule.name_contains in component.name:
                 behaviour = rule.behaviour
-        digest = self.artifacts.digest(region.account, specification["Container"]["ArtifactUrl"])
+        digest = self.artifacts.digest(region.account, region.name, specification["Container"]["ArtifactUrl"])
         return Loaded(base.loaded.base, digest, behaviour)
 
     # Behind our back
@@ -237,6 +249,8 @@ class World:
                 region.configs,
                 region.models,
                 region.profiles,
+                region.packages,
+                region.package_groups,
             ]
             for kind in kinds:
                 for thing in [thing for thing in kind.values() if matches(thing.name)]:
@@ -262,6 +276,10 @@ def remove(region: Region, thing: Any) -> None:
             region.models.pop(thing.name, None)
         case Profile():
             region.profiles.pop(thing.name, None)
+        case PackageGroup():
+            region.package_groups.pop(thing.name, None)
+        case Package():
+            region.packages.pop(thing.name, None)
         case _:
             region.configs.pop(thing.name, None)
 

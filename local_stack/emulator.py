@@ -68,9 +68,9 @@ class EmulatorClient:
         """The JSON answer of `POST /_emulator/path`."""
         return self._call("POST", path, dict(body or {}))
 
-    def delete(self, path: str) -> Any:
+    def delete(self, path: str, body: Mapping[str, object] | None = None) -> Any:
         """The JSON answer of `DELETE /_emulator/path`."""
-        return self._call("DELETE", path, None)
+        return self._call("DELETE", path, dict(body) if body else None)
 
     def reset(self) -> None:
         """An empty account, no faults, the clock at zero."""
@@ -94,6 +94,19 @@ class EmulatorClient:
 
     def clear_faults(self) -> None:
         self.delete("faults")
+
+    def put_role(self, account: str, role: str, trust_policy: Mapping[str, object]) -> str:
+        """What an account's owner does: create a role, or change whom it trusts; its ARN."""
+        body = {"account": account, "role": role, "trust_policy": trust_policy}
+        return str(self.post("roles", body)["arn"])
+
+    def delete_role(self, account: str, role: str) -> None:
+        """What an account's owner may do one day: its sessions end with it."""
+        self.delete("roles", {"account": account, "role": role})
+
+    def end_sessions(self, account: str = "") -> None:
+        """End the sessions of assumed roles, of one account or of all, before their time."""
+        self.post("sessions", {"account": account})
 
     def calls(self) -> dict[str, int]:
         """How often each operation was called since the last reset."""

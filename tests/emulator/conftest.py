@@ -117,6 +117,18 @@ class Aws:
         assert caught.value.code == 400
         return str(json.load(caught.value)["error"])
 
+    def let_in(self, account: str, role: str, external_id: str = "") -> None:
+        """A role in another account that trusts ours, with an external id if one is given."""
+        trust: dict[str, Any] = {
+            "Effect": "Allow",
+            "Principal": {"AWS": "arn:aws:iam::123456789012:root"},
+            "Action": "sts:AssumeRole",
+        }
+        if external_id:
+            trust["Condition"] = {"StringEquals": {"sts:ExternalId": external_id}}
+        policy = {"Version": "2012-10-17", "Statement": [trust]}
+        self.control("roles", {"account": account, "role": role, "trust_policy": policy})
+
     def now(self) -> float:
         return float(self.control("clock")["now"])
 

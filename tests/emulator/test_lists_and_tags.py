@@ -101,6 +101,7 @@ def test_tags_given_at_creation_are_listed_and_limited_to_fifty(aws: Aws) -> Non
 
 def test_accounts_and_regions_do_not_see_each_other(aws: Aws) -> None:
     aws.make_model()
+    aws.let_in("222222222222", "tenant")
     role = aws.sts.assume_role(RoleArn="arn:aws:iam::222222222222:role/tenant", RoleSessionName="session")
     keys = role["Credentials"]
     options = {

@@ -88,6 +88,7 @@ def test_a_killed_emulator_comes_back_with_everything_and_its_life_cycles_go_on(
         ResourceArn="arn:aws:sagemaker:us-west-2:123456789012:endpoint/endpoint", Tags=[{"Key": "a", "Value": "b"}]
     )
     answer = aws.text()
+    aws.let_in("222222222222", "t")
     role = aws.sts.assume_role(RoleArn="arn:aws:iam::222222222222:role/t", RoleSessionName="session")["Credentials"]
     aws.control("quotas", {"ml.g5.2xlarge": 1})
     aws.control("clock", {"advance_seconds": 120})
