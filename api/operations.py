@@ -15,7 +15,7 @@ from core import clock
 from core.errors import NotFound
 from provisioning import queries
 from provisioning.runtime_config import difference
-from provisioning.services.operations import retry_operation
+from provisioning.services.operation_control import retry_operation
 from provisioning.states import OperationState, Phase
 from provisioning.typical import Typical, diagnosis, typical_times
 from tenants.queries import get_tenant

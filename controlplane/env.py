@@ -36,6 +36,9 @@ class Environment(BaseSettings):
     lease_seconds: int = Field(120, ge=1)
     sweep_seconds: float = Field(15, gt=0)
     aws_timeout_seconds: float = Field(20, gt=0)
+    # How long what traffic has left is kept: until every kit has read the config (5 s and one read), and the longest
+    # answer under way (65 s) has ended.
+    drain_seconds: float = Field(90, ge=0)
     # Calls that change AWS, per account, region and API operation; AWS publishes no figure for SageMaker's.
     aws_changes_per_second: float = Field(2, gt=0)
     aws_changes_burst: int = Field(10, ge=1)

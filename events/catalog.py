@@ -81,11 +81,21 @@ CATALOG: dict[str, str] = {
     "webhook_endpoint.enabled": "A webhook endpoint is told about events again.",
     "webhook_endpoint.replayed": "Somebody asked to send events to a webhook endpoint once more.",
     # billing
+    "rate_card.drafted": "A new number of a rate card was begun.",
+    "rate_card.edited": "The rates of a draft were replaced.",
+    "rate_card.scheduled": "From an instant on a published card prices a tier.",
     "rate_card.published": "A rate card was closed to change; it may price tiers now.",
     "invoice.drafted": "A period was rated into a draft; it can still change until it is finalized.",
     "invoice.finalized": "An invoice got its number and cannot change any more.",
     "invoice.paid": "The money for an invoice came.",
     "invoice.voided": "A finalized invoice or note was declared void; it keeps its number.",
+    "invoice.adjusted": "An amount was put on a draft, or taken off it, with a reason.",
+    "discount.agreed": "A tenant gets a discount.",
+    "discount.ended": "A discount was given an end.",
+    "tax_profile.changed": "Where a tenant is taxed, or as what, was changed.",
+    "credit.granted": "A tenant got prepaid credit.",
+    "credit.refunded": "Prepaid credit was paid back.",
+    "credit.expired": "What was left of a grant of prepaid credit expired.",
     "credit_note.issued": "Part or all of an invoice was taken back.",
     "debit_note.issued": "Usage that became known late was charged.",
 }
@@ -95,5 +105,16 @@ SUBSCRIBABLE: frozenset[str] = frozenset(
     name
     for name in CATALOG
     if name.partition(".")[0]
-    in {"tenant", "adapter", "operation", "usage", "api_key", "rate_card", "invoice", "credit_note", "debit_note"}
+    in {
+        "tenant",
+        "adapter",
+        "operation",
+        "usage",
+        "api_key",
+        "rate_card",
+        "invoice",
+        "credit_note",
+        "debit_note",
+        "credit",
+    }
 ) | {"webhook_endpoint.disabled", "webhook_endpoint.secret_rotated"}

@@ -50,6 +50,7 @@ def embedded(
         "CP_LIMITS_TABLE": LIMITS_TABLE,
         "CP_LEASE_SECONDS": "10",
         "CP_SWEEP_SECONDS": "1",
+        "CP_DRAIN_SECONDS": "8",
         "CP_AWS_TIMEOUT_SECONDS": "2.5",
         "CP_AWS_CHANGES_PER_SECOND": "100",
         "CP_AWS_CHANGES_BURST": "500",

@@ -57,12 +57,17 @@ class AdapterFacts:
 
 @dataclass(frozen=True, slots=True)
 class TenantFacts:
-    """A tenant whose resources are wished for: its lines in the order of its tier, and its adapters."""
+    """A tenant whose resources are wished for: its lines in the order of its tier, and its adapters.
+
+    `adapter_lines` are the lines that its adapters are loaded on: its first one, and during a tier change those of both
+    tiers.
+    """
 
     ref: str
     slug: str
     lines: Sequence[LineFacts]
     adapters: Sequence[AdapterFacts] = ()
+    adapter_lines: Sequence[LineFacts] = ()
 
 
 def wishes_for_pool(lines: Iterable[LineFacts]) -> list[Wish]:
@@ -87,8 +92,8 @@ def wishes_for_tenant(tenant: TenantFacts) -> list[Wish]:
             wishes += _endpoint(tenant.ref, tenant.slug, line.name, [line], line_id=line.pk)
         if line.component_scope != SHARED:
             wishes += _base(tenant.ref, tenant.slug, line)
-    if tenant.lines:
-        wishes += [_adapter(tenant, tenant.lines[0], adapter) for adapter in tenant.adapters]
+    for line in tenant.adapter_lines or tenant.lines[:1]:
+        wishes += [_adapter(tenant, line, adapter) for adapter in tenant.adapters]
     return wishes
 
 

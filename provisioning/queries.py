@@ -23,13 +23,14 @@ from provisioning.models import (
     ResourceInterval,
     Scenario,
     ServingLine,
+    TierChange,
     TierRoute,
 )
 from provisioning.models.findings import FindingKind, InventoryFinding, InventoryLook
 from provisioning.planner.base_models import read_base_model
 from provisioning.planner.catalogue import Catalogue, load_catalogue, row_from_texts
 from provisioning.planner.refusals import UnknownModel
-from provisioning.states import OperationState, Phase
+from provisioning.states import OPEN_CHANGES, ChangeState, OperationState, Phase
 from tenants.models import Tenant
 from tenants.states import TenantState
 
@@ -51,18 +52,45 @@ def needs_lines(tenant: Tenant) -> bool:
 
 
 def lines_of(tenant_id: int) -> list[ServingLine]:
-    """The serving lines of the tier version that the tenant is on now, in the tier's order."""
+    """The serving lines that the tenant's traffic should be on now, in the tier's order: those of its tier version, and
+    from the cut-over of a tier change on those of the new one."""
+    change = open_change(tenant_id)
+    if change is not None:
+        return lines_of_version(change.routed_version_id)
     routes = TierRoute.objects.filter(
         tier_version__assignments__tenant_id=tenant_id, tier_version__assignments__period__contains=clock.now()
     )
     return [route.line for route in _with_profiles(routes).order_by("position")]
 
 
+def lines_of_version(tier_version_id: int) -> list[ServingLine]:
+    """The serving lines of a tier version, in its order."""
+    routes = TierRoute.objects.filter(tier_version_id=tier_version_id)
+    return [route.line for route in _with_profiles(routes).order_by("position")]
+
+
+def lines_kept_for(tenant_id: int) -> list[list[ServingLine]]:
+    """The lines that should exist for a tenant, by tier version: those of its traffic first, and during a tier change
+    those of the other version."""
+    change = open_change(tenant_id)
+    if change is None:
+        return [lines_of(tenant_id)]
+    return [lines_of_version(version_id) for version_id in change.wished_version_ids()]
+
+
+def open_change(tenant_id: int) -> TierChange | None:
+    """The tier change that a tenant is in the middle of, if there is one."""
+    return TierChange.objects.filter(tenant_id=tenant_id, state__in=OPEN_CHANGES).first()
+
+
 def lines_in_use() -> list[ServingLine]:
-    """The lines that at least one served tenant is on now."""
-    routes = TierRoute.objects.filter(
+    """The lines that at least one served tenant is on now, or is changing to or from."""
+    changing = TierChange.objects.filter(state__in=OPEN_CHANGES, tenant__in=served_tenants())
+    versions = {version_id for change in changing for version_id in change.wished_version_ids()}
+    assigned = Q(
         tier_version__assignments__tenant__in=served_tenants(), tier_version__assignments__period__contains=clock.now()
     )
+    routes = TierRoute.objects.filter(assigned | Q(tier_version_id__in=versions))
     return list({route.line_id: route.line for route in _with_profiles(routes)}.values())
 
 
@@ -223,7 +251,7 @@ def operations(
     if kind:
         found = found.filter(kind=kind)
     steps = OperationStep.objects.select_related("resource__line")
-    related = ("tenant", "release__adapter", "release__version")
+    related = ("tenant", "release__adapter", "release__version", "tier_change")
     return found.select_related(*related).prefetch_related(Prefetch("steps", queryset=steps)).order_by("-pk")
 
 
@@ -235,6 +263,22 @@ def operation(ref: str, *, tenant_ids: Collection[int] | None) -> Operation:
     return found
 
 
+def held_operations() -> QuerySet[Operation]:
+    """Open operations that somebody told to wait."""
+    return Operation.objects.filter(held_at__isnull=False, state__in=(OperationState.RUNNING, OperationState.FAILED))
+
+
+def is_held(tenant: Tenant) -> bool:
+    """Whether nothing more may be begun for a tenant: an operation of its is on hold.
+
+    A suspension and a departure go on, because traffic must not flow when it should not; a held departure waits.
+    """
+    held = held_operations().filter(tenant=tenant)
+    if tenant.state in (TenantState.SUSPENDED, TenantState.OFFBOARDING):
+        held = held.filter(kind=Operation.Kind.OFFBOARD)
+    return held.exists()
+
+
 def unsettled_tenant_ids() -> list[int]:
     """Tenants that somebody should look at: on their way, with something open, or not routed as they should be.
 
@@ -243,6 +287,7 @@ def unsettled_tenant_ids() -> list[int]:
     moving = (TenantState.SIGNED_UP, TenantState.PROVISIONING, TenantState.PROVISIONING_FAILED, TenantState.OFFBOARDING)
     open_operations = Operation.objects.filter(state__in=(OperationState.RUNNING, OperationState.FAILED))
     open_operations = open_operations.exclude(release__state=ReleaseState.REFUSED)
+    open_operations = open_operations.exclude(tier_change__state=ChangeState.RETURNED)
     restless = ManagedResource.objects.exclude(phase=Phase.READY).exclude(phase=Phase.GONE, stuck_reason="")
     current = PublishedConfig.objects.filter(is_current=True)
     wanted = (

@@ -73,12 +73,44 @@ class OperationState(models.TextChoices):
     RUNNING = "running", "Running"
     SUCCEEDED = "succeeded", "Succeeded"
     FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
     SUPERSEDED = "superseded", "Superseded"
 
 
+_ENDS = frozenset({OperationState.SUCCEEDED, OperationState.CANCELLED, OperationState.SUPERSEDED})
 OPERATION_MOVES: Moves = {
-    OperationState.RUNNING: frozenset({OperationState.SUCCEEDED, OperationState.FAILED, OperationState.SUPERSEDED}),
-    OperationState.FAILED: frozenset({OperationState.RUNNING, OperationState.SUCCEEDED, OperationState.SUPERSEDED}),
+    OperationState.RUNNING: _ENDS | {OperationState.FAILED},
+    OperationState.FAILED: _ENDS | {OperationState.RUNNING},
     OperationState.SUCCEEDED: frozenset(),
+    OperationState.CANCELLED: frozenset(),
     OperationState.SUPERSEDED: frozenset(),
+}
+
+
+class ChangeState(models.TextChoices):
+    """How far a tier change is. Until `cutting_over` traffic is on the old lines, from then on on the new.
+
+    preparing --> cutting_over --> removing --> done
+        ^  |            |             |
+        |  +-------> returning <      |      (removing is past the point of return)
+        |               |             |
+        +---------- returned <--------+      (only when the tenant leaves meanwhile)
+    """
+
+    PREPARING = "preparing", "Making the new resources"
+    CUTTING_OVER = "cutting_over", "Moving traffic"
+    REMOVING = "removing", "Removing the old resources"
+    RETURNING = "returning", "Going back"
+    DONE = "done", "Done"
+    RETURNED = "returned", "Back on the old tier"
+
+
+OPEN_CHANGES = [ChangeState.PREPARING, ChangeState.CUTTING_OVER, ChangeState.REMOVING, ChangeState.RETURNING]
+CHANGE_MOVES: Moves = {
+    ChangeState.PREPARING: frozenset({ChangeState.CUTTING_OVER, ChangeState.RETURNING, ChangeState.RETURNED}),
+    ChangeState.CUTTING_OVER: frozenset({ChangeState.REMOVING, ChangeState.RETURNING, ChangeState.RETURNED}),
+    ChangeState.REMOVING: frozenset({ChangeState.DONE, ChangeState.RETURNED}),
+    ChangeState.RETURNING: frozenset({ChangeState.RETURNED}),
+    ChangeState.RETURNED: frozenset({ChangeState.PREPARING}),
+    ChangeState.DONE: frozenset(),
 }

@@ -18,7 +18,7 @@ from dashboard.rendering import done, render_page_or_fragment, toast, wants_frag
 from dashboard.steps import Step, step
 from dashboard.words import choices
 from provisioning import queries
-from provisioning.services.operations import retry_operation
+from provisioning.services.operation_control import retry_operation
 from provisioning.states import TRIED_AGAIN, OperationState
 from provisioning.typical import Typical, diagnosis, elapsed_seconds, typical_times
 

@@ -5,6 +5,7 @@ from provisioning.models.accounts import AccountProof as AccountProof
 from provisioning.models.accounts import ArtifactCopy as ArtifactCopy
 from provisioning.models.accounts import AwsAccount as AwsAccount
 from provisioning.models.call_buckets import CallBucket as CallBucket
+from provisioning.models.changes import TierChange as TierChange
 from provisioning.models.configs import PublishedConfig as PublishedConfig
 from provisioning.models.findings import InventoryFinding as InventoryFinding
 from provisioning.models.lines import Scope as Scope

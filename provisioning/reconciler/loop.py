@@ -25,6 +25,7 @@ from core.crashpoints import boundary
 from core.locks import advisory_lock
 from events.record import record_event
 from provisioning.models import ManagedResource
+from provisioning.queries import held_operations
 from provisioning.reconciler.act import Result, perform
 from provisioning.reconciler.deadly import most_attempts_left, park, worth_claiming
 from provisioning.reconciler.ledger import keep_ledger
@@ -79,6 +80,8 @@ def claim(limit: int) -> list[ManagedResource]:
         due = (
             ManagedResource.objects.living()
             .filter(Q(lease_until=None) | Q(lease_until__lte=at), most_attempts_left(), look_again_at__lte=at)
+            # Nothing is begun for a tenant with an operation on hold; what AWS works on is followed.
+            .exclude(phase__in=(Phase.WISHED, Phase.READY), tenant_id__in=held_operations().values("tenant_id"))
             .order_by("look_again_at", "pk")
             .select_for_update(skip_locked=True, no_key=True)
             .values_list("pk", "attempts")[:limit]

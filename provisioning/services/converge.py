@@ -25,7 +25,7 @@ from provisioning import queries
 from provisioning.desired import AdapterFacts
 from provisioning.models import ManagedResource, PublishedConfig
 from provisioning.runtime_config import Route
-from provisioning.services import operations, probing, publishing, routing
+from provisioning.services import cutting_over, operations, probing, publishing, routing
 from provisioning.services.desired_state import Wishes, sync_tenant
 from provisioning.services.probing import Verdict
 from provisioning.states import Phase, StuckReason
@@ -50,7 +50,9 @@ def converge_tenant(*, tenant_id: int) -> None:
     trouble = ""
     try:
         tenant = Tenant.objects.get(pk=tenant_id)
-        if tenant.state == TenantState.OFFBOARDING:
+        if queries.is_held(tenant):
+            pass  # what is under way in AWS is followed, and nothing is begun
+        elif tenant.state == TenantState.OFFBOARDING:
             _depart(tenant)
         elif tenant.state != TenantState.OFFBOARDED:
             _serve(tenant)
@@ -116,7 +118,11 @@ def _serve(tenant: Tenant) -> None:
             onboarding.fail_provisioning(tenant_id=tenant.pk, reason=NO_LINE, actor=SYSTEM)
         return
     wishes = sync_tenant(tenant_id=tenant.pk, adapters=_adapters(tenant.pk))
-    held_up = _prove(wishes, wanted_releases(tenant.pk))
+    refused: dict[int, str] = {}
+    held_up = _prove(wishes, wanted_releases(tenant.pk), refused)
+    if held_up is None:
+        cutting_over.prepare(tenant, wishes, refused)
+        lines = queries.lines_of(tenant.pk)  # the new tier's, once everything there serves
     wanted = wanted_releases(tenant.pk)  # without what was refused
     if wishes.is_founded or queries.current_config(tenant.pk) is not None:
         status = SUSPENDED if tenant.state == TenantState.SUSPENDED else ACTIVE
@@ -125,6 +131,7 @@ def _serve(tenant: Tenant) -> None:
         if _record_what_serves(tenant.pk, wanted):
             # The old version is not routed any more: keep it warm, or let it go.
             wishes = sync_tenant(tenant_id=tenant.pk, adapters=_adapters(tenant.pk))
+        cutting_over.follow(tenant)
     _advance(tenant, wishes)
     if held_up is not None:
         raise held_up  # only now: one adapter that cannot be asked must not keep the others from being routed
@@ -159,9 +166,10 @@ def _is_warm(tenant_id: int, wanted: WantedRelease) -> bool:
     return tier.keep_previous_warm and now() < wanted.previous_stopped_at + timedelta(hours=tier.warm_window_hours)
 
 
-def _prove(wishes: Wishes, wanted: Sequence[WantedRelease]) -> AwsError | None:
+def _prove(wishes: Wishes, wanted: Sequence[WantedRelease], refused: dict[int, str]) -> AwsError | None:
     """Ask every component that is ready and was never asked; refuse releases whose adapter fails or does nothing.
 
+    Components that fail without a pending release are put into `refused` by pk, with the reason.
     Answers the last error of AWS that kept a component from being asked; an AWS that hangs is asked no more.
     """
     pending = {
@@ -179,13 +187,13 @@ def _prove(wishes: Wishes, wanted: Sequence[WantedRelease]) -> AwsError | None:
             _refuse(release, Verdict(COMPONENT_FAILED, f"AWS could not load the adapter: {row.detail}", evidence))
         elif row.phase == Phase.READY and row.probed_at is None and not isinstance(held_up, Unreachable):
             try:
-                _judge(row, release, probing.probe(row))
+                _judge(row, release, probing.probe(row), refused)
             except AwsError as error:
                 held_up = error
     return held_up
 
 
-def _judge(row: ManagedResource, release: Release | None, verdict: Verdict) -> None:
+def _judge(row: ManagedResource, release: Release | None, verdict: Verdict, refused: dict[int, str]) -> None:
     """Act on a probe's verdict; without a pending release the component is a live version's, made again."""
     if not verdict.code:
         row.probed_at = now()
@@ -195,6 +203,7 @@ def _judge(row: ManagedResource, release: Release | None, verdict: Verdict) -> N
         _refuse(release, verdict)
     else:
         log.error("%s was made again and is not routed: %s", row.public_id, verdict.detail)
+        refused[row.pk] = verdict.detail
         ManagedResource.objects.filter(pk=row.pk).update(detail=verdict.detail)
 
 
@@ -260,6 +269,7 @@ def _advance(tenant: Tenant, wishes: Wishes) -> None:
 
 # --- leaving ----------------------------------------------------------------------------------------------------
 def _depart(tenant: Tenant) -> None:
+    cutting_over.abandon(tenant)
     newest = queries.published_configs(tenant.pk).first()
     if newest is not None:
         no_routes: dict[str, Route] = {}

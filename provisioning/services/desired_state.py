@@ -21,7 +21,7 @@ from provisioning.desired import (
     wishes_for_pool,
     wishes_for_tenant,
 )
-from provisioning.models import ManagedResource
+from provisioning.models import ManagedResource, ServingLine
 from provisioning.reconciler.loop import WISHES_LOCK
 from provisioning.specs import Wish, derive_name, digest, resolve
 from provisioning.states import Phase, StuckReason
@@ -60,12 +60,22 @@ def sync_tenant(*, tenant_id: int, adapters: Sequence[AdapterFacts]) -> Wishes:
     with boundary("commit wishes"), transaction.atomic(durable=True):
         tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
         advisory_lock(WISHES_LOCK)
-        lines = [queries.line_facts(line) for line in queries.lines_of(tenant_id)] if _is_served(tenant) else []
+        groups = [[queries.line_facts(line) for line in group] for group in _line_groups(tenant)]
+        lines = list({line.pk: line for group in groups for line in group}.values())
+        first_of_each = {group[0].pk: group[0] for group in groups if group}
         writer = _Writer(account=account, routed=queries.routed_names())
         writer.fill(None, wishes_for_pool(queries.line_facts(line) for line in queries.lines_in_use()))
-        facts = TenantFacts(ref=tenant.public_id, slug=tenant.slug, lines=lines, adapters=adapters if lines else ())
+        facts = TenantFacts(
+            ref=tenant.public_id,
+            slug=tenant.slug,
+            lines=lines,
+            adapters=adapters if lines else (),
+            adapter_lines=list(first_of_each.values()),
+        )
         writer.fill(tenant, wishes_for_tenant(facts))
-        return Wishes(foundation_slots(tenant.public_id, lines), writer.rows, tuple(writer.blocked))
+        # What a tier change makes besides is not what the tenant is served from.
+        foundation = foundation_slots(tenant.public_id, groups[0]) if groups else []
+        return Wishes(foundation, writer.rows, tuple(writer.blocked))
 
 
 def lines_for(tenant_id: int) -> list[LineFacts]:
@@ -73,8 +83,8 @@ def lines_for(tenant_id: int) -> list[LineFacts]:
     return [queries.line_facts(line) for line in queries.lines_of(tenant_id)]
 
 
-def _is_served(tenant: Tenant) -> bool:
-    return queries.needs_lines(tenant)
+def _line_groups(tenant: Tenant) -> list[list[ServingLine]]:
+    return queries.lines_kept_for(tenant.pk) if queries.needs_lines(tenant) else []
 
 
 class _Writer:

@@ -55,6 +55,12 @@ def probe(adapter: ManagedResource) -> Verdict:
     return Verdict(NO_EFFECT, detail, {"asked": asked})
 
 
+def answer_of(component: ManagedResource) -> str:
+    """What a component says to one short question. Raises AwsError; ModelError when the container refuses."""
+    body = {"prompt": PROMPTS[0], "max_tokens": 1, "temperature": 0}
+    return _ask(component.region, component.identity["endpoint_name"], component.name, body)
+
+
 def _ask(region: str, endpoint: str, component: str, body: dict[str, Any]) -> str:
     with boundary("probe"):
         reply = connect.inference(region).invoke(endpoint, component, body)

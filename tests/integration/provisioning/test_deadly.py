@@ -13,7 +13,7 @@ from provisioning.models import ManagedResource, Operation
 from provisioning.reconciler import loop
 from provisioning.reconciler.deadly import MOST_ATTEMPTS, worth_claiming
 from provisioning.services.converge import converge_tenant
-from provisioning.services.operations import retry_operation
+from provisioning.services.operation_control import retry_operation
 from provisioning.states import Phase, StuckReason
 from tenants.states import TenantState
 from tests.factories import TESTER

@@ -6,7 +6,7 @@ import pytest
 from demo.lister import doubled
 from provisioning.models import ManagedResource, Operation, ServingLine, TierRoute
 from provisioning.services.converge import converge_tenant
-from provisioning.services.operations import retry_operation
+from provisioning.services.operation_control import retry_operation
 from provisioning.specs import derive_name
 from provisioning.states import OperationState, Phase, StuckReason
 from tenants.services.offboarding import begin_offboarding

@@ -16,7 +16,7 @@ from events.models import Event
 from provisioning import queries
 from provisioning.models import ManagedResource, Operation, ResourceInterval
 from provisioning.services.converge import converge_tenant
-from provisioning.services.operations import NotRetryable, retry_operation
+from provisioning.services.operation_control import NotRetryable, retry_operation
 from provisioning.states import OperationState
 from tenants.services.lifecycle import suspend_tenant
 from tenants.services.offboarding import begin_offboarding

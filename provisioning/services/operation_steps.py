@@ -1,0 +1,180 @@
+"""The steps of an operation, derived from resources, configs and services; what was done stays done."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from core.clock import now
+from provisioning import queries
+from provisioning.desired import foundation_slots
+from provisioning.models import ManagedResource, Operation, OperationStep, PublishedConfig, TierChange
+from provisioning.services.tier_changes import leftovers, needed_slots
+from provisioning.states import ChangeState, Phase
+from tenants.models import OffboardingStep, Tenant
+
+Kind = Operation.Kind
+AT_WORK = (Phase.CREATING, Phase.UPDATING, Phase.DELETING)
+SERVES = (Phase.READY, Phase.UPDATING)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step as the facts show it; `resource` is what it waits for in AWS."""
+
+    key: str
+    title: str
+    is_done: bool
+    resource: ManagedResource | None = None
+
+    @property
+    def kind(self) -> str:
+        """What steps it can be compared with."""
+        if self.resource is None:
+            return self.key
+        return f"{'delete' if self.key.startswith('delete ') else 'make'} {self.resource.kind}"
+
+    @property
+    def attempts(self) -> int:
+        """How often it was tried so far: incarnations of its resource and calls that AWS refused or lost."""
+        if self.resource is None:
+            return 1 if self.is_done else 0
+        tried = self.resource.phase != Phase.WISHED or self.resource.failures > 0
+        return self.resource.incarnation - 1 + max(self.resource.failures, 1) if tried else 0
+
+    def began_at(self, *, is_next: bool) -> datetime | None:
+        """Since when its own work is under way, if it is: AWS works on its resource, or all before it is done."""
+        if self.is_done:
+            return None
+        if self.resource is not None:
+            return self.resource.phase_since if self.resource.phase in AT_WORK else None
+        return now() if is_next else None
+
+
+def steps_of(operation: Operation, tenant: Tenant, config: PublishedConfig | None) -> list[Step]:
+    """Its steps in order, as things are now."""
+    status = config.document["status"] if config else ""
+    match operation.kind:
+        case Kind.ONBOARD:
+            return _onboarding(tenant, config)
+        case Kind.SUSPEND:
+            return [Step("publish", "Withdraw traffic in the runtime config", status == "suspended")]
+        case Kind.RESUME:
+            return [Step("publish", "Route traffic in the runtime config", status == "active")]
+        case Kind.OFFBOARD:
+            return _leaving(operation, tenant, status)
+        case Kind.CHANGE_TIER if operation.tier_change is not None:
+            return _changing(operation, operation.tier_change)
+    return _releasing(operation)
+
+
+def _onboarding(tenant: Tenant, config: PublishedConfig | None) -> list[Step]:
+    lines = [queries.line_facts(line) for line in queries.lines_of(tenant.pk)]
+    slots = foundation_slots(tenant.public_id, lines)
+    newest = {row.slot: row for row in ManagedResource.objects.filter(slot__in=slots).order_by("incarnation", "pk")}
+    steps = []
+    for slot in slots:
+        row = newest.get(slot)
+        if row is not None:
+            shared = "" if row.tenant_id else "Shared "
+            title = f"{shared}{row.get_kind_display()}".capitalize()
+            steps.append(Step(slot, title, row.phase in (Phase.READY, Phase.UPDATING), row))
+    steps.append(Step("publish", "Publish the runtime config", config is not None))
+    steps.append(Step("activate", "Activate the tenant", tenant.activated_at is not None))
+    return steps
+
+
+def _leaving(operation: Operation, tenant: Tenant, status: str) -> list[Step]:
+    steps = [Step("withdraw", "Withdraw traffic in the runtime config", status in ("", "withdrawn"))]
+    followed = set(operation.steps.values_list("resource_id", flat=True))
+    for row in ManagedResource.objects.filter(tenant=tenant).order_by("-pk"):
+        if row.phase != Phase.GONE or row.pk in followed:
+            title = f"Delete {row.get_kind_display().lower()} {row.name}"
+            steps.append(Step(f"delete {row.name}", title, row.phase == Phase.GONE, row))
+    for step in OffboardingStep.objects.filter(tenant=tenant):
+        steps.append(Step(step.key, step.get_key_display(), step.done_at is not None))
+    return steps
+
+
+def _releasing(operation: Operation) -> list[Step]:
+    release = operation.release
+    if release is None:
+        raise ValueError(f"{operation.public_id} is a {operation.kind} without a release")
+    is_followed = release.live_at is not None
+    title = "Route to it" if release.version_id else "Take the route away"
+    route = Step("route", f"{title} in the runtime config", is_followed)
+    if release.version_id is None:
+        return [route]
+    rows = ManagedResource.objects.filter(adapter_version_id=release.version_id)
+    row = rows.order_by("-incarnation", "-pk").first()
+    is_loaded = row is not None and row.phase in (Phase.READY, Phase.UPDATING)
+    is_proved = row is not None and row.probed_at is not None
+    return [
+        Step("component", "Load the adapter beside what serves now", is_loaded or is_followed, row),
+        Step("probe", "Prove that the adapter takes effect", is_proved or is_followed),
+        route,
+    ]
+
+
+def _changing(operation: Operation, change: TierChange) -> list[Step]:
+    """Forward: make, prove, move traffic, prove again, wait for requests under way, delete; or back from there."""
+    has_moved, is_back = change.cut_over_at is not None, change.state in (ChangeState.RETURNING, ChangeState.RETURNED)
+    is_proved = change.state in (ChangeState.REMOVING, ChangeState.DONE)
+    steps = _making(operation, change)
+    steps.append(Step("prove", "Prove that the new resources answer", change.prepared_at is not None))
+    steps.append(Step("publish", "Move traffic in the runtime config", has_moved))
+    steps.append(Step("verify", "Ask along the published config", is_proved))
+    drained = change.drain_until is not None and not change.is_draining
+    if is_back:
+        steps.append(Step("return", "Traffic on the old resources", change.drain_until is not None))
+    steps.append(Step("drain", "Let requests under way end", drained))
+    followed = set(operation.steps.filter(key__startswith="delete ").values_list("resource_id", flat=True))
+    going = leftovers(change) if is_proved or is_back else []
+    gone = ManagedResource.objects.filter(pk__in=followed, phase=Phase.GONE)
+    for row in [*going, *gone]:
+        title = f"Delete {row.get_kind_display().lower()} {row.name}"
+        steps.append(Step(f"delete {row.name}", title, row.phase == Phase.GONE, row))
+    if not is_back:
+        return steps
+    # What was not reached on the way forward is not waited for any more.
+    reached = set(operation.steps.filter(done_at__isnull=False).values_list("key", flat=True))
+    backwards = ("return", "drain", "delete ")
+    return [each for each in steps if each.is_done or each.key in reached or each.key.startswith(backwards)]
+
+
+def _making(operation: Operation, change: TierChange) -> list[Step]:
+    tenant = change.tenant
+    old = set(needed_slots(tenant, queries.lines_of_version(change.from_version_id)))
+    slots = [slot for slot in needed_slots(tenant, queries.lines_of_version(change.to_version_id)) if slot not in old]
+    newest = {row.slot: row for row in ManagedResource.objects.filter(slot__in=slots).order_by("incarnation", "pk")}
+    steps = []
+    for slot in slots:
+        row = newest.get(slot)
+        if row is not None:
+            shared = "" if row.tenant_id else "Shared "
+            title = f"{shared}{row.get_kind_display()} on the new tier".capitalize()
+            steps.append(Step(slot, title, row.phase in SERVES, row))
+    return steps
+
+
+def write_steps(operation: Operation, steps: Iterable[Step]) -> None:
+    """Bring the rows up to date; one that is no step any more goes, unless it was done."""
+    steps = list(steps)
+    kept = {step.key: step for step in operation.steps.all()}
+    stale = [row.pk for key, row in kept.items() if row.done_at is None and key not in {each.key for each in steps}]
+    if stale and operation.kind == Kind.CHANGE_TIER:
+        OperationStep.objects.filter(pk__in=stale).delete()
+    is_next = True
+    for position, step in enumerate(steps):
+        row = kept.get(step.key)
+        if row is None:
+            row = OperationStep(operation=operation, key=step.key, title=step.title)
+        resource_id = step.resource.pk if step.resource else None
+        done_at = now() if step.is_done and row.done_at is None else row.done_at
+        began_at = row.began_at or (None if row.done_at else step.began_at(is_next=is_next))
+        is_next = is_next and step.is_done
+        attempts = row.attempts if row.done_at else max(row.attempts, step.attempts)
+        facts = (position, resource_id, step.kind, began_at, done_at, attempts)
+        known = (row.position, row.resource_id, row.kind, row.began_at, row.done_at, row.attempts)
+        if row._state.adding or known != facts:
+            row.position, row.resource_id, row.kind, row.began_at, row.done_at, row.attempts = facts
+            row.save()

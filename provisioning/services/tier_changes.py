@@ -1,0 +1,337 @@
+"""Changing a tenant's tier: what it would do (a dry run), asking for it, and turning back.
+
+The way itself is walked by `cutting_over`, which `converge` calls: new resources beside the old ones, traffic moves,
+the old ones go. So there is no downtime by construction, and until the old ones go there is a way back.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from django.db import transaction
+
+from core import clock
+from core.actors import Actor
+from core.errors import Conflict, FieldError
+from core.states import move
+from events.record import record_event
+from models_registry.models import Adapter, AdapterVersion
+from models_registry.queries import wanted_releases
+from provisioning import queries
+from provisioning.desired import AdapterFacts, LineFacts, TenantFacts, foundation_slots, wishes_for_tenant
+from provisioning.models import ManagedResource, Operation, ServingLine, TierChange
+from provisioning.specs import ENDPOINT, POOL, Wish
+from provisioning.states import CHANGE_MOVES, OPERATION_MOVES, ChangeState, OperationState, Phase
+from tenants.models import Tenant, TierVersion
+from tenants.queries import tier_version_of
+from tenants.states import TenantState
+
+CHANGEABLE = (TenantState.ACTIVE, TenantState.SUSPENDED)
+
+
+class TierChangeRefused(Conflict):
+    """The dry run found something that stands against the change; nothing was begun."""
+
+    code = "tier_change_refused"
+    title = "The tier cannot be changed"
+
+
+class ChangeUnderWay(Conflict):
+    """A tenant changes its tier once at a time."""
+
+    code = "tier_change_under_way"
+    title = "A tier change is under way"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedResource:
+    """What happens to one resource; `instance_type` and `instance_count` are an endpoint's."""
+
+    action: str  # make, keep or remove
+    kind: str
+    line: str
+    name: str
+    is_shared: bool
+    instance_type: str = ""
+    instance_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """What stands against the change, and what to do about it."""
+
+    code: str
+    detail: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePlan:
+    """A dry run. `downtime_seconds` is 0: what is new serves before traffic moves, what is old goes after it has."""
+
+    tenant: Tenant
+    from_version: TierVersion
+    to_version: TierVersion
+    resources: Sequence[PlannedResource]
+    obstacles: Sequence[Obstacle]
+    limits: Mapping[str, tuple[Any, Any]]
+    downtime_seconds: int = 0
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether nothing stands against it."""
+        return not self.obstacles
+
+    def counted(self, action: str) -> int:
+        """How many resources are made, kept or removed."""
+        return sum(each.action == action for each in self.resources)
+
+    def as_json(self) -> dict[str, Any]:
+        """What is kept with the change that was agreed to."""
+        return {
+            "resources": [asdict(each) for each in self.resources],
+            "limits": {name: list(pair) for name, pair in self.limits.items()},
+            "downtime_seconds": self.downtime_seconds,
+        }
+
+
+def plan_change(*, tenant_id: int, tier_version_id: int) -> ChangePlan:
+    """What changing to this tier version would make, keep and remove, and what stands against it. Nothing is written.
+
+    Raises NotFound when the tenant is on no tier, and TierVersion.DoesNotExist.
+    """
+    tenant = Tenant.objects.get(pk=tenant_id)
+    current = tier_version_of(tenant_id, clock.now())
+    wanted = TierVersion.objects.select_related("tier").get(pk=tier_version_id)
+    lines = queries.lines_of_version(wanted.pk)
+    obstacles = [*_against_the_tenant(tenant, current, wanted), *_against_the_promise(tenant, wanted, lines)]
+    names = [name for name in _LIMITS if getattr(current, name) != getattr(wanted, name)]
+    return ChangePlan(
+        tenant=tenant,
+        from_version=current,
+        to_version=wanted,
+        resources=_resources(tenant, lines),
+        obstacles=obstacles,
+        limits={name: (getattr(current, name), getattr(wanted, name)) for name in names},
+    )
+
+
+def change_tier(*, tenant_id: int, tier_version_id: int, reason: str, actor: Actor) -> Operation:
+    """Begin the change; its operation tells how far it is. Quiet when this very change is under way.
+
+    Raises TierChangeRefused with every obstacle, ChangeUnderWay, and what `plan_change` raises; nothing is begun then.
+    """
+    plan = plan_change(tenant_id=tenant_id, tier_version_id=tier_version_id)
+    with transaction.atomic(durable=True):
+        tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
+        under_way = queries.open_change(tenant_id)
+        if under_way is not None:
+            if under_way.to_version_id == tier_version_id and under_way.state != ChangeState.RETURNING:
+                return Operation.objects.get(tier_change=under_way)
+            raise ChangeUnderWay(
+                f"{tenant.name} is on its way to {under_way.to_version}: {under_way.get_state_display().lower()}.",
+                hint="Wait for it, or cancel its operation first.",
+            )
+        refuse_impossible(plan)
+        if tier_version_of(tenant_id, clock.now()) != plan.from_version or tenant.state not in CHANGEABLE:
+            raise ChangeUnderWay(f"{tenant.name} changed while the dry run was made.", hint="Look at it again.")
+        _supersede_failed(tenant, actor)
+        change = TierChange.objects.create(
+            tenant=tenant,
+            from_version=plan.from_version,
+            to_version=plan.to_version,
+            plan=plan.as_json(),
+            reason=reason,
+        )
+        operation = Operation.objects.create(
+            tenant=tenant,
+            tier_change=change,
+            kind=Operation.Kind.CHANGE_TIER,
+            title=f"Change {tenant.name} from {plan.from_version} to {plan.to_version}"[:200],
+            started_by=actor.name,
+        )
+        record_event(
+            "tenant.tier_change_started",
+            tenant=tenant,
+            subject=tenant,
+            actor=actor,
+            reason=reason,
+            before={"tier": plan.from_version.tier.key, "version": plan.from_version.number},
+            after={"tier": plan.to_version.tier.key, "version": plan.to_version.number},
+        )
+        record_event("operation.started", tenant=tenant, subject=operation, actor=actor, after={"kind": operation.kind})
+    return operation
+
+
+def refuse_impossible(plan: ChangePlan) -> None:
+    """Raise TierChangeRefused, naming every obstacle, when something stands against the plan."""
+    if plan.obstacles:
+        raise TierChangeRefused(
+            " ".join(each.detail for each in plan.obstacles),
+            hint=" ".join(dict.fromkeys(each.hint for each in plan.obstacles if each.hint)),
+            errors=[FieldError("/tier", each.code, each.detail) for each in plan.obstacles],
+        )
+
+
+def turn_back(change: TierChange, *, detail: str, is_cancelled: bool) -> None:
+    """From forward to back; inside the caller's transaction, the tenant locked.
+
+    The old lines are there still, so traffic stays on them or returns to them, and what was made new is removed.
+    """
+    move(change, to=ChangeState.RETURNING, table=CHANGE_MOVES, detail=detail, is_cancelled=is_cancelled)
+
+
+def try_again(change: TierChange) -> None:
+    """From the start; inside the caller's transaction, the tenant locked. The plan was agreed to and stays."""
+    move(
+        change,
+        to=ChangeState.PREPARING,
+        table=CHANGE_MOVES,
+        detail="",
+        attempts=change.attempts + 1,
+        prepared_at=None,
+        cut_over_at=None,
+        drain_until=None,
+        ended_at=None,
+    )
+
+
+def needed_slots(tenant: Tenant, lines: Sequence[ServingLine]) -> list[str]:
+    """The slots that must serve before a tenant's traffic can be on these lines: foundation and live adapters."""
+    facts = [queries.line_facts(line) for line in lines]
+    adapters = [
+        wish.slot
+        for wish in wishes_for_tenant(TenantFacts(tenant.public_id, tenant.slug, facts, _live(tenant.pk)))
+        if wish.adapter_version_id is not None
+    ]
+    return [*foundation_slots(tenant.public_id, facts), *adapters]
+
+
+def _live(tenant_id: int) -> list[AdapterFacts]:
+    """The versions that serve now, as wishes want them; where their artifacts lie does not matter here."""
+    live = [(each.adapter, each.live_version) for each in wanted_releases(tenant_id)]
+    return [
+        AdapterFacts(version.pk, version.public_id, adapter.public_id, adapter.name, artifact_url="")
+        for adapter, version in live
+        if version is not None
+    ]
+
+
+# --- the dry run ------------------------------------------------------------------------------------------------
+_LIMITS = (
+    "isolation",
+    "max_adapters",
+    "max_adapter_bytes",
+    "max_lora_rank",
+    "keep_previous_warm",
+    "warm_window_hours",
+    "on_suspend",
+    "retention_days",
+)
+
+
+def _resources(tenant: Tenant, lines: Sequence[ServingLine]) -> list[PlannedResource]:
+    facts = [queries.line_facts(line) for line in lines]
+    by_pk = {line.pk: line for line in facts}
+    wishes = wishes_for_tenant(TenantFacts(tenant.public_id, tenant.slug, facts, _live(tenant.pk)))
+    own = list(ManagedResource.objects.filter(tenant=tenant, is_wanted=True).living().select_related("line"))
+    there = {row.slot: row for row in own}
+    planned = [_planned(wish, there.get(wish.slot), by_pk) for wish in wishes]
+    kept = {wish.slot for wish in wishes}
+    planned += [
+        PlannedResource("remove", row.kind, row.line.name if row.line else "", row.name, is_shared=False)
+        for row in own
+        if row.slot not in kept
+    ]
+    return planned + _shared(tenant, facts)
+
+
+def _planned(wish: Wish, row: ManagedResource | None, lines: Mapping[int, LineFacts]) -> PlannedResource:
+    line = lines[wish.line_id] if wish.line_id is not None else None
+    is_endpoint = wish.kind == ENDPOINT and line is not None
+    return PlannedResource(
+        action="keep" if row else "make",
+        kind=wish.kind,
+        line=line.name if line else "",
+        name=row.name if row else wish.slug,
+        is_shared=False,
+        instance_type=line.instance_type if line and is_endpoint else "",
+        instance_count=line.instance_count if line and is_endpoint else 0,
+    )
+
+
+def _shared(tenant: Tenant, lines: Sequence[LineFacts]) -> list[PlannedResource]:
+    """What the lines share with others: made when nobody used it yet, never removed for one tenant."""
+    slots = [slot for slot in foundation_slots(tenant.public_id, lines) if slot.startswith(f"{POOL}/")]
+    rows = {row.slot: row for row in ManagedResource.objects.filter(slot__in=slots, is_wanted=True).living()}
+    kinds = {"endpoint-config": "endpoint_config", "endpoint": "endpoint", "base-model": "model"}
+    return [
+        PlannedResource(
+            action="keep" if slot in rows else "make",
+            kind=kinds.get(slot.rpartition("/")[2], "base_component"),
+            line="",
+            name=rows[slot].name if slot in rows else slot,
+            is_shared=True,
+        )
+        for slot in slots
+    ]
+
+
+def _against_the_tenant(tenant: Tenant, current: TierVersion, wanted: TierVersion) -> list[Obstacle]:
+    found = []
+    if tenant.state not in CHANGEABLE:
+        state = tenant.get_state_display().lower()
+        found.append(Obstacle("tenant_not_running", f"{tenant.name} is {state}.", "Change a tenant that is active."))
+    if current == wanted:
+        found.append(Obstacle("same_tier", f"{tenant.name} is on {wanted} already."))
+    if wanted.published_at is None:
+        found.append(Obstacle("tier_version_not_published", f"{wanted} is a draft.", "Publish the version first."))
+    return found
+
+
+def _against_the_promise(tenant: Tenant, wanted: TierVersion, lines: Sequence[ServingLine]) -> list[Obstacle]:
+    """What the tenant has and the new tier does not carry."""
+    if not lines:
+        return [Obstacle("no_line", f"{wanted} has no serving line.", "Route the version to a line.")]
+    found = []
+    count = Adapter.objects.filter(tenant=tenant).count()
+    if count > wanted.max_adapters:
+        detail = f"{tenant.name} has {count} adapters; {wanted} allows {wanted.max_adapters}."
+        found.append(Obstacle("too_many_adapters", detail, "Choose a larger tier."))
+    live = [(each.adapter, each.live_version) for each in wanted_releases(tenant.pk)]
+    serving = [(adapter, version) for adapter, version in live if version is not None]
+    return found + _against_adapters(serving, wanted, lines[0])
+
+
+def _against_adapters(
+    serving: Collection[tuple[Adapter, AdapterVersion]], wanted: TierVersion, line: ServingLine
+) -> list[Obstacle]:
+    found = []
+    rank = min(wanted.max_lora_rank, line.profile.max_lora_rank)
+    for adapter, version in serving:
+        if version.rank is not None and version.rank > rank:
+            detail = f"{adapter.name} v{version.number} has rank {version.rank}; {wanted} on {line.name} serves {rank}."
+            found.append(Obstacle("rank_too_large", detail, "Release a version of a smaller rank first."))
+        if adapter.foundation_model_id != line.profile.foundation_model_id:
+            base = line.profile.foundation_model
+            detail = f"{adapter.name} is for {adapter.foundation_model}; {line.name} serves {base}."
+            found.append(Obstacle("other_base_model", detail, "Withdraw it, or choose a tier on its base model."))
+    return found
+
+
+def _supersede_failed(tenant: Tenant, actor: Actor) -> None:
+    failed = Operation.objects.filter(tenant=tenant, kind=Operation.Kind.CHANGE_TIER, state=OperationState.FAILED)
+    for operation in failed:
+        move(operation, to=OperationState.SUPERSEDED, table=OPERATION_MOVES, detail=operation.detail)
+
+
+def leftovers(change: TierChange) -> list[ManagedResource]:
+    """The tenant's own living resources that the version which stays does not want."""
+    staying = (
+        change.to_version_id if change.state in (ChangeState.REMOVING, ChangeState.DONE) else change.from_version_id
+    )
+    facts = [queries.line_facts(line) for line in queries.lines_of_version(staying)]
+    ref = change.tenant.public_id
+    prefixes = tuple(f"{ref}/{line.name}/" for line in facts)
+    own = ManagedResource.objects.filter(tenant=change.tenant).exclude(phase=Phase.GONE).order_by("-pk")
+    return [row for row in own if not row.slot.startswith(prefixes)]

@@ -1,0 +1,51 @@
+"""A tenant that serves an adapter, on its way from tier to tier."""
+
+from datetime import timedelta
+
+from core.clock import real_now
+from models_registry.services.adapters import create_adapter
+from models_registry.services.releases import release_version
+from provisioning import queries
+from provisioning.models import Operation, TierChange
+from provisioning.services.tier_changes import change_tier
+from tenants.models import Tenant
+from tenants.queries import current_tier_version
+from tests.factories import TESTER
+from tests.integration.models_registry.uploading import upload
+from tests.integration.provisioning.world import World
+
+
+def served_tenant(world: World, slug: str = "acme", tier: str = "basic") -> Tenant:
+    """Active on a tier, with an adapter `support` that serves."""
+    tenant = world.sign_up(slug, tier)
+    world.settle(tenant)
+    base = queries.lines_of(tenant.pk)[0].profile.foundation_model_id
+    adapter = create_adapter(tenant_id=tenant.pk, name="support", foundation_model_id=base, actor=TESTER)
+    release_version(version_id=upload(adapter, "ok-r8-qv").pk, reason="", actor=TESTER)
+    world.settle(tenant)
+    return tenant
+
+
+def change_to(tenant: Tenant, tier: str) -> Operation:
+    """Ask for the newest version of a tier."""
+    wanted = current_tier_version(tier)
+    return change_tier(tenant_id=tenant.pk, tier_version_id=wanted.pk, reason="they grew", actor=TESTER)
+
+
+def end_draining() -> None:
+    """As if the time for requests under way were over."""
+    TierChange.objects.filter(drain_until__isnull=False).update(drain_until=real_now() - timedelta(seconds=1))
+
+
+def settle_change(world: World, tenant: Tenant) -> TierChange:
+    """Until the change has ended, or nothing moves any more."""
+    world.settle(tenant)
+    end_draining()
+    world.settle(tenant)
+    return TierChange.objects.filter(tenant=tenant).latest("pk")
+
+
+def routed_lines(tenant: Tenant) -> set[str]:
+    """Where data planes send requests."""
+    config = queries.current_config(tenant.pk)
+    return {route["line"] for route in config.document["routes"].values()} if config else set()
