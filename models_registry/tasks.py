@@ -4,14 +4,17 @@ from celery import shared_task
 
 from models_registry.services import artifacts, uploads, validation
 
+# Longer than any lease: the largest upload takes minutes, and two workers that judge one upload decide it once.
+LONGEST_VALIDATION_SECONDS = 900
 
-@shared_task(acks_late=True)
+
+@shared_task(acks_late=True, time_limit=LONGEST_VALIDATION_SECONDS)
 def validate_version(*, version_id: int, **_: object) -> None:
     """Judge one upload."""
     validation.validate_version(version_id=version_id)
 
 
-@shared_task(acks_late=True)
+@shared_task(acks_late=True, time_limit=LONGEST_VALIDATION_SECONDS)
 def validate_undecided_versions(**_: object) -> None:
     """Judge uploads whose bell was lost or whose worker died."""
     validation.validate_undecided_versions()

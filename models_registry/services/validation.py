@@ -1,4 +1,4 @@
-"""Deciding on an upload: the gate, the repack, and the number.
+"""Deciding on an upload: the gate in a process of its own, the artifact, and the number.
 
 The work talks to S3 for as long as the upload is large, so it holds no transaction: claim, work, record. A worker
 that dies leaves its claim to run out; the sweep rings again.
@@ -7,7 +7,7 @@ that dies leaves its claim to run out; the sweep rings again.
 import logging
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -24,13 +24,11 @@ from core.crashpoints import crashpoint
 from core.states import move
 from events.record import record_event
 from models_registry.artifacts import artifact_key, quarantine_key
-from models_registry.inspection.engines import load_engine
 from models_registry.inspection.findings import Finding
-from models_registry.inspection.repack import Artifact, write_artifact
-from models_registry.inspection.sources import CONFIG_NAME, WEIGHTS_NAME, ArchiveSource, FilesSource, PlainFile, Source
-from models_registry.inspection.verdict import Verdict, inspect_adapter
+from models_registry.inspection.job import Job, JobFile, ReportedArtifact
 from models_registry.models import Adapter, AdapterVersion
 from models_registry.services.approvals import approval_at_first
+from models_registry.services.gate import GateFailed, judge_upload
 from models_registry.services.uploads import clear_quarantine
 from models_registry.states import VERSION_MOVES, VersionState
 from tenants.models import Tenant
@@ -43,7 +41,9 @@ MAX_ATTEMPTS = 3
 RETRY_SECONDS = 15
 SWEEP_BATCH = 5
 """Few, because the sweep is one task under one time limit; it comes again soon."""
-_GZIP = b"\x1f\x8b"
+LEAST_GATE_SECONDS = 20
+SLOWEST_BYTES_PER_SECOND = 10_000_000
+"""From the bucket, through the gate and back into the bucket; a claim on a larger upload lasts longer."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,15 @@ class _Decision:
     accepted: bool
     findings: Sequence[Finding]
     facts: dict[str, Any]
-    artifact: Artifact | None = None
+    artifact: ReportedArtifact | None = None
 
 
 def validate_version(*, version_id: int) -> None:
     """Judge an upload; accepted ones are repacked under their sha256 and get the adapter's next number.
 
     Quiet when the version is decided or another worker is at it. When AWS does not answer, the reason is written
-    down and the sweep comes back; after three workers died of the same upload it is rejected (validation_failed).
+    down and the sweep comes back. An upload of which the gate's process died three times is rejected with what
+    happened last (inspection_crashed, inspection_timeout), one of which three workers died with validation_failed.
     """
     version = _claim(version_id)
     if version is None:
@@ -74,6 +75,11 @@ def validate_version(*, version_id: int) -> None:
     except errors.AwsError as error:
         _wait(version, error)
         return
+    except GateFailed as error:
+        if version.attempts < MAX_ATTEMPTS:
+            _give_back(version, f"{error} It is tried again.")
+            return
+        decision = _rejected(error.code, str(error), "Upload it again; if that fails too, ask the operators.")
     if _record(version, decision):
         _clear(version)
 
@@ -89,18 +95,24 @@ def validate_undecided_versions() -> int:
 
 
 def _claim(version_id: int) -> AdapterVersion | None:
-    """Take the version for one lease; None when it is decided or somebody else has it."""
-    free = Q(claimed_until=None) | Q(claimed_until__lt=clock.real_now())
-    until = clock.real_now() + timedelta(seconds=settings.LEASE_SECONDS)
+    """Take the version for as long as its size needs; None when it is decided or somebody else has it."""
+    now = clock.real_now()
+    free = Q(claimed_until=None) | Q(claimed_until__lt=now)
+    related = ("tenant", "adapter__foundation_model", "adapter__serving_profile")
     with transaction.atomic(durable=True):
-        taken = AdapterVersion.objects.filter(free, pk=version_id, state=VersionState.VALIDATING).update(
-            claimed_until=until, attempts=F("attempts") + 1
-        )
-        if not taken:
+        waiting = AdapterVersion.objects.filter(free, pk=version_id, state=VersionState.VALIDATING)
+        version = waiting.select_related(*related).select_for_update(of=("self",), no_key=True).first()
+        if version is None:
             return None
-        return AdapterVersion.objects.select_related(
-            "tenant", "adapter__foundation_model", "adapter__serving_profile"
-        ).get(pk=version_id)
+        version.claimed_until = now + timedelta(seconds=_claim_seconds(version))
+        version.attempts += 1
+        version.save(update_fields=["claimed_until", "attempts"])
+    return version
+
+
+def _claim_seconds(version: AdapterVersion) -> float:
+    size = sum(part["size"] for part in version.parts)
+    return float(settings.LEASE_SECONDS + size / SLOWEST_BYTES_PER_SECOND)
 
 
 def _decide(version: AdapterVersion) -> _Decision:
@@ -109,55 +121,42 @@ def _decide(version: AdapterVersion) -> _Decision:
     if tenant.state in (TenantState.OFFBOARDING, TenantState.OFFBOARDED):
         return _rejected("tenant_leaving", "The tenant is leaving; nothing new is taken in.", "")
     tier = tier_version_of(tenant.pk, clock.now())
-    with tempfile.TemporaryFile() as weights, tempfile.TemporaryFile() as packed:
-        verdict = inspect_adapter(
-            _source(version, tier.max_adapter_bytes),
-            base=version.adapter.foundation_model.config,
-            engine=load_engine(profile.engine),
-            max_rank=profile.max_lora_rank,
-            spool=weights,
-        )
-        verdict = _hold_against_tier(verdict, tier.max_lora_rank, str(tier))
-        if not verdict.accepted or verdict.content is None:
-            return _Decision(False, verdict.findings, verdict.facts)
-        artifact = write_artifact(weights, verdict.content, packed)
-        packed.seek(0)
-        artifacts().put(artifact_key(tenant, artifact.sha256), packed, sha256=artifact.sha256)
-    findings = [*verdict.findings, *_duplicates(version, artifact)]
-    return _Decision(True, findings, verdict.facts, artifact)
-
-
-def _source(version: AdapterVersion, max_bytes: int) -> Source:
-    """The upload as it lies in quarantine: one archive, or plain files; what a single file is, its first bytes say."""
-    store = artifacts()
-    keys = [quarantine_key(version.tenant, version, position) for position in range(len(version.parts))]
-    if len(keys) == 1:
-        name = version.parts[0]["name"]
-        is_named_so = name.lower().endswith((".tar.gz", ".tgz", ".gz", ".tar", ".zip"))
-        if is_named_so or (name not in (CONFIG_NAME, WEIGHTS_NAME) and store.read_range(keys[0], 0, 2) == _GZIP):
-            return ArchiveSource(partial(store.open, keys[0]), max_bytes)
-    files = [
-        PlainFile(part["name"], part["size"], partial(store.open, key))
-        for part, key in zip(version.parts, keys, strict=True)
-    ]
-    return FilesSource(files, max_bytes)
-
-
-def _hold_against_tier(verdict: Verdict, max_rank: int, tier: str) -> Verdict:
-    """The engine's and the profile's limits are the gate's; what the tenant has bought is looked at here."""
-    rank = verdict.facts.get("rank")
-    if not isinstance(rank, int) or rank <= max_rank:
-        return verdict
-    finding = Finding(
-        "quota_exceeded",
-        "error",
-        f"The adapter has rank {rank}; {tier} allows up to {max_rank}.",
-        f"Train with r={max_rank} or less, or move the tenant to a larger tier.",
+    job = Job(
+        files=tuple(JobFile(part["name"], part["size"]) for part in version.parts),
+        base=version.adapter.foundation_model.config,
+        engine=profile.engine,
+        max_rank=profile.max_lora_rank,
+        max_bytes=tier.max_adapter_bytes,
     )
-    return replace(verdict, accepted=False, findings=(finding, *verdict.findings), content=None)
+    store = artifacts()
+    openers = [partial(store.open, quarantine_key(tenant, version, position)) for position in range(len(job.files))]
+    with tempfile.TemporaryFile() as spool, tempfile.TemporaryFile() as packed:
+        report = judge_upload(job, openers, packed, spool, seconds=max(LEAST_GATE_SECONDS, _claim_seconds(version) / 2))
+        above = _above_tier(report.facts, tier.max_lora_rank, str(tier))
+        if above or report.artifact is None:
+            return _Decision(False, [*above, *report.findings], report.facts)
+        packed.seek(0)
+        store.put(artifact_key(tenant, report.artifact.sha256), packed, sha256=report.artifact.sha256)
+    findings = [*report.findings, *_duplicates(version, report.artifact)]
+    return _Decision(True, findings, report.facts, report.artifact)
 
 
-def _duplicates(version: AdapterVersion, artifact: Artifact) -> list[Finding]:
+def _above_tier(facts: dict[str, Any], max_rank: int, tier: str) -> list[Finding]:
+    """The engine's and the profile's limits are the gate's; what the tenant has bought is looked at here."""
+    rank = facts.get("rank")
+    if not isinstance(rank, int) or rank <= max_rank:
+        return []
+    return [
+        Finding(
+            "quota_exceeded",
+            "error",
+            f"The adapter has rank {rank}; {tier} allows up to {max_rank}.",
+            f"Train with r={max_rank} or less, or move the tenant to a larger tier.",
+        )
+    ]
+
+
+def _duplicates(version: AdapterVersion, artifact: ReportedArtifact) -> list[Finding]:
     same = (
         AdapterVersion.objects.filter(adapter=version.adapter, sha256=artifact.sha256, state=VersionState.READY)
         .order_by("number")
@@ -186,11 +185,13 @@ def _wait(version: AdapterVersion, error: errors.AwsError) -> None:
     reason = f"AWS answered {error.code} to {error.operation}: {error.message}"
     if error.request_id:
         reason += f" (request {error.request_id})"
+    _give_back(version, reason, attempts=F("attempts") - 1)
+
+
+def _give_back(version: AdapterVersion, reason: str, **changes: Any) -> None:
     with transaction.atomic(durable=True):
         AdapterVersion.objects.filter(pk=version.pk, state=VersionState.VALIDATING).update(
-            claimed_until=clock.real_now() + timedelta(seconds=RETRY_SECONDS),
-            attempts=F("attempts") - 1,
-            waiting_reason=reason[:1000],
+            claimed_until=clock.real_now() + timedelta(seconds=RETRY_SECONDS), waiting_reason=reason[:1000], **changes
         )
 
 
