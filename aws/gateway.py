@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, BinaryIO, Literal, Protocol
 
-HostingKind = Literal["model", "endpoint_config", "endpoint", "component", "inference_profile"]
+HostingKind = Literal[
+    "model", "endpoint_config", "endpoint", "component", "inference_profile", "package_group", "package"
+]
 FailureClass = Literal["", "capacity", "quota", "service", "terminal"]
 
 IN_SERVICE = "InService"
@@ -75,8 +77,38 @@ class InferenceProfileSpec:
     model_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class PackageGroupSpec:
+    """A group of SageMaker's model registry: one adapter's versions."""
+
+    name: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class PackageSpec:
+    """A version in a group: where its artifact lies, what is known of it, and whether it may be deployed.
+
+    `approval` is AWS's word; `metadata` has values of up to 256 characters.
+    """
+
+    name: str
+    group_name: str
+    image: str
+    artifact_url: str
+    approval: str
+    metadata: Mapping[str, str]
+
+
 HostedSpec = (
-    ModelSpec | EndpointConfigSpec | EndpointSpec | BaseComponentSpec | AdapterComponentSpec | InferenceProfileSpec
+    ModelSpec
+    | EndpointConfigSpec
+    | EndpointSpec
+    | BaseComponentSpec
+    | AdapterComponentSpec
+    | InferenceProfileSpec
+    | PackageGroupSpec
+    | PackageSpec
 )
 
 
@@ -85,7 +117,8 @@ class Sighting:
     """One object as AWS described or listed it.
 
     `status` is AWS's word; objects without a life cycle (models, configs) count as InService while they exist.
-    A listing leaves the fields after `modified_at` empty (`is_detailed` is false then).
+    A listing leaves the fields after `modified_at` empty (`is_detailed` is false then), a package's group and approval
+    excepted. `approval_by` is the ARN of who changed a package last.
     """
 
     kind: HostingKind
@@ -105,6 +138,10 @@ class Sighting:
     current_copies: int | None = None
     instance_type: str = ""
     instance_count: int | None = None
+    package_group: str = ""
+    approval: str = ""
+    approval_note: str = ""
+    approval_by: str = ""
     request_id: str = ""
 
 
@@ -117,7 +154,10 @@ class Receipt:
 
 
 class HostingGateway(Protocol):
-    """SageMaker hosting and Bedrock's inference profiles. Every method may raise the errors of aws.errors."""
+    """SageMaker hosting and model registry, and Bedrock's inference profiles. Every method may raise aws.errors.
+
+    Objects go by their names; a package, which has none in AWS, by its ARN or by `group/name`.
+    """
 
     def create(self, spec: HostedSpec, *, tags: Mapping[str, str]) -> Receipt:
         """Ask for a new object. Raises AlreadyExists when the name is taken."""
@@ -128,14 +168,20 @@ class HostingGateway(Protocol):
     def set_copies(self, name: str, *, copies: int) -> Receipt:
         """Ask for another number of copies of a base component."""
 
+    def set_approval(self, handle: str, *, approval: str, note: str) -> Receipt:
+        """Change whether a package may be deployed, in AWS's word; `note` says why."""
+
     def delete(self, kind: HostingKind, name: str) -> Receipt:
         """Ask for removal. Raises Missing when it is not there, InProgress when it cannot be deleted yet."""
 
     def describe(self, kind: HostingKind, name: str) -> Sighting:
         """Look at one object closely. Raises Missing when AWS says that it does not exist."""
 
-    def list(self, kind: HostingKind, *, name_contains: str = "") -> dict[str, Sighting]:
-        """All objects whose name contains the text, by name; complete, or an error is raised."""
+    def list(self, kind: HostingKind, *, name_contains: str = "", group: str = "") -> dict[str, Sighting]:
+        """All objects whose name contains the text, by name; complete, or an error is raised.
+
+        `group` narrows packages to those of one group.
+        """
 
     def tags(self, arn: str) -> dict[str, str]:
         """The tags of an object."""

@@ -152,6 +152,27 @@ class Profile(Resource):
 
 
 @dataclass
+class PackageGroup(Resource):
+    """A model package group; `versions` is the last number given to a package in it."""
+
+    description: str = ""
+    versions: int = 0
+
+
+@dataclass
+class Package(Resource):
+    """A versioned model package, named group/version. `request` holds what CreateModelPackage said of it."""
+
+    group_name: str = ""
+    version: int = 0
+    approval: str = ""
+    approval_description: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
+    request: dict[str, Any] = field(default_factory=dict)
+    token: str = ""
+
+
+@dataclass
 class Region:
     """All hosting objects of one account in one region, by name."""
 
@@ -162,6 +183,8 @@ class Region:
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     components: dict[str, Component] = field(default_factory=dict)
     profiles: dict[str, Profile] = field(default_factory=dict)
+    package_groups: dict[str, PackageGroup] = field(default_factory=dict)
+    packages: dict[str, Package] = field(default_factory=dict)
     due: list[tuple[float, str]] = field(default_factory=list)
     """A heap of (time, ARN): when to look whether that object has arrived."""
 

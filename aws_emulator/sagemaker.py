@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from aws_emulator import components, endpoints, models_and_configs, tagging
+from aws_emulator import components, endpoints, models_and_configs, packages, tagging
 from aws_emulator.faults import ON_REQUEST
 from aws_emulator.objects import Region
 from aws_emulator.shapes import find_faults, refusal, service_model
@@ -32,11 +32,29 @@ OPERATIONS: dict[str, Handler] = {
     "UpdateInferenceComponent": components.update_inference_component,
     "UpdateInferenceComponentRuntimeConfig": components.update_inference_component_runtime_config,
     "DeleteInferenceComponent": components.delete_inference_component,
+    "CreateModelPackageGroup": packages.create_model_package_group,
+    "DescribeModelPackageGroup": packages.describe_model_package_group,
+    "ListModelPackageGroups": packages.list_model_package_groups,
+    "DeleteModelPackageGroup": packages.delete_model_package_group,
+    "CreateModelPackage": packages.create_model_package,
+    "DescribeModelPackage": packages.describe_model_package,
+    "ListModelPackages": packages.list_model_packages,
+    "UpdateModelPackage": packages.update_model_package,
+    "DeleteModelPackage": packages.delete_model_package,
     "AddTags": tagging.add_tags,
     "ListTags": tagging.list_tags,
     "DeleteTags": tagging.delete_tags,
 }
-_NAMES = ("InferenceComponentName", "EndpointName", "EndpointConfigName", "ModelName", "ResourceArn")
+_NAMES = (
+    "InferenceComponentName",
+    "EndpointName",
+    "EndpointConfigName",
+    "ModelName",
+    "ModelPackageName",
+    "ModelPackageArn",
+    "ModelPackageGroupName",
+    "ResourceArn",
+)
 
 
 def primary_name(request: dict[str, Any]) -> str:

@@ -19,11 +19,35 @@ from moto.s3.models import FakeKey
 from aws_emulator.aws_others import OtherServices
 from aws_emulator.cloudwatch import CloudWatch
 from aws_emulator.metric_store import Point, SeriesKey
-from aws_emulator.objects import Component, Endpoint, EndpointConfig, Loaded, Model, Move, Profile, Region
+from aws_emulator.objects import (
+    Component,
+    Endpoint,
+    EndpointConfig,
+    Loaded,
+    Model,
+    Move,
+    Package,
+    PackageGroup,
+    Profile,
+    Region,
+)
 from aws_emulator.world import Behaviour, Controls, World
 
 _EVERY_SECONDS = 0.4
-_KEPT = (Model, EndpointConfig, Endpoint, Component, Profile, Region, Move, Loaded, Controls, Behaviour)
+_KEPT = (
+    Model,
+    EndpointConfig,
+    Endpoint,
+    Component,
+    Profile,
+    PackageGroup,
+    Package,
+    Region,
+    Move,
+    Loaded,
+    Controls,
+    Behaviour,
+)
 _FORM = {kept.__name__: [member.name for member in fields(kept)] for kept in _KEPT}
 """The members of all that is kept: objects of another form would load, and break at the first use."""
 

@@ -26,6 +26,7 @@ def _owner(region: Region, arn: str) -> Resource:
         "endpoint-config": region.configs,
         "endpoint": region.endpoints,
         "inference-component": region.components,
+        "model-package-group": region.package_groups,
     }
     kind, _, name = arn.rpartition(":")[2].partition("/")
     found: Resource | None = kinds.get(kind, {}).get(name)

@@ -1,10 +1,11 @@
-"""SageMaker hosting: models, endpoint configs, endpoints, inference components; and what Bedrock hosts for us."""
+"""SageMaker hosting: models, endpoint configs, endpoints, inference components; its registry; Bedrock's profiles."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from aws.boto import inference_profiles
+from aws.boto import inference_profiles, model_registry
 from aws.boto.inference_profiles import BotoInferenceProfiles
+from aws.boto.model_registry import BotoModelRegistry
 from aws.boto.translate import call, classify_failure, request_id
 from aws.gateway import (
     IN_SERVICE,
@@ -17,6 +18,8 @@ from aws.gateway import (
     HostingKind,
     InferenceProfileSpec,
     ModelSpec,
+    PackageGroupSpec,
+    PackageSpec,
     Receipt,
     Sighting,
 )
@@ -65,6 +68,8 @@ class BotoHosting:
         """See HostingGateway.create."""
         if isinstance(spec, InferenceProfileSpec):
             return self._profiles.create(spec, tags=tags)
+        if isinstance(spec, PackageGroupSpec | PackageSpec):
+            return self._registry.create(spec, tags=tags)
         kind, arguments = creation_arguments(spec)
         arguments["Tags"] = [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
         shape = _SHAPES[kind]
@@ -94,8 +99,14 @@ class BotoHosting:
         )
         return Receipt(request_id=request_id(reply), arn=reply["InferenceComponentArn"])
 
+    def set_approval(self, handle: str, *, approval: str, note: str) -> Receipt:
+        """See HostingGateway.set_approval."""
+        return self._registry.set_approval(handle, approval=approval, note=note)
+
     def delete(self, kind: HostingKind, name: str) -> Receipt:
         """See HostingGateway.delete."""
+        if kind in model_registry.KINDS:
+            return self._registry.delete(kind, name)
         if kind == inference_profiles.KIND:
             return self._profiles.delete(name)
         shape = _SHAPES[kind]
@@ -104,6 +115,8 @@ class BotoHosting:
 
     def describe(self, kind: HostingKind, name: str) -> Sighting:
         """See HostingGateway.describe."""
+        if kind in model_registry.KINDS:
+            return self._registry.describe(kind, name)
         if kind == inference_profiles.KIND:
             return self._profiles.describe(name)
         shape = _SHAPES[kind]
@@ -112,8 +125,10 @@ class BotoHosting:
         reply = call(method, f"Describe{shape.stem}", *needed, **{shape.name: name})
         return detailed_sighting(kind, reply)
 
-    def list(self, kind: HostingKind, *, name_contains: str = "") -> dict[str, Sighting]:
+    def list(self, kind: HostingKind, *, name_contains: str = "", group: str = "") -> dict[str, Sighting]:
         """See HostingGateway.list."""
+        if kind in model_registry.KINDS:
+            return self._registry.list(kind, name_contains=name_contains, group=group)
         if kind == inference_profiles.KIND:
             return self._profiles.list(name_contains=name_contains)
         shape, found, token = _SHAPES[kind], {}, None
@@ -137,6 +152,8 @@ class BotoHosting:
         """See HostingGateway.tags."""
         if inference_profiles.is_profile(arn):
             return self._profiles.tags(arn)
+        if model_registry.is_package(arn):
+            return self._registry.tags(arn)
         found: dict[str, str] = {}
         token: str | None = None
         while True:
@@ -146,6 +163,10 @@ class BotoHosting:
             token = reply.get("NextToken")
             if not token:
                 return found
+
+    @property
+    def _registry(self) -> BotoModelRegistry:
+        return BotoModelRegistry(self._client)
 
     @property
     def _profiles(self) -> BotoInferenceProfiles:
