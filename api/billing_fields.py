@@ -8,7 +8,7 @@ from rest_framework import serializers
 from api.fields import actions_open_to
 from billing import queries
 from billing.content import instant, money_text, plain
-from billing.states import InvoiceKind, InvoiceState
+from billing.states import InvoiceKind, InvoiceState, LineKind
 
 ACTIONS = {
     "refresh": "invoices.draft",
@@ -57,6 +57,7 @@ class LineOut(serializers.Serializer[Any]):
 
     id = serializers.CharField(source="public_id")
     position = serializers.IntegerField()
+    kind = serializers.ChoiceField(choices=LineKind.choices)
     description = serializers.CharField()
     meter = serializers.CharField(allow_blank=True, help_text="Empty for fees and commitments.")
     period = serializers.SerializerMethodField()
@@ -96,6 +97,9 @@ class InvoiceLinksOut(serializers.Serializer[Any]):
     lines = serializers.CharField()
     pdf = serializers.CharField()
     csv = serializers.CharField()
+    xlsx = serializers.CharField()
+    json = serializers.CharField()
+    focus = serializers.CharField()
     events = serializers.CharField()
 
 
@@ -165,8 +169,7 @@ class InvoiceOut(serializers.Serializer[Any]):
         return {
             "self": here,
             "lines": f"{here}/lines",
-            "pdf": f"{here}/pdf",
-            "csv": f"{here}/csv",
+            **{format: f"{here}/{format}" for format in ("pdf", "csv", "xlsx", "json", "focus")},
             "events": f"/api/v1/events?subject={invoice.public_id}",
         }
 

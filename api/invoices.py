@@ -4,7 +4,6 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from django.http import HttpResponse
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,8 +16,7 @@ from api.idempotency import KeyRule
 from api.tenants import ReasonIn
 from billing import queries
 from billing.content import content_of
-from billing.documents.layout import LANGUAGES
-from billing.services import credits, documents, invoicing
+from billing.services import credits, invoicing
 from billing.states import InvoiceKind, InvoiceState
 from core.periods import Period, billing_month
 from tenants.queries import get_tenant
@@ -78,12 +76,6 @@ class MonthQuery(Query):
     """Which month."""
 
     month = serializers.RegexField(MONTH, required=False, help_text="YYYY-MM; the current month by default.")
-
-
-class LanguageQuery(Query):
-    """In which language; the tenant's own by default."""
-
-    language = serializers.ChoiceField(choices=LANGUAGES, required=False)
 
 
 class InvoiceView(ApiView):
@@ -304,34 +296,6 @@ class CreditNotes(InvoiceView):
     def _amounts(self) -> dict[str, Decimal] | None:
         amounts = self.body["amounts"]
         return None if amounts is None else {line: Decimal(amount) for line, amount in amounts.items()}
-
-
-class InvoicePdf(InvoiceView):
-    """The document as PDF."""
-
-    @endpoint("get_invoice_pdf", scope="invoices.view", query=LanguageQuery, media_type="application/pdf")
-    def get(self, request: Request, invoice: str) -> HttpResponse:
-        """Download an invoice as PDF.
-
-        A finalized one is the same bytes for ever; their sha256 is the ETag.
-        """
-        return self._file(invoice, "pdf")
-
-    def _file(self, ref: str, format: str) -> HttpResponse:
-        made = documents.render(invoice_id=self.find(ref).pk, format=format, language=self.query.get("language"))
-        response = HttpResponse(made.body, content_type=made.media_type)
-        response["Content-Disposition"] = f'attachment; filename="{made.filename}"'
-        response["ETag"] = f'"{made.sha256}"'
-        return response
-
-
-class InvoiceCsv(InvoicePdf):
-    """The document as CSV."""
-
-    @endpoint("get_invoice_csv", scope="invoices.view", query=LanguageQuery, media_type="text/csv")
-    def get(self, request: Request, invoice: str) -> HttpResponse:
-        """Download an invoice's lines as CSV."""
-        return self._file(invoice, "csv")
 
 
 class PreviewOut(serializers.Serializer[Any]):

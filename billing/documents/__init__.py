@@ -1,1 +1,1 @@
-"""An invoice as a customer keeps it: PDF (Typst) and CSV."""
+"""An invoice as a customer keeps it: PDF (Typst), CSV, XLSX, JSON and FOCUS."""

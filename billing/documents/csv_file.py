@@ -5,38 +5,32 @@ import io
 import re
 
 from billing.documents.layout import Content
+from billing.documents.table import COLUMNS, table
+from billing.focus import mapping
 
 BYTE_ORDER_MARK = "\ufeff"
 FORMULA_STARTS = tuple("=+-@\t\r\n")
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
-COLUMNS = (
-    "invoice_number", "state", "kind", "tenant", "currency", "position", "description", "period_start", "period_end",
-    "meter", "quantity", "unit", "unit_price", "per", "amount", "tax_rate",
-)  # fmt: skip
 
 
 def render_csv(content: Content, language: str, *, state: str) -> bytes:
-    """One row per line, amounts and quantities as exact decimals, then one row per tax and the total."""
+    """The document's table; amounts and quantities as exact decimals."""
     out = io.StringIO()
     out.write(BYTE_ORDER_MARK)
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(COLUMNS)
-    head = [content["number"] or "", state, content["kind"], content["buyer"]["id"], content["currency"]]
-    period = [content["period"]["start"], content["period"]["end"]]
-    for line in content["lines"]:
-        text = line["description_ja"] if language == "ja" and line["description_ja"] else line["description"]
-        figures = [line["quantity"], line["unit"], line["unit_price"] or "", line["per"], line["amount"]]
-        span = [line["span"]["start"], line["span"]["end"]]
-        writer.writerow(_cells([*head, line["position"], text, *span, line["meter"], *figures, line["tax_rate"]]))
-    for tax in content["taxes"]:
-        name = tax["name_ja"] if language == "ja" and tax["name_ja"] else tax["name"]
-        writer.writerow(_cells([*head, "tax", name, *period, "", "", "", "", "", tax["amount"], tax["rate"]]))
-    writer.writerow(_cells([*head, "total", "", *period, "", "", "", "", "", content["total"], ""]))
+    writer.writerows([safe_cell(cell) for cell in row] for row in table(content, language, state=state))
     return out.getvalue().encode()
 
 
-def _cells(row: list[object]) -> list[str]:
-    return [safe_cell(value) for value in row]
+def render_focus(content: Content, language: str, *, state: str) -> bytes:
+    """The document's charges as FOCUS 1.2; its words are English in every language."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(mapping.COLUMNS)
+    for row in mapping.focus_rows(content, tags=content.get("tags", {})):
+        writer.writerow([safe_cell(row[column]) for column in mapping.COLUMNS])
+    return out.getvalue().encode()
 
 
 def safe_cell(value: object) -> str:

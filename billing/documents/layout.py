@@ -10,10 +10,13 @@ from babel.dates import format_date
 from babel.numbers import format_currency, format_decimal, format_percent
 
 from billing.documents import wording
+from billing.focus.mapping import line_kind
 from core.money import exponent
 
 Content = Mapping[str, Any]
 LANGUAGES = tuple(wording.LOCALES)
+# Kinds of lines that are one amount: a count of one says nothing.
+UNCOUNTED = ("discount", "adjustment")
 
 
 def printed(content: Content, language: str, *, state: str) -> dict[str, Any]:
@@ -27,15 +30,16 @@ def printed(content: Content, language: str, *, state: str) -> dict[str, Any]:
         "state": wording.STATES[language].get(state, ""),
         "labels": words,
         "meta": _meta(content, language),
-        "buyer": {**content["buyer"], "honorific": words["honorific"]},
+        "buyer": {"tax_number": "", **content["buyer"], "honorific": words["honorific"]},
         "seller": {**content["seller"], "payment_details": ""} if is_credit else content["seller"],
         "headline": {
             "label": words["amount_credited" if is_credit else "amount_due"],
-            "amount": money(content["total"], currency, language),
+            "amount": money(content.get("amount_due", content["total"]), currency, language),
         },
         "lines": [_line(line, content, language) for line in content["lines"]],
         "totals": _totals(content, language),
         "notes": [
+            *_tax_notes(content, language),
             words["rounding"].format(currency=currency),
             words["timezone"].format(timezone=content["timezone"]),
         ],
@@ -109,15 +113,33 @@ def _line(line: Mapping[str, Any], content: Content, language: str) -> dict[str,
     price = ""
     if line["unit_price"] is not None:
         price = _priced(line["unit_price"], line["per"], line["unit"], currency, language)
-    description = line["description_ja"] if language == "ja" and line["description_ja"] else line["description"]
     return {
-        "description": description,
+        "description": _in(line, "description", language),
         "span": span(start, end, content["timezone"], language),
-        "details": _details(line, currency, language),
-        "quantity": counted(line["quantity"], line["unit"], language),
+        "details": [*_details(line, currency, language), *_remarks(line, content, language)],
+        "quantity": "" if line_kind(line) in UNCOUNTED else counted(line["quantity"], line["unit"], language),
         "unit_price": price,
         "amount": money(line["amount"], currency, language),
     }
+
+
+def _in(named: Mapping[str, Any], field: str, language: str) -> str:
+    """A text in the document's language, in English where there is no other."""
+    return str((named.get(f"{field}_ja") if language == "ja" else "") or named.get(field, ""))
+
+
+def _tax_notes(content: Content, language: str) -> list[str]:
+    """What the law wants said about a tax, such as that the customer owes it."""
+    return [note for note in (_in(tax, "note", language) for tax in content["taxes"]) if note]
+
+
+def _remarks(line: Mapping[str, Any], content: Content, language: str) -> list[str]:
+    """Why a line was adjusted; and its tax rate, where the document has more than one."""
+    reason = line["explanation"].get("adjustment", {}).get("reason", "")
+    remarks = [reason] if reason else []
+    if len(content["taxes"]) > 1:
+        remarks.append(wording.LABELS[language]["tax_rate"].format(rate=percent(line["tax_rate"], language)))
+    return remarks
 
 
 def _priced(price: str, per: int, unit: str, currency: str, language: str) -> str:
@@ -157,8 +179,11 @@ def _totals(content: Content, language: str) -> list[list[str]]:
     rows = [[words["subtotal"], money(content["subtotal"], currency, language)]]
     for tax in content["taxes"]:
         rate = percent(tax["rate"], language)
-        name = tax["name_ja"] if language == "ja" and tax["name_ja"] else tax["name"]
+        name = _in(tax, "name", language)
         rows.append([words["taxable"].format(rate=rate), money(tax["taxable"], currency, language)])
         rows.append([words["tax"].format(name=name, rate=rate), money(tax["amount"], currency, language)])
     rows.append([words["total"], money(content["total"], currency, language)])
+    if Decimal(content.get("prepaid", 0)):
+        rows.append([words["prepaid"], money(f"-{content['prepaid']}", currency, language)])
+        rows.append([words["due_left"], money(content["amount_due"], currency, language)])
     return rows

@@ -35,19 +35,19 @@ CATEGORIES = {
     "discount": ("Credit", "One-Time"),
     "adjustment": ("Adjustment", "One-Time"),
 }
-# Drawing credit that was paid in advance pays a charge; it is none.
-PAYMENTS = ("credit",)
 METER_STEPS = ("band", "volume", "units", "included", "seconds", "packages")
 SECONDS_PER_HOUR = 3600
 HOURS = Decimal("0.000000001")
 
 
 def focus_rows(content: Content, *, tags: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """The rows of one document, nulls as empty text. Costs of a credit note are negative."""
+    """The rows of one document, nulls as empty text. Costs of a credit note are negative.
+
+    Prepaid credit (`credits` of the content) is not among them: drawing it pays a charge and is none.
+    """
     shared = _shared(content, tags)
     for line in content["lines"]:
-        if line_kind(line) not in PAYMENTS:
-            yield from _line_rows(content, line, shared)
+        yield from _line_rows(content, line, shared)
     for tax in content["taxes"]:
         amount = Decimal(tax["amount"])
         if amount:

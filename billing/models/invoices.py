@@ -216,9 +216,12 @@ class InvoiceDocument(models.Model):
     class Format(models.TextChoices):
         PDF = "pdf", "PDF"
         CSV = "csv", "CSV"
+        XLSX = "xlsx", "XLSX"
+        JSON = "json", "JSON"
+        FOCUS = "focus", "FOCUS 1.2"
 
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="documents")
-    format = models.CharField(max_length=3, choices=Format.choices)
+    format = models.CharField(max_length=8, choices=Format.choices)
     language = models.CharField(max_length=2)
     sha256 = models.CharField(max_length=64)
     body = models.BinaryField()

@@ -6,16 +6,25 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from billing.content import content_of
-from billing.documents.csv_file import render_csv
+from billing.documents.csv_file import render_csv, render_focus
+from billing.documents.json_file import render_json
 from billing.documents.layout import LANGUAGES
 from billing.documents.pdf import render_pdf
+from billing.documents.workbook import render_xlsx
 from billing.models import Invoice, InvoiceDocument
 from billing.states import InvoiceState
 from core import clock
 from core.errors import Invalid
 
-RENDERERS = {"pdf": render_pdf, "csv": render_csv}
-MEDIA_TYPES = {"pdf": "application/pdf", "csv": "text/csv; charset=utf-8"}
+RENDERERS = {"pdf": render_pdf, "csv": render_csv, "xlsx": render_xlsx, "json": render_json, "focus": render_focus}
+MEDIA_TYPES = {
+    "pdf": "application/pdf",
+    "csv": "text/csv; charset=utf-8",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "json": "application/json",
+    "focus": "text/csv; charset=utf-8",
+}
+ENDINGS = {"focus": "focus.csv"}
 
 
 class UnknownDocument(Invalid):
@@ -41,7 +50,7 @@ def render(*, invoice_id: int, format: str, language: str | None = None) -> Rend
     A draft is rendered afresh and says so on the page; what is finalized is rendered once, kept and served from there.
     Raises UnknownDocument.
     """
-    invoice = Invoice.objects.select_related("corrects").get(pk=invoice_id)
+    invoice = Invoice.objects.select_related("corrects", "tenant").get(pk=invoice_id)
     language = language or invoice.language
     if format not in RENDERERS or language not in LANGUAGES:
         raise UnknownDocument(
@@ -83,9 +92,11 @@ def _body(invoice: Invoice, format: str, language: str, state: str) -> bytes:
     content = content_of(invoice, lines, corrects=str(invoice.corrects) if invoice.corrects else "")
     if state != "draft":
         content["sha256"] = invoice.content_sha256
+    if format == "focus":
+        content["tags"] = invoice.tenant.tags
     return RENDERERS[format](content, language, state=state)
 
 
 def _rendered(invoice: Invoice, format: str, language: str, body: bytes) -> Rendered:
-    name = f"{invoice.number or f'draft-{invoice.public_id}'}-{language}.{format}"
+    name = f"{invoice.number or f'draft-{invoice.public_id}'}-{language}.{ENDINGS.get(format, format)}"
     return Rendered(body, hashlib.sha256(body).hexdigest(), MEDIA_TYPES[format], name)

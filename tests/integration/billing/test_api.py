@@ -3,9 +3,12 @@
 import csv
 import io
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 
+from billing.focus.mapping import COLUMNS
+from billing.focus.validator import check_dataset
 from billing.models import Invoice
 from billing.services.invoicing import draft_invoices, finalize_invoices
 from tests.factories import TESTER
@@ -98,6 +101,12 @@ def test_files_are_the_same_bytes_each_time(erp: Caller) -> None:
         assert first["Content-Disposition"] == f'attachment; filename="INV-2026-000001-{language}.pdf"'
         again = erp.get(f"invoices/INV-2026-000001/pdf?language={language}")
         assert (again.content, again["ETag"]) == (first.content, first["ETag"])
+    for format in ("xlsx", "json", "focus"):
+        first = erp.get(f"invoices/INV-2026-000001/{format}")
+        assert first.status_code == 200 and erp.get(f"invoices/INV-2026-000001/{format}").content == first.content
+    focus = list(csv.DictReader(io.StringIO(erp.get("invoices/INV-2026-000001/focus").content.decode())))
+    assert check_dataset(COLUMNS, focus) == []
+    assert sum(Decimal(row["BilledCost"]) for row in focus) == Decimal("30.20")
     rows = list(csv.reader(io.StringIO(erp.get("invoices/INV-2026-000001/csv").content.decode("utf-8-sig"))))
     assert [row[5] for row in rows] == ["position", "1", "2", "total"]
     assert rows[-1][14] == "30.20"

@@ -1,6 +1,7 @@
 """A month of a trace, invoiced on every tier, equals an independent computation to the token and to the cent."""
 
 import csv
+import io
 import os
 import random
 from collections import Counter
@@ -10,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from billing.focus.mapping import COLUMNS
+from billing.focus.validator import check_dataset
 from billing.models import Invoice
 from billing.queries import reconcile
+from billing.services.documents import render
 from billing.services.invoicing import draft_invoices, finalize_invoices
 from tests.factories import TESTER
 from tests.support.billing_oracle import Trace, expected, read_trace
@@ -72,6 +76,9 @@ def test_every_tier_agrees_with_the_oracle(world, october, trace, tier, seconds,
     invoiced = {line.meter: int(line.quantity) for line in invoice.lines.filter(meter__endswith="_tokens")}
     assert invoiced == {"input_tokens": asked.tokens_in, "output_tokens": asked.tokens_out}
     assert reconcile(invoice).state == "matched"
+    rows = list(csv.DictReader(io.StringIO(render(invoice_id=invoice.pk, format="focus").body.decode())))
+    assert check_dataset(COLUMNS, rows) == []
+    assert sum(Fraction(row["BilledCost"]) for row in rows) == Fraction(invoice.total)
 
 
 @pytest.mark.parametrize("tier", ["basic", "advanced", "premium"])

@@ -2,15 +2,21 @@
 
 import copy
 import csv
+import hashlib
 import io
+import json
+import zipfile
 from decimal import Decimal
 from typing import Any
 
+import pypdf
 import pytest
 
 from billing.documents import layout, wording
 from billing.documents.csv_file import render_csv, safe_cell
+from billing.documents.json_file import render_json
 from billing.documents.pdf import render_pdf
+from billing.documents.workbook import render_xlsx
 
 SPAN = {"start": "2026-10-31T15:00:00Z", "end": "2026-11-30T15:00:00Z"}
 FEE = {
@@ -174,3 +180,93 @@ def test_the_csv_adds_up() -> None:
     assert rows[0]["description"] == '\'=HYPERLINK("x")'
     parts = [Decimal(row["amount"]) for row in rows[:-1]]
     assert (sum(parts), rows[-1]["position"]) == (Decimal(rows[-1]["amount"]), "total")
+
+
+def text_of(pdf: bytes) -> str:
+    """What a reader can copy out of a PDF: it goes through the glyphs that the file embeds."""
+    return "".join(page.extract_text() for page in pypdf.PdfReader(io.BytesIO(pdf)).pages)
+
+
+@pytest.mark.parametrize("language", layout.LANGUAGES)
+def test_rare_forms_of_common_names_are_in_the_font(language: str) -> None:
+    """髙 and 﨑 are variants outside JIS X 0208 that many fonts lack, and that people's names have."""
+    pdf = render_pdf(CONTENT, language, state="finalized")
+    assert "株式会社髙﨑商店" in text_of(pdf)
+    assert b"pdfuaid" in pdf  # refused when a character could not be shown
+
+
+def every_kind() -> dict[str, Any]:
+    """A document with two rates of tax, a discount, an adjustment and prepaid credit."""
+    extra = {**FEE, "meter": "", "unit": "unit", "unit_price": None, "amount": "-500", "explanation": {}}
+    adjusted = {"adjustment": {"id": "adj_1", "reason": "Slow on 3 November", "by": "Mina"}}
+    taxes = [CONTENT["taxes"][0], {"name": "Reduced", "name_ja": "軽減税率", "rate": "0.08", "taxable": "100",
+             "amount": "8", "note": "Reduced rate applies", "note_ja": "軽減税率対象"}]  # fmt: skip
+    lines = [
+        {**FEE, "kind": "flat"},
+        {**extra, "kind": "discount", "description": "Launch offer", "description_ja": "", "position": 2},
+        {**extra, "kind": "adjustment", "description": "Goodwill", "explanation": adjusted, "tax_rate": "0.08"},
+    ]
+    drawn = {**extra, "kind": "credit", "description": "Prepaid credit", "amount": "1000", "position": 4}
+    more = {"credits": [drawn], "prepaid": "1000", "amount_due": "19252", "taxes": taxes, "lines": lines}
+    return {**copy.deepcopy(CONTENT), **more}
+
+
+def test_every_kind_of_line_is_printed() -> None:
+    page = layout.printed(every_kind(), "en", state="finalized")
+    assert [(line["quantity"], line["amount"]) for line in page["lines"]][1:] == [("", "-¥500"), ("", "-¥500")]
+    assert page["lines"][2]["details"] == ["Slow on 3 November", "Tax rate 8%"]
+    assert page["totals"][-3:] == [
+        ["Total", "¥20,252"],
+        ["Paid from prepaid credit", "-¥1,000"],
+        ["Left to pay", "¥19,252"],
+    ]
+    assert page["headline"]["amount"] == "¥19,252"
+    assert page["notes"][0] == "Reduced rate applies"
+    assert "Goodwill" in text_of(render_pdf(every_kind(), "en", state="finalized"))
+
+
+def test_a_note_names_what_it_corrects() -> None:
+    content = {**copy.deepcopy(CONTENT), "kind": "credit_note", "corrects": "INV-2026-000130", "reason": "Outage"}
+    for language in layout.LANGUAGES:
+        assert "INV-2026-000130" in text_of(render_pdf(content, language, state="finalized"))
+    assert {row["corrects"] for row in rows_of(render_csv(content, "en", state="finalized"))} == {"INV-2026-000130"}
+
+
+def rows_of(body: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(body.decode("utf-8-sig"))))
+
+
+def test_the_csv_shows_prepaid_credit_after_the_total() -> None:
+    rows = rows_of(render_csv(every_kind(), "en", state="finalized"))
+    assert [row["line_kind"] for row in rows] == [
+        "flat", "discount", "adjustment", "tax", "tax", "total", "credit", "amount_due",
+    ]  # fmt: skip
+
+
+def cells(body: bytes) -> str:
+    """The sheets and texts of a workbook as XML."""
+    with zipfile.ZipFile(io.BytesIO(body)) as archive:
+        names = [name for name in archive.namelist() if name.startswith("xl/worksheets/") or "haredStrings" in name]
+        return "".join(archive.read(name).decode() for name in names)
+
+
+def test_a_workbook_is_the_same_bytes_each_time_and_runs_nothing() -> None:
+    content = copy.deepcopy(CONTENT)
+    content["lines"][0]["description"] = '=HYPERLINK("http://x")'
+    content["buyer"]["name"] = "@SUM(A1)"
+    first = render_xlsx(content, "en", state="finalized")
+    assert hashlib.sha256(render_xlsx(content, "en", state="finalized")).digest() == hashlib.sha256(first).digest()
+    assert "<f>" not in cells(first) and "=HYPERLINK" in cells(first)
+    assert "<v>4500</v>" in cells(first)
+
+
+@pytest.mark.parametrize(("number", "is_number"), [("123456789012345", True), ("1234567890123456", False)])
+def test_a_number_too_long_for_a_spreadsheet_stays_text(number: str, is_number: bool) -> None:
+    content = copy.deepcopy(CONTENT)
+    content["lines"][0]["quantity"] = number
+    assert (f"<v>{number}</v>" in cells(render_xlsx(content, "en", state="finalized"))) is is_number
+
+
+def test_the_json_says_what_was_hashed() -> None:
+    said = json.loads(render_json(CONTENT, "ja", state="finalized"))
+    assert said == {**CONTENT, "state": "finalized", "language": "ja"}

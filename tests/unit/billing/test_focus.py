@@ -56,11 +56,11 @@ def content(**changes: Any) -> dict[str, Any]:
              [("commitment", 1, "12", 1, "12"), ("spent", 1, "2", 1, "-2")])),
         line("discount", "Launch offer", "-4.62", {}),
         line("adjustment", "Goodwill", "-1.00", {}),
-        line("credit", "Prepaid credit", "-5.00", {}),
     ]  # fmt: skip
     taxes = [{**CONTENT["taxes"][0], "name": "Sales tax", "taxable": "40.55", "amount": "4.06"}]
     made = {**copy.deepcopy(CONTENT), "id": "inv_1", "currency": "USD", "lines": lines, "taxes": taxes}
-    return made | {"subtotal": "40.55", "tax": "4.06", "total": "44.61"} | changes
+    prepaid = {"credits": [line("credit", "Prepaid credit", "5.00", {})], "prepaid": "5.00", "amount_due": "39.61"}
+    return made | prepaid | {"subtotal": "40.55", "tax": "4.06", "total": "44.61"} | changes
 
 
 def rows_of(**changes: Any) -> Rows:
