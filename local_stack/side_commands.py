@@ -15,8 +15,8 @@ from local_stack.up import HOME
 # These look at files or at the code only, so nothing is started for them.
 WITHOUT_A_STACK = frozenset(
     {
-        "adapter", "check", "collectstatic", "compilemessages", "diffsettings", "findstatic", "help", "makemessages",
-        "makemigrations", "plan", "spectacular", "version", "--help", "--version", "-h",
+        "adapter", "check", "collectstatic", "compilemessages", "container", "diffsettings", "findstatic", "help",
+        "makemessages", "makemigrations", "plan", "spectacular", "version", "--help", "--version", "-h",
     }
 )  # fmt: skip
 

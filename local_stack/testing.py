@@ -24,7 +24,7 @@ MIGRATIONS = ([PYTHON, "-W", "ignore::RuntimeWarning", "manage.py", "makemigrati
 STATIC = {"lint": LINT, "types": TYPES, "contracts": CONTRACTS, "migrations": MIGRATIONS}
 # The slowest first: what is left for the end of a parallel run is then small.
 SUITES = ("e2e", "integration", "dataplane", "emulator", "architecture", "unit")
-# A worker per core, each with its own PostgreSQL, Valkey and local AWS (tests/session.py). A file stays with one worker.
+# A worker per core, each with its own servers (tests/session.py). A file stays with one worker.
 PARALLEL = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder")
 PARTS = (*STATIC, *SUITES)
 
