@@ -18,8 +18,17 @@ class Role(TextChoices):
 
 
 READ_PLATFORM = frozenset({"tenants.view", "adapters.view", "operations.view", "usage.view", "scenarios.view"})
-READ_MONEY = frozenset({"invoices.view", "rate_cards.view"})
-CHANGE_MONEY = frozenset({"invoices.draft", "invoices.finalize", "invoices.void", "invoices.credit"})
+READ_MONEY = frozenset({"invoices.view", "rate_cards.view", "credits.view"})
+CHANGE_MONEY = frozenset(
+    {
+        "invoices.draft",
+        "invoices.finalize",
+        "invoices.void",
+        "invoices.credit",
+        "rate_cards.manage",
+        "credits.manage",
+    }
+)
 
 ALL_PERMISSIONS: frozenset[str] = (
     READ_PLATFORM
@@ -37,6 +46,7 @@ ALL_PERMISSIONS: frozenset[str] = (
         "webhooks.manage",
         "audit.view",
         "limits.use",
+        "usage.write",
     }
 )
 
@@ -77,7 +87,9 @@ TENANT_KEY_PERMISSIONS: frozenset[str] = frozenset(
         "operations.view",
         "usage.view",
         "invoices.view",
+        "credits.view",
         "webhooks.manage",
         "limits.use",
+        "usage.write",
     }
 )

@@ -1,22 +1,33 @@
 """From segments with their usage to the rows of an invoice. Nothing is saved here, so a preview is the same code."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from billing.content import content_of, digest, money_text, plain
-from billing.models import Invoice, InvoiceLine, Issuer
+from billing.models import Adjustment, Invoice, InvoiceLine, Issuer, TaxProfile
+from billing.rating.discounts import DiscountLine, DiscountTerms, discount_lines
 from billing.rating.lines import RatedLine, Segment, rate_segment, uncharged
-from billing.rating.totals import TaxTerms, Totals, total_up
-from billing.states import InvoiceKind
-from core import clock
+from billing.rating.parameters import Flat, MinimumCommitment
+from billing.rating.totals import Taxes, TaxTerms, Totals, terms_for, total_up
+from billing.states import InvoiceKind, LineKind
 from core.periods import Period
 from tenants.models import Tenant
 
 # Late points and the last re-read of usage arrive within three days of the end of a period.
 GRACE = timedelta(hours=72)
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerTerms:
+    """What holds for one tenant in one period beside its rate cards."""
+
+    taxes: Taxes = field(default_factory=dict)
+    discounts: tuple[DiscountTerms, ...] = ()
+    profile: TaxProfile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +39,35 @@ class Assembled:
 
 
 def assemble(
-    *, tenant: Tenant, issuer: Issuer, period: Period, segments: Sequence[Segment], tax: TaxTerms | None
+    *,
+    tenant: Tenant,
+    issuer: Issuer,
+    period: Period,
+    segments: Sequence[Segment],
+    terms: CustomerTerms,
+    at: datetime,
+    adjustments: Sequence[Adjustment] = (),
 ) -> Assembled:
-    """The draft of one tenant for one period; the lines stand in the order of time, then of their card."""
+    """The draft of one tenant for one period, as known `at` an instant.
+
+    The lines stand in the order of time, then of their card; then come discounts and adjustments.
+    """
+    currency = tenant.currency
     rated = [line for segment in segments for line in rate_segment(segment)]
-    totals = total_up((line.amount for line in rated), tax, tenant.currency)
+    discounts = discounts_on(rated, terms, period, segments, currency)
     missing: dict[str, int] = {}
     for segment in segments:
         for meter, quantity in uncharged(segment).items():
             missing[meter] = missing.get(meter, 0) + quantity
+    charges = [(line.amount, terms_for(line.rate.tax_category, terms.taxes)) for line in rated]
+    charges += [(line.amount, terms_for(line.tax_category, terms.taxes)) for line in discounts]
+    charges += [(made.amount, terms_for(made.tax_category, terms.taxes)) for made in adjustments]
+    totals = total_up(charges, currency)
     invoice = Invoice(
         tenant=tenant,
         issuer=issuer,
         kind=InvoiceKind.INVOICE,
-        currency=tenant.currency,
+        currency=currency,
         period_start=period.start,
         period_end=period.end,
         timezone=tenant.billing_timezone,
@@ -49,24 +75,36 @@ def assemble(
         subtotal=totals.subtotal,
         tax=totals.tax,
         total=totals.total,
-        taxes=taxes_printed(totals, tax, tenant.currency),
+        taxes=taxes_printed(totals, currency),
         seller=seller_of(issuer),
-        buyer=buyer_of(tenant),
+        buyer=buyer_of(tenant, terms.profile),
         uncharged={meter: str(quantity) for meter, quantity in sorted(missing.items())},
-        refreshed_at=clock.now(),
+        refreshed_at=at,
         grace_until=period.end + GRACE,
     )
-    rate = tax.rate if tax else Decimal(0)
-    lines = [line_row(invoice, position, line, rate) for position, line in enumerate(rated, start=1)]
-    invoice.content_sha256 = digest(content_of(invoice, lines, corrects=""))
-    return Assembled(invoice, lines)
+    rows = [line_row(invoice, line) for line in rated]
+    rows += [discount_row(invoice, line, period) for line in discounts]
+    rows += [adjustment_row(invoice, made, period) for made in adjustments]
+    for position, (row, (_, tax)) in enumerate(zip(rows, charges, strict=True), start=1):
+        row.position, row.tax_rate = position, tax.rate if tax else ZERO
+    invoice.content_sha256 = digest(content_of(invoice, rows, corrects=""))
+    return Assembled(invoice, rows)
 
 
-def line_row(invoice: Invoice, position: int, line: RatedLine, tax_rate: Decimal) -> InvoiceLine:
-    """A rated line as a row of `invoice`, which need not be saved yet."""
+def discounts_on(
+    rated: Sequence[RatedLine], terms: CustomerTerms, period: Period, segments: Sequence[Segment], currency: str
+) -> list[DiscountLine]:
+    """What the tenant's discounts take off rated lines."""
+    if not terms.discounts or not segments:
+        return []
+    return discount_lines(rated, terms.discounts, period=period, month=segments[0].month, currency=currency)
+
+
+def line_row(invoice: Invoice, line: RatedLine) -> InvoiceLine:
+    """A rated line as a row of `invoice`, which need not be saved yet; the caller gives position and tax rate."""
     return InvoiceLine(
         invoice=invoice,
-        position=position,
+        kind=kind_of(line),
         rate_id=line.rate.id,
         description=line.rate.description,
         description_ja=line.rate.description_ja,
@@ -78,33 +116,94 @@ def line_row(invoice: Invoice, position: int, line: RatedLine, tax_rate: Decimal
         unit_price=line.unit_price,
         per=line.per,
         amount=line.amount,
-        tax_rate=tax_rate,
         explanation=line.explanation,
     )
 
 
-def taxes_printed(totals: Totals, tax: TaxTerms | None, currency: str) -> list[dict[str, Any]]:
+def kind_of(line: RatedLine) -> LineKind:
+    """What a rated line is."""
+    match line.rate.parameters:
+        case Flat():
+            return LineKind.FLAT
+        case MinimumCommitment():
+            return LineKind.COMMITMENT
+        case _:
+            return LineKind.USAGE
+
+
+def discount_row(invoice: Invoice, line: DiscountLine, period: Period) -> InvoiceLine:
+    """A discount as a row; the caller gives position and tax rate."""
+    return _plain_row(
+        invoice, LineKind.DISCOUNT, line.terms.name, line.terms.name_ja, line.amount, line.explanation, period
+    )
+
+
+def adjustment_row(invoice: Invoice, made: Adjustment, period: Period) -> InvoiceLine:
+    """An adjustment as a row; the caller gives position and tax rate."""
+    explanation: dict[str, object] = {
+        "adjustment": {"id": made.public_id, "reason": made.reason, "by": made.actor_name}
+    }
+    return _plain_row(
+        invoice, LineKind.ADJUSTMENT, made.description, made.description_ja, made.amount, explanation, period
+    )
+
+
+def _plain_row(
+    invoice: Invoice,
+    kind: LineKind,
+    description: str,
+    description_ja: str,
+    amount: Decimal,
+    explanation: dict[str, object],
+    period: Period,
+) -> InvoiceLine:
+    return InvoiceLine(
+        invoice=invoice,
+        kind=kind,
+        description=description,
+        description_ja=description_ja,
+        span_start=period.start,
+        span_end=period.end,
+        quantity=Decimal(1),
+        unit="unit",
+        per=1,
+        amount=amount,
+        explanation=explanation,
+    )
+
+
+def taxes_printed(totals: Totals, currency: str) -> list[dict[str, Any]]:
     """The tax per rate, as a qualified invoice states it; empty without tax."""
-    if tax is None:
-        return []
     return [
         {
-            "name": tax.name,
-            "name_ja": tax.name_ja,
-            "rate": plain(tax.rate),
-            "rounding": tax.rounding,
-            "taxable": money_text(totals.subtotal, currency),
-            "amount": money_text(totals.tax, currency),
+            "name": tax.terms.name,
+            "name_ja": tax.terms.name_ja,
+            "rate": plain(tax.terms.rate),
+            "rounding": tax.terms.rounding,
+            "treatment": tax.terms.treatment,
+            "note": tax.terms.note,
+            "note_ja": tax.terms.note_ja,
+            "taxable": money_text(tax.taxable, currency),
+            "amount": money_text(tax.amount, currency),
         }
+        for tax in totals.taxes
     ]
 
 
-def tax_printed_as_terms(taxes: Sequence[dict[str, Any]]) -> TaxTerms | None:
-    """The tax that an invoice carries, for a note that corrects it under the same rule."""
-    if not taxes:
-        return None
-    [tax] = taxes
-    return TaxTerms(tax["name"], tax["name_ja"], Decimal(tax["rate"]), tax["rounding"])
+def taxes_as_terms(taxes: Sequence[dict[str, Any]]) -> dict[Decimal, TaxTerms]:
+    """The taxes that an invoice carries, by rate, for a note that corrects it under the same rules."""
+    return {
+        Decimal(tax["rate"]): TaxTerms(
+            name=tax["name"],
+            name_ja=tax["name_ja"],
+            rate=Decimal(tax["rate"]),
+            rounding=tax["rounding"],
+            treatment=tax.get("treatment", "standard"),
+            note=tax.get("note", ""),
+            note_ja=tax.get("note_ja", ""),
+        )
+        for tax in taxes
+    }
 
 
 def seller_of(issuer: Issuer) -> dict[str, str]:
@@ -118,11 +217,14 @@ def seller_of(issuer: Issuer) -> dict[str, str]:
     }
 
 
-def buyer_of(tenant: Tenant) -> dict[str, str]:
+def buyer_of(tenant: Tenant, profile: TaxProfile | None) -> dict[str, str]:
     """The tenant as printed."""
-    return {
+    printed = {
         "id": tenant.public_id,
         "name": tenant.name,
         "external_id": tenant.external_id or "",
         "email": tenant.contact_email,
     }
+    if profile is not None:
+        printed |= {"country": profile.country, "tax_number": profile.tax_number}
+    return printed

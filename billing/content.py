@@ -17,6 +17,7 @@ from core.money import round_money
 
 # Kinds of lines and prepaid credit came with the second form; what was hashed before keeps saying what it said.
 SCHEMAS = {1: "invoice/1", 2: "invoice/2"}
+NEWEST_SCHEMA = max(SCHEMAS)
 
 
 def content_of(invoice: Invoice, lines: Sequence[InvoiceLine], *, corrects: str) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """What billing knows of a tenant beside its contract: how it is taxed, what is taken off, what it paid in advance."""
 
 from decimal import Decimal
-from typing import Any
 
 from django.contrib.postgres.fields import ArrayField, DateTimeRangeField
 from django.db import models
@@ -104,7 +103,7 @@ class CreditEntry(PublicModel):
 
     class Meta:
         ordering = ["id"]
-        constraints: list[Any] = [
+        constraints = [
             models.UniqueConstraint(fields=["grant"], condition=Q(kind="grant"), name="credit_granted_once"),
             models.UniqueConstraint(fields=["grant"], condition=Q(kind="expiry"), name="credit_expires_once"),
             models.UniqueConstraint(

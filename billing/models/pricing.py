@@ -73,6 +73,7 @@ class RateCard(PublicModel):
     currency = models.CharField(max_length=3)
     state = models.CharField(max_length=10, choices=RateCardState.choices, default=RateCardState.DRAFT)
     published_at = models.DateTimeField(null=True)
+    version = models.PositiveIntegerField(default=1)
 
     class Meta:
         ordering = ["name", "currency", "number"]

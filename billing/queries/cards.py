@@ -8,6 +8,7 @@ from billing.models import Rate, RateCard
 from billing.rating.lines import CardTerms, RateTerms
 from billing.rating.parameters import parse_parameters
 from core.errors import NotFound
+from metering.meters import METERS
 
 
 def list_rate_cards(*, currency: str | None = None, state: str | None = None) -> QuerySet[RateCard]:
@@ -53,4 +54,7 @@ def _terms(rate: Rate) -> RateTerms:
         raw_parameters=rate.parameters,
         description=rate.description,
         description_ja=rate.description_ja,
+        unit=METERS[rate.meter].unit if rate.meter in METERS else "unit",
+        serving_line=rate.serving_line,
+        tax_category=rate.tax_category,
     )

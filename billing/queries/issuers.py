@@ -1,10 +1,14 @@
-"""Who writes the invoices, and which tax a period carries."""
+"""Who writes the invoices, and which taxes their tenants owe."""
 
+from collections.abc import Collection, Iterable
 from datetime import datetime
+from decimal import Decimal
 
-from billing.models import Issuer, TaxRule
-from billing.rating.totals import TaxTerms
+from billing.models import Issuer, TaxProfile, TaxRule
+from billing.rating.totals import STANDARD, Taxes, TaxTerms
+from billing.states import TaxTreatment
 from core.errors import Conflict
+from tenants.models import Tenant
 
 
 class NoIssuer(Conflict):
@@ -22,9 +26,42 @@ def the_issuer() -> Issuer:
     return issuer
 
 
-def tax_terms(issuer: Issuer, currency: str, at: datetime) -> TaxTerms | None:
-    """The tax on what is supplied in a currency at an instant; None where no rule says so."""
-    rule = TaxRule.objects.filter(issuer=issuer, currency=currency, effective__contains=at).first()
-    if rule is None:
-        return None
+def list_tax_rules() -> Iterable[TaxRule]:
+    """Every rule, by whom it is for and since when; a handful."""
+    return TaxRule.objects.select_related("issuer").order_by("country", "currency", "category", "effective")
+
+
+def tax_profiles(tenant_ids: Collection[int]) -> dict[int, TaxProfile]:
+    """Where tenants are taxed, by pk; those without a profile are left out."""
+    return {profile.tenant_id: profile for profile in TaxProfile.objects.filter(tenant_id__in=tenant_ids)}
+
+
+def taxes_of(
+    issuer: Issuer, tenants: Collection[Tenant], at: datetime, *, profiles: dict[int, TaxProfile]
+) -> dict[int, Taxes]:
+    """The taxes that each tenant owes on what is supplied at an instant, by category; empty where no rule says so.
+
+    A tenant with a profile is taxed by the rules of its country alone, one without by the rules of its currency.
+    """
+    rules = list(TaxRule.objects.filter(issuer=issuer, effective__contains=at).order_by("currency", "pk"))
+    return {tenant.pk: _taxes(rules, tenant.currency, profiles.get(tenant.pk)) for tenant in tenants}
+
+
+def _taxes(rules: list[TaxRule], currency: str, profile: TaxProfile | None) -> dict[str, TaxTerms]:
+    if profile is not None and profile.exempt_reason:
+        return {STANDARD: _untaxed("Tax exempt", "非課税", TaxTreatment.EXEMPT, profile.exempt_reason)}
+    country = profile.country if profile else ""
+    # Rules for the very currency come last and so win.
+    fitting = [rule for rule in rules if rule.country == country and rule.currency in ("", currency)]
+    return {rule.category: _terms(rule, profile) for rule in fitting}
+
+
+def _terms(rule: TaxRule, profile: TaxProfile | None) -> TaxTerms:
+    if rule.reverse_charge and profile is not None and profile.tax_number:
+        note = f"Reverse charge: the customer ({profile.tax_number}) accounts for the tax."
+        return _untaxed(rule.name, rule.name_ja, TaxTreatment.REVERSE_CHARGE, note)
     return TaxTerms(name=rule.name, name_ja=rule.name_ja, rate=rule.rate, rounding=rule.rounding)
+
+
+def _untaxed(name: str, name_ja: str, treatment: str, note: str) -> TaxTerms:
+    return TaxTerms(name, name_ja, Decimal(0), "half_up", treatment, note)

@@ -1,12 +1,13 @@
 """What an invoice would say if its period ended with what is known now; the same engine, and nothing is saved."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from billing.assembly import assemble
 from billing.models import Invoice, InvoiceLine
-from billing.queries.issuers import tax_terms, the_issuer
+from billing.queries.issuers import the_issuer
 from billing.queries.segments import plan_segments
+from billing.queries.terms import customer_terms
 from billing.queries.usage import known_usage
 from billing.rating.lines import Segment
 from core import clock
@@ -35,6 +36,7 @@ def preview(tenant_id: int, period: Period | None = None) -> Preview:
         Segment(plan.span, plan.fee_span, plan.month, plan.card, known_usage(tenant.pk, plan.span))
         for plan in plan_segments([tenant], wanted)[tenant.pk]
     ]
-    tax = tax_terms(issuer, tenant.currency, wanted.end - timedelta(microseconds=1))
-    made = assemble(tenant=tenant, issuer=issuer, period=wanted, segments=segments, tax=tax)
-    return Preview(made.invoice, made.lines, clock.now())
+    now = clock.now()
+    terms = customer_terms(issuer, [tenant], wanted)[tenant.pk]
+    made = assemble(tenant=tenant, issuer=issuer, period=wanted, segments=segments, terms=terms, at=now)
+    return Preview(made.invoice, made.lines, now)

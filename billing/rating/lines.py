@@ -4,13 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 
-from billing.rating.parameters import METERED, Flat, Hourly, MinimumCommitment, Parameters
+from billing.rating.parameters import METERED, Flat, Hourly, MinimumCommitment, Monthly, Parameters
 from billing.rating.pricing import SECONDS_PER_HOUR, Priced, Step, price, top_up
 from billing.rating.proration import DIGITS, Share, share_of
 from core.money import round_money
 from core.periods import Period
-
-UNITS = {"input_tokens": "token", "output_tokens": "token", "requests": "request", "endpoint_seconds": "second"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +23,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class RateTerms:
-    """One rate of a published card. `meter` is empty for a fee and for a commitment."""
+    """One rate of a card. `meter` is empty for a fee and for a commitment; `unit` is one of what the meter counts.
+
+    With a `serving_line` it prices what was used there only, else what no other rate of the meter takes.
+    """
 
     id: int
     key: str
@@ -35,6 +36,9 @@ class RateTerms:
     raw_parameters: Mapping[str, object]
     description: str
     description_ja: str
+    unit: str = "unit"
+    serving_line: str = ""
+    tax_category: str = "standard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,34 +84,51 @@ def rate_segment(segment: Segment) -> list[RatedLine]:
     A metered rate without usage leaves no line; a fee or a commitment without an amount leaves none either.
     """
     whole, fees = share_of(segment.span, segment.month), share_of(segment.fee_span, segment.month)
+    taken = _taken(segment)
     lines: list[RatedLine] = []
     for rate in segment.card.rates:
         if isinstance(rate.parameters, MinimumCommitment):
             continue
-        used = [usage for usage in segment.usage if rate.meter and usage.meter == rate.meter]
+        used = taken.get(rate.id, ())
         quantity = sum(usage.quantity for usage in used)
         is_metered = isinstance(rate.parameters, METERED)
+        if is_metered and not quantity:
+            continue
         share = whole if is_metered else fees
         priced = price(rate.parameters, quantity, share)
-        if quantity > 0 if is_metered else priced.amount > 0:
+        if is_metered or priced.amount > 0:
             lines.append(_line(segment, rate, priced, quantity, share, used))
-    for rate in segment.card.rates:
-        if isinstance(rate.parameters, MinimumCommitment):
-            line = _commitment_line(segment, rate, rate.parameters, fees, lines)
-            if line.amount > 0:
-                lines.append(line)
-    order = {rate.id: position for position, rate in enumerate(segment.card.rates)}
-    return sorted(lines, key=lambda line: order[line.rate.id])
+    committed = [rate for rate in segment.card.rates if isinstance(rate.parameters, MinimumCommitment)]
+    for rate in committed:
+        assert isinstance(rate.parameters, MinimumCommitment)  # it was chosen for that
+        line = _commitment_line(segment, rate, rate.parameters, fees, lines)
+        if line.amount > 0:
+            lines.append(line)
+    if committed:
+        order = {rate.id: position for position, rate in enumerate(segment.card.rates)}
+        lines.sort(key=lambda line: order[line.rate.id])
+    return lines
 
 
 def uncharged(segment: Segment) -> dict[str, int]:
     """Quantities of meters that the card has no rate for: shown to operators, never silently lost."""
-    charged = {rate.meter for rate in segment.card.rates}
+    charged = {id(usage) for found in _taken(segment).values() for usage in found}
     totals: dict[str, int] = {}
     for usage in segment.usage:
-        if usage.meter not in charged and usage.quantity:
+        if id(usage) not in charged and usage.quantity:
             totals[usage.meter] = totals.get(usage.meter, 0) + usage.quantity
     return totals
+
+
+def _taken(segment: Segment) -> dict[int, list[Usage]]:
+    """The usage that each rate prices: that of its serving line, or what no rate for a line takes."""
+    by_line = {(rate.meter, rate.serving_line): rate.id for rate in segment.card.rates if rate.meter}
+    taken: dict[int, list[Usage]] = {}
+    for usage in segment.usage:
+        rate_id = by_line.get((usage.meter, usage.line)) or by_line.get((usage.meter, ""))
+        if rate_id is not None:
+            taken.setdefault(rate_id, []).append(usage)
+    return taken
 
 
 def _commitment_line(
@@ -126,7 +147,13 @@ def _line(
     shown, unit, per = _as_printed(rate, priced, quantity)
     explanation: dict[str, object] = {
         "card": {"id": segment.card.public_id, "name": segment.card.name, "number": segment.card.number},
-        "rate": {"key": rate.key, "model": rate.model, "meter": rate.meter, "parameters": dict(rate.raw_parameters)},
+        "rate": {
+            "key": rate.key,
+            "model": rate.model,
+            "meter": rate.meter,
+            "serving_line": rate.serving_line,
+            "parameters": dict(rate.raw_parameters),
+        },
         "span": {"start": segment.span.start.isoformat(), "end": segment.span.end.isoformat()},
         "share": {"seconds": share.seconds, "of": share.of},
         "quantity": str(quantity),
@@ -147,9 +174,11 @@ def _as_printed(rate: RateTerms, priced: Priced, quantity: int) -> tuple[Decimal
     if isinstance(rate.parameters, Hourly):
         hours = (Decimal(quantity) / SECONDS_PER_HOUR).quantize(Decimal("0.0001"))
         return hours, "hour", 1
+    if isinstance(rate.parameters, Monthly):
+        return (Decimal(quantity) / priced.per).quantize(Decimal("0.0001")), "month", 1
     if isinstance(rate.parameters, Flat | MinimumCommitment):
         return Decimal(1), "month", 1
-    return Decimal(quantity), UNITS.get(rate.meter, "unit"), priced.per
+    return Decimal(quantity), rate.unit, priced.per
 
 
 def _step(step: Step) -> dict[str, object]:

@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 
 from core.errors import FieldError, Invalid
 
-PER_CHOICES = (1, 1_000, 1_000_000)
+PER_CHOICES = (1, 1_000, 1_000_000, 1_000_000_000)
 MAX_PRICE = Decimal(10) ** 12
 MAX_DIGITS_AFTER_POINT = 12
 MAX_QUANTITY = 10**24
@@ -88,6 +88,13 @@ class Hourly:
 
 
 @dataclass(frozen=True, slots=True)
+class Monthly:
+    """`price` per billing month of a meter that counts seconds: two adapters for half a month each make one month."""
+
+    price: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class MinimumCommitment:
     """At least `amount` per billing month for `meters` together; the difference is its own line."""
 
@@ -95,10 +102,14 @@ class MinimumCommitment:
     meters: tuple[str, ...]
 
 
-Parameters = Flat | PerUnit | Graduated | Volume | Package | Allowance | Hourly | MinimumCommitment
+Parameters = Flat | PerUnit | Graduated | Volume | Package | Allowance | Hourly | Monthly | MinimumCommitment
 
-METERED = (PerUnit, Graduated, Volume, Package, Allowance, Hourly)
-RATE_MODELS = ("flat", "per_unit", "graduated", "volume", "package", "allowance", "hourly", "minimum_commitment")
+METERED = (PerUnit, Graduated, Volume, Package, Allowance, Hourly, Monthly)
+# What is priced by the time that a meter of seconds counted.
+TIMED = (Hourly, Monthly)
+RATE_MODELS = (
+    "flat", "per_unit", "graduated", "volume", "package", "allowance", "hourly", "monthly", "minimum_commitment",
+)  # fmt: skip
 
 
 class _Reader:
@@ -196,6 +207,7 @@ _READERS: dict[str, tuple[tuple[str, ...], Callable[[_Reader], Parameters]]] = {
     "package": (("size", "price"), lambda r: Package(r.count(r.raw, "size", least=1), r.price(r.raw, "price"))),
     "allowance": (("included", "per", "bands"), lambda r: Allowance(r.count(r.raw, "included"), r.per(), r.bands())),
     "hourly": (("price",), lambda r: Hourly(r.price(r.raw, "price"))),
+    "monthly": (("price",), lambda r: Monthly(r.price(r.raw, "price"))),
     "minimum_commitment": (
         ("amount", "meters"),
         lambda r: MinimumCommitment(r.price(r.raw, "amount"), r.meters()),

@@ -15,6 +15,7 @@ from billing.rating.parameters import (
     Graduated,
     Hourly,
     MinimumCommitment,
+    Monthly,
     Package,
     Parameters,
     PerUnit,
@@ -52,7 +53,7 @@ class Priced:
 
 
 def price(parameters: Parameters, quantity: int, share: Share) -> Priced:
-    """The price of `quantity` units (seconds for Hourly) over `share` of a billing month.
+    """The price of `quantity` units (seconds for Hourly and Monthly) over `share` of a billing month.
 
     Flat amounts, allowances and the limits of bands belong to a whole billing month: a shorter span gets its share,
     and limits are rounded up to a whole unit. A minimum commitment is priced by `top_up`, not here.
@@ -67,6 +68,8 @@ def price(parameters: Parameters, quantity: int, share: Share) -> Priced:
             return _single("units", quantity, unit_price, per)
         case Hourly(hour_price):
             return _single("seconds", quantity, hour_price, SECONDS_PER_HOUR)
+        case Monthly(month_price):
+            return _single("seconds", quantity, month_price, share.of)
         case Package(size, package_price):
             count = -(-quantity // size)
             return _single("packages", count, package_price, 1)

@@ -7,13 +7,15 @@ from decimal import Decimal
 from django.db import transaction
 from django.db.models import Sum
 
-from billing.assembly import buyer_of, seller_of, tax_printed_as_terms, taxes_printed
+from billing.assembly import buyer_of, seller_of, taxes_as_terms, taxes_printed
 from billing.content import money_text
 from billing.models import Invoice, InvoiceLine, UsageClaim
-from billing.rating.totals import Totals, total_up
+from billing.queries.issuers import tax_profiles
+from billing.rating.totals import TaxTotal, Totals, total_up
+from billing.services.drawing import draw_credit
 from billing.services.finalizing import close
 from billing.services.records import record_invoice_events
-from billing.states import InvoiceKind, InvoiceState
+from billing.states import InvoiceKind, InvoiceState, LineKind
 from core import clock
 from core.actors import Actor
 from core.errors import Conflict, FieldError, Invalid
@@ -58,12 +60,13 @@ class NoteLine:
 def issue_credit_note(*, invoice_id: int, amounts: Mapping[str, Decimal] | None, reason: str, actor: Actor) -> Invoice:
     """Credit `amounts` by public id of the line, without tax, or all that is left when None; finalized at once.
 
-    The tax follows from the invoice's own rate, and crediting the rest clears it to the last unit. Raises
+    The tax follows from the lines' own rates, and crediting the rest clears it to the last unit; discounts come back
+    with the rest only. Raises
     NotCorrectable, InvalidCredit for unknown lines or impossible amounts, and CreditExceeds.
     """
     with transaction.atomic(durable=True):
         invoice = lock_correctable(invoice_id)
-        lines = list(invoice.lines.order_by("position"))
+        lines = list(invoice.lines.exclude(kind=LineKind.CREDIT).order_by("position"))
         left = _left_to_credit(invoice, lines)
         wanted = {line.public_id: left[line.pk] for line in lines} if amounts is None else dict(amounts)
         _refuse_impossible(invoice, lines, left, wanted)
@@ -71,13 +74,14 @@ def issue_credit_note(*, invoice_id: int, amounts: Mapping[str, Decimal] | None,
         if not chosen:
             raise CreditExceeds(f"{invoice} is credited in full already.")
         is_rest = all(wanted.get(line.public_id, Decimal(0)) == left[line.pk] for line in lines)
-        totals = _totals(invoice, [amount for _, amount in chosen], is_rest=is_rest)
+        totals = _totals(invoice, chosen, is_rest=is_rest)
         note = write_note(
             invoice,
             kind=InvoiceKind.CREDIT_NOTE,
             lines=[_credit_line(invoice, line, amount) for line, amount in chosen],
             totals=totals,
             reason=reason,
+            actor=actor,
         )
         record_invoice_events("credit_note.issued", [note], actor=actor, reason=reason)
     return note
@@ -102,13 +106,14 @@ def write_note(
     lines: Sequence[NoteLine],
     totals: Totals,
     reason: str,
+    actor: Actor,
     seals: Sequence[Seal] = (),
 ) -> Invoice:
     """Write a note for `invoice`, which bills `seals`, and close it under the next number of its series.
 
-    Inside the caller's transaction.
+    A debit note draws what its tenant has of prepaid credit. Inside the caller's transaction.
     """
-    tax = tax_printed_as_terms(invoice.taxes)
+    profiles = tax_profiles([invoice.tenant_id])
     note = Invoice.objects.create(
         tenant=invoice.tenant,
         issuer=invoice.issuer,
@@ -121,9 +126,9 @@ def write_note(
         subtotal=totals.subtotal,
         tax=totals.tax,
         total=totals.total,
-        taxes=taxes_printed(totals, tax, invoice.currency),
+        taxes=taxes_printed(totals, invoice.currency),
         seller=seller_of(invoice.issuer),
-        buyer=buyer_of(invoice.tenant),
+        buyer=buyer_of(invoice.tenant, profiles.get(invoice.tenant_id)),
         corrects=invoice,
         reason=reason,
         refreshed_at=clock.now(),
@@ -131,7 +136,9 @@ def write_note(
     rows = [_row(note, position, line) for position, line in enumerate(lines, start=1)]
     InvoiceLine.objects.bulk_create(rows)
     UsageClaim.objects.bulk_create(UsageClaim(invoice=note, tenant_id=note.tenant_id, seal=seal) for seal in seals)
-    close([note], {note.pk: rows}, corrects={note.pk: str(invoice)})
+    lines_of_note = {note.pk: rows}
+    draw_credit([note], lines_of_note, at=clock.now(), actor=actor)
+    close([note], lines_of_note, corrects={note.pk: str(invoice)})
     return note
 
 
@@ -140,6 +147,7 @@ def _row(note: Invoice, position: int, line: NoteLine) -> InvoiceLine:
     return InvoiceLine(
         invoice=note,
         position=position,
+        kind=original.kind,
         rate_id=original.rate_id,
         corrects_line=original if original.pk else None,
         description=original.description,
@@ -183,27 +191,41 @@ def _refuse_impossible(
     invoice: Invoice, lines: Sequence[InvoiceLine], left: Mapping[int, Decimal], wanted: Mapping[str, Decimal]
 ) -> None:
     by_ref = {line.public_id: line for line in lines}
+    is_rest = all(wanted.get(line.public_id) == left[line.pk] for line in lines)
     errors = []
     for ref, amount in wanted.items():
         if ref not in by_ref:
             errors.append(FieldError(f"/amounts/{ref}", "unknown", f"{invoice} has no line {ref}"))
-        elif not amount.is_finite() or amount < 0 or amount != round_money(amount, invoice.currency):
+        elif not amount.is_finite() or amount != round_money(amount, invoice.currency) or (amount < 0 and not is_rest):
             errors.append(FieldError(f"/amounts/{ref}", "invalid", f"not an amount in {invoice.currency}"))
     if errors:
         raise InvalidCredit(f"{errors[0].pointer}: {errors[0].detail}.", errors=errors)
     for ref, amount in wanted.items():
         rest = left[by_ref[ref].pk]
-        if amount > rest:
+        if amount > 0 and amount > rest:
             raise CreditExceeds(
                 f"Line {ref} of {invoice} has {money_text(rest, invoice.currency)} {invoice.currency} left to credit.",
                 hint="Lower the amount; what other notes credited counts.",
             )
+    whole = sum(left.values(), Decimal(0))
+    if sum(wanted.values(), Decimal(0)) > whole:
+        raise CreditExceeds(
+            f"{invoice} has {money_text(whole, invoice.currency)} {invoice.currency} left to credit, net of discounts.",
+            hint="Lower the amounts, or credit all that is left.",
+        )
 
 
-def _totals(invoice: Invoice, amounts: Sequence[Decimal], *, is_rest: bool) -> Totals:
-    """Tax by the invoice's rate; never more than is left of its tax, and all of that when the rest is credited."""
-    totals = total_up(amounts, tax_printed_as_terms(invoice.taxes), invoice.currency)
-    notes = invoice.notes.filter(kind=InvoiceKind.CREDIT_NOTE, state__in=CORRECTABLE)
-    left = invoice.tax - (notes.aggregate(sum=Sum("tax"))["sum"] or Decimal(0))
-    tax = left if is_rest else min(totals.tax, left)
-    return Totals(totals.subtotal, tax, totals.subtotal + tax)
+def _totals(invoice: Invoice, chosen: Sequence[tuple[InvoiceLine, Decimal]], *, is_rest: bool) -> Totals:
+    """Tax by the lines' rates; never more than is left of a rate's tax, and all of that when the rest is credited."""
+    terms = taxes_as_terms(invoice.taxes)
+    totals = total_up(((amount, terms.get(line.tax_rate)) for line, amount in chosen), invoice.currency)
+    left = {Decimal(tax["rate"]): Decimal(tax["amount"]) for tax in invoice.taxes}
+    for note in invoice.notes.filter(kind=InvoiceKind.CREDIT_NOTE, state__in=CORRECTABLE):
+        for tax in note.taxes:
+            left[Decimal(tax["rate"])] -= Decimal(tax["amount"])
+    taxes = tuple(
+        TaxTotal(tax.terms, tax.taxable, left[tax.terms.rate] if is_rest else min(tax.amount, left[tax.terms.rate]))
+        for tax in totals.taxes
+    )
+    amount = sum((tax.amount for tax in taxes), Decimal(0))
+    return Totals(totals.subtotal, amount, totals.subtotal + amount, taxes)

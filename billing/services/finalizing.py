@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import connection
 
-from billing.content import content_of, digest
+from billing.content import NEWEST_SCHEMA, content_of, digest
 from billing.models import Invoice, InvoiceLine
 from billing.services.numbers import take_numbers
 from billing.states import InvoiceKind, InvoiceState
@@ -18,9 +18,10 @@ from core.states import StaleState
 CLOSE = """
     UPDATE billing_invoice AS invoice
     SET state = 'finalized', version = version + 1, number = closed.number, finalized_at = %s, due_on = closed.due_on,
-        seller = closed.seller, buyer = closed.buyer, content_sha256 = closed.content_sha256, grace_until = NULL
-    FROM unnest(%s::bigint[], %s::text[], %s::date[], %s::jsonb[], %s::jsonb[], %s::text[])
-        AS closed (id, number, due_on, seller, buyer, content_sha256)
+        seller = closed.seller, buyer = closed.buyer, prepaid = closed.prepaid, content_schema = closed.content_schema,
+        content_sha256 = closed.content_sha256, grace_until = NULL
+    FROM unnest(%s::bigint[], %s::text[], %s::date[], %s::jsonb[], %s::jsonb[], %s::numeric[], %s::int[], %s::text[])
+        AS closed (id, number, due_on, seller, buyer, prepaid, content_schema, content_sha256)
     WHERE invoice.id = closed.id AND invoice.state = 'draft'
 """
 
@@ -36,7 +37,7 @@ def lines_of(invoices: Sequence[Invoice]) -> dict[int, list[InvoiceLine]]:
 def close(
     drafts: Sequence[Invoice], lines: Mapping[int, Sequence[InvoiceLine]], *, corrects: Mapping[int, str]
 ) -> None:
-    """Finalize locked drafts with their final `seller` and `buyer`; inside the caller's transaction.
+    """Finalize locked drafts with their final `seller`, `buyer` and `prepaid`; inside the caller's transaction.
 
     `corrects` holds, by pk of a note, the number of what it corrects. Numbers are taken as one block per issuer, kind
     and year, in the order of the drafts. Raises StaleState when a row is no draft any more.
@@ -53,7 +54,7 @@ def close(
     for (_, kind, year), block in sorted(blocks.items(), key=lambda item: item[0]):
         numbers = take_numbers(issuer=block[0].issuer, kind=kind, year=year, count=len(block))
         for draft, number in zip(block, numbers, strict=True):
-            draft.number = number
+            draft.number, draft.content_schema = number, NEWEST_SCHEMA
             content = content_of(draft, lines[draft.pk], corrects=corrects.get(draft.pk, ""))
             draft.content_sha256 = digest(content)
     _write(drafts, now)
@@ -68,6 +69,8 @@ def _write(drafts: Sequence[Invoice], now: datetime) -> None:
         [draft.due_on for draft in drafts],
         [json.dumps(draft.seller) for draft in drafts],
         [json.dumps(draft.buyer) for draft in drafts],
+        [draft.prepaid for draft in drafts],
+        [draft.content_schema for draft in drafts],
         [draft.content_sha256 for draft in drafts],
     ]
     with connection.cursor() as cursor:

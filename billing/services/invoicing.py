@@ -1,18 +1,19 @@
 """The life of an invoice: drafted from sealed usage, refreshed, finalized under a number, paid or voided."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
-from datetime import timedelta
+from collections.abc import Collection, Mapping, Sequence
 
 from django.db import transaction
 from django.db.models import QuerySet
 
 from billing.assembly import assemble, buyer_of, seller_of
-from billing.models import Invoice, InvoiceLine, UsageClaim
-from billing.queries.issuers import tax_terms, the_issuer
+from billing.models import Adjustment, Invoice, InvoiceLine, UsageClaim
+from billing.queries.issuers import tax_profiles, the_issuer
 from billing.queries.segments import SegmentPlan, plan_segments
+from billing.queries.terms import customer_terms
 from billing.rating.lines import Segment, Usage
 from billing.services.drafts import Draft, save_drafts, take_over
+from billing.services.drawing import draw_credit, give_back
 from billing.services.finalizing import close, lines_of
 from billing.services.records import record_invoice_events
 from billing.services.usage import billable_seals, seal_spans, usage_of
@@ -31,6 +32,13 @@ class NothingToInvoice(Conflict):
 
     code = "nothing_to_invoice"
     title = "Nothing to invoice"
+
+
+class NegativeTotal(Conflict):
+    """What a draft asks for is less than nothing."""
+
+    code = "negative_total"
+    title = "Negative total"
 
 
 class PeriodOverlaps(Conflict):
@@ -62,37 +70,38 @@ def draft_invoices(*, tenant_ids: Collection[int], period: Period, actor: Actor)
     }
     open_plans = {tenant.pk: plans[tenant.pk] for tenant in tenants if tenant.pk not in settled and plans[tenant.pk]}
     seal_spans(open_plans, actor=actor)
-    taxes = {
-        currency: tax_terms(issuer, currency, period.end - timedelta(microseconds=1))
-        for currency in {tenant.currency for tenant in tenants}
-    }
     with transaction.atomic(durable=True):
         locked = list(Tenant.objects.select_for_update(no_key=True).filter(pk__in=list(open_plans)).order_by("pk"))
         existing = _standing(locked, period, lock=True)
         by_hand = _once_voided(locked, period)
+        terms = customer_terms(issuer, locked, period)
+        adjustments, claimed = _adjustments(existing), _claimed(existing)
         seals = billable_seals(open_plans)
         usage = usage_of(seals)
+        now = clock.now()
         new: list[Draft] = []
         rewritten: list[Draft] = []
         for tenant in locked:
-            spans = open_plans[tenant.pk]
+            spans, before = open_plans[tenant.pk], existing.get(tenant.pk)
             made = assemble(
                 tenant=tenant,
                 issuer=issuer,
                 period=period,
                 segments=[_segment(plan, usage[tenant.pk, plan.span]) for plan in spans],
-                tax=taxes[tenant.currency],
+                terms=terms[tenant.pk],
+                adjustments=adjustments[before.pk] if before else (),
+                at=now,
             )
             draft = Draft(made.invoice, made.lines, [seal for plan in spans for seal in seals[tenant.pk, plan.span]])
-            before = existing.get(tenant.pk)
             if tenant.pk in by_hand:
                 draft.invoice.grace_until = None
             if before is None and draft.lines:
                 new.append(draft)
-            elif before is not None and take_over(draft, before):
+            elif before is not None and take_over(draft, before, claimed[before.pk]):
                 rewritten.append(draft)
         save_drafts(new, rewritten)
         record_invoice_events("invoice.drafted", [draft.invoice for draft in new], actor=actor)
+    crashpoint("draft: after commit")
     ids = [tenant.pk for tenant in tenants]
     return list(_exactly(ids, period).select_related("tenant", "issuer").order_by("pk"))
 
@@ -111,7 +120,8 @@ def refresh_drafts(*, invoice_ids: Collection[int], actor: Actor) -> list[Invoic
 def finalize_invoices(*, invoice_ids: Collection[int], actor: Actor) -> list[Invoice]:
     """Give drafts their numbers and close them to change; what is final already stays as it is.
 
-    All or none: raises NothingToInvoice, and changes nothing, when a draft has no lines.
+    What the tenants have of prepaid credit is drawn. All or none: raises NothingToInvoice and NegativeTotal, and
+    changes nothing, when a draft has no lines or asks for less than nothing.
     """
     with transaction.atomic(durable=True):
         rows = Invoice.objects.filter(pk__in=invoice_ids).select_related("tenant", "issuer")
@@ -120,8 +130,11 @@ def finalize_invoices(*, invoice_ids: Collection[int], actor: Actor) -> list[Inv
         if drafts:
             lines = lines_of(drafts)
             refuse_empty(drafts, lines)
+            profiles = tax_profiles([draft.tenant_id for draft in drafts])
             for draft in drafts:
-                draft.seller, draft.buyer = seller_of(draft.issuer), buyer_of(draft.tenant)
+                draft.seller = seller_of(draft.issuer)
+                draft.buyer = buyer_of(draft.tenant, profiles.get(draft.tenant_id))
+            draw_credit(drafts, lines, at=clock.now(), actor=actor)
             crashpoint("finalize: before numbers")
             close(drafts, lines, corrects={})
             crashpoint("finalize: numbered, before events")
@@ -132,8 +145,13 @@ def finalize_invoices(*, invoice_ids: Collection[int], actor: Actor) -> list[Inv
 
 
 def refuse_empty(drafts: Sequence[Invoice], lines: dict[int, list[InvoiceLine]]) -> None:
-    """Raises NothingToInvoice for a draft without lines."""
+    """Raises NothingToInvoice for a draft without lines, and NegativeTotal."""
     for draft in drafts:
+        if draft.total < 0:
+            raise NegativeTotal(
+                f"The draft {draft.public_id} of {draft.tenant.name} comes to {draft.total} {draft.currency}.",
+                hint="Take adjustments off it, and give the rest back by a credit note on an earlier invoice.",
+            )
         if not lines.get(draft.pk):
             raise NothingToInvoice(
                 f"The draft {draft.public_id} of {draft.tenant.name} has no lines.",
@@ -157,8 +175,9 @@ def mark_paid(*, invoice_id: int, reference: str, actor: Actor) -> Invoice:
 def void_invoice(*, invoice_id: int, reason: str, actor: Actor) -> Invoice:
     """Declare a finalized invoice or note void; it keeps its number and its content.
 
-    Its claims on usage are released, so drafting the same period again makes a new invoice from the same seals, under
-    a new number. Quiet when it is void already. Raises HasNotes, and IllegalMove for a draft or a paid invoice.
+    Its prepaid credit is given back, and its claims on usage are released, so drafting the same period again makes a
+    new invoice from the same seals, under a new number. Quiet when it is void already. Raises HasNotes, and
+    IllegalMove for a draft or a paid invoice.
     """
     with transaction.atomic(durable=True):
         invoice = (
@@ -170,9 +189,10 @@ def void_invoice(*, invoice_id: int, reason: str, actor: Actor) -> Invoice:
                 raise HasNotes(
                     f"{invoice} is corrected by {', '.join(notes)}.", hint="Void the notes first, or credit the rest."
                 )
-            stamps = {"voided_at": clock.now(), "void_reason": reason}
-            move(invoice, to=InvoiceState.VOID, table=INVOICE_MOVES, **stamps)
-            UsageClaim.objects.filter(invoice=invoice, released_at=None).update(released_at=stamps["voided_at"])
+            now = clock.now()
+            move(invoice, to=InvoiceState.VOID, table=INVOICE_MOVES, voided_at=now, void_reason=reason)
+            UsageClaim.objects.filter(invoice=invoice, released_at=None).update(released_at=now)
+            give_back(invoice, at=now, actor=actor)
             record_invoice_events("invoice.voided", [invoice], actor=actor, reason=reason)
     return invoice
 
@@ -207,6 +227,23 @@ def _standing(tenants: Sequence[Tenant], period: Period, *, lock: bool = False) 
                 hint="Invoice the rest of the period, or void that invoice first.",
             )
         found[invoice.tenant_id] = invoice
+    return found
+
+
+def _adjustments(existing: Mapping[int, Invoice]) -> dict[int, list[Adjustment]]:
+    found: dict[int, list[Adjustment]] = defaultdict(list)
+    if existing:
+        for row in Adjustment.objects.filter(invoice__in=list(existing.values())).order_by("pk"):
+            found[row.invoice_id].append(row)
+    return found
+
+
+def _claimed(existing: Mapping[int, Invoice]) -> dict[int, set[int]]:
+    found: dict[int, set[int]] = defaultdict(set)
+    if existing:
+        claims = UsageClaim.objects.filter(invoice__in=list(existing.values()))
+        for invoice_id, seal_id in claims.values_list("invoice_id", "seal_id"):
+            found[invoice_id].add(seal_id)
     return found
 
 

@@ -8,11 +8,14 @@ from decimal import Decimal
 from django.db import transaction
 from django.db.models import Q
 
-from billing.assembly import line_row, tax_printed_as_terms
+from billing.assembly import CustomerTerms, discount_row, discounts_on, line_row, taxes_as_terms
 from billing.models import Invoice, InvoiceLine, UsageClaim
+from billing.queries.issuers import the_issuer
 from billing.queries.segments import SegmentPlan, plan_segments
+from billing.queries.terms import customer_terms
+from billing.rating.discounts import DiscountLine
 from billing.rating.lines import RatedLine, Segment, Usage, rate_segment
-from billing.rating.totals import total_up
+from billing.rating.totals import terms_for, total_up
 from billing.services.credits import NoteLine, lock_correctable, write_note
 from billing.services.records import record_invoice_events
 from billing.services.usage import billable_seals, seal_spans, usage_of
@@ -37,8 +40,8 @@ class PricesMoved(Conflict):
 def correct_late_usage(*, invoice_id: int, actor: Actor) -> Invoice | None:
     """Seal an invoiced period again and write a note over what changed; None when no amount did.
 
-    The same cards price the usage that was billed and the usage that is known now, so the note holds nothing but the
-    difference. The note claims the new seals, so each difference is billed once. Raises NotCorrectable,
+    The same cards and discounts price the usage that was billed and the usage that is known now, so the note holds
+    nothing but the difference. The note claims the new seals, so each difference is billed once. Raises NotCorrectable,
     UsageIncomplete and PricesMoved.
     """
     with transaction.atomic(durable=True):
@@ -55,18 +58,22 @@ def correct_late_usage(*, invoice_id: int, actor: Actor) -> Invoice | None:
                 hint="Compare the invoice with the tenant's tiers and prices, and correct it by a credit note.",
             )
         known = {span: [*billed.get(span, []), *seals] for span, seals in late.items()}
-        lines = _differences(invoice, plans[invoice.tenant_id], usage_of(billed), usage_of(known))
+        # What was agreed on after the invoice was closed changes nothing of it.
+        agreed = customer_terms(the_issuer(), [invoice.tenant], period, agreed_by=invoice.finalized_at)
+        lines = _differences(
+            invoice, plans[invoice.tenant_id], usage_of(billed), usage_of(known), agreed[invoice.tenant_id]
+        )
         if not lines:
             return None
         net = sum((line.amount for line in lines), Decimal(0))
         kind = InvoiceKind.DEBIT_NOTE if net > 0 else InvoiceKind.CREDIT_NOTE
         if kind == InvoiceKind.CREDIT_NOTE:
             lines = [replace(line, amount=-line.amount) for line in lines]
-        terms = tax_printed_as_terms(invoice.taxes)
-        totals = total_up((line.amount for line in lines), terms, invoice.currency)
+        terms = taxes_as_terms(invoice.taxes)
+        totals = total_up(((line.amount, terms.get(line.line.tax_rate)) for line in lines), invoice.currency)
         seals = [seal for found in late.values() for seal in found]
         reason = REASONS[invoice.tenant.invoice_language]
-        note = write_note(invoice, kind=kind, lines=lines, totals=totals, reason=reason, seals=seals)
+        note = write_note(invoice, kind=kind, lines=lines, totals=totals, reason=reason, actor=actor, seals=seals)
         record_invoice_events(NOTE_EVENTS[kind], [note], actor=actor, reason=reason)
     return note
 
@@ -85,28 +92,37 @@ def _differences(
     plans: Sequence[SegmentPlan],
     billed: Mapping[tuple[int, Period], tuple[Usage, ...]],
     known: Mapping[tuple[int, Period], tuple[Usage, ...]],
+    terms: CustomerTerms,
 ) -> list[NoteLine]:
-    """One line per rate and span whose amount changed, signed: positive is owed to us."""
-    originals = {(line.rate_id, line.span_start): line for line in invoice.lines.all()}
+    """One line per rate and span, and per discount, whose amount changed, signed: positive is owed to us."""
+    before = [_segment(plan, billed.get((plan.tenant_id, plan.span), ())) for plan in plans]
+    after = [_segment(plan, known[plan.tenant_id, plan.span]) for plan in plans]
+    had = [line for segment in before for line in rate_segment(segment)]
+    has = [line for segment in after for line in rate_segment(segment)]
+    originals = {(line.rate_id, line.span_start): line for line in invoice.lines.filter(rate__isnull=False)}
     found = []
-    for plan in plans:
-        was = _rated(plan, billed.get((plan.tenant_id, plan.span), ()))
-        now = _rated(plan, known[plan.tenant_id, plan.span])
-        for rate_id in sorted(was.keys() | now.keys()):
-            original = originals.get((rate_id, plan.span.start))
-            line = _difference(invoice, was.get(rate_id), now.get(rate_id), original)
-            if line is not None:
-                found.append(line)
-    return found
+    was, now = ({(line.span.start, line.rate.id): line for line in lines} for lines in (had, has))
+    for key in sorted(was.keys() | now.keys()):
+        start, rate_id = key
+        line = _difference(invoice, terms, was.get(key), now.get(key), originals.get((rate_id, start)))
+        if line is not None:
+            found.append(line)
+    period = Period(invoice.period_start, invoice.period_end)
+    off_before = discounts_on(had, terms, period, before, invoice.currency)
+    off_after = discounts_on(has, terms, period, after, invoice.currency)
+    return found + _discount_differences(invoice, terms, off_before, off_after)
 
 
-def _rated(plan: SegmentPlan, usage: tuple[Usage, ...]) -> dict[int, RatedLine]:
-    segment = Segment(plan.span, plan.fee_span, plan.month, plan.card, usage)
-    return {line.rate.id: line for line in rate_segment(segment)}
+def _segment(plan: SegmentPlan, usage: tuple[Usage, ...]) -> Segment:
+    return Segment(plan.span, plan.fee_span, plan.month, plan.card, usage)
 
 
 def _difference(
-    invoice: Invoice, before: RatedLine | None, after: RatedLine | None, original: InvoiceLine | None
+    invoice: Invoice,
+    terms: CustomerTerms,
+    before: RatedLine | None,
+    after: RatedLine | None,
+    original: InvoiceLine | None,
 ) -> NoteLine | None:
     shown = after or before
     assert shown is not None  # the rate is in one of the two
@@ -114,11 +130,44 @@ def _difference(
     if was == now:
         return None
     had, has = (Decimal(0) if line is None else line.quantity for line in (before, after))
-    tax = tax_printed_as_terms(invoice.taxes)
-    row = original or line_row(invoice, 0, shown, tax.rate if tax else Decimal(0))
+    row = original or _untold(line_row(invoice, shown), invoice, terms, shown.rate.tax_category)
     explanation: dict[str, object] = {
         "difference": {"billed": str(was), "now": str(now)},
         "before": None if before is None else before.explanation,
         "after": None if after is None else after.explanation,
     }
     return NoteLine(row, now - was, abs(has - had), shown.unit, explanation)
+
+
+def _discount_differences(
+    invoice: Invoice, terms: CustomerTerms, before: Sequence[DiscountLine], after: Sequence[DiscountLine]
+) -> list[NoteLine]:
+    was, now = ({(line.terms.public_id, line.tax_category): line for line in lines} for lines in (before, after))
+    period = Period(invoice.period_start, invoice.period_end)
+    found = []
+    for key in sorted(was.keys() | now.keys()):
+        had, has = was.get(key), now.get(key)
+        amounts = [Decimal(0) if line is None else line.amount for line in (had, has)]
+        if amounts[0] == amounts[1]:
+            continue
+        shown = has or had
+        assert shown is not None  # the key is in one of the two
+        row = _untold(discount_row(invoice, shown, period), invoice, terms, shown.tax_category)
+        explanation: dict[str, object] = {
+            "difference": {"billed": str(amounts[0]), "now": str(amounts[1])},
+            "before": None if had is None else had.explanation,
+            "after": None if has is None else has.explanation,
+        }
+        found.append(NoteLine(row, amounts[1] - amounts[0], Decimal(1), "unit", explanation))
+    return found
+
+
+def _untold(row: InvoiceLine, invoice: Invoice, terms: CustomerTerms, category: str) -> InvoiceLine:
+    """A line that the invoice does not have, at the tax that it would have had there."""
+    tax = terms_for(category, terms.taxes)
+    printed = taxes_as_terms(invoice.taxes)
+    if len(printed) == 1:
+        [row.tax_rate] = printed
+    else:
+        row.tax_rate = tax.rate if tax is not None and tax.rate in printed else Decimal(0)
+    return row

@@ -9,21 +9,25 @@ from django.db import transaction
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from django.db.models import Max
 
-from billing.models import Rate, RateCard, TierPrice
-from billing.rating.lines import UNITS
-from billing.rating.parameters import METERED, Hourly, MinimumCommitment, parse_parameters
-from billing.states import CARD_MOVES, RateCardState
+from billing.models import Invoice, Rate, RateCard, TierPrice
+from billing.rating.parameters import METERED, TIMED, MinimumCommitment, Parameters, parse_parameters
+from billing.states import CARD_MOVES, InvoiceKind, InvoiceState, RateCardState
 from core import clock
 from core.actors import Actor
 from core.errors import Conflict, FieldError, Invalid
 from core.locks import advisory_lock
 from core.states import move
 from events.record import record_event
+from metering.meters import METERS
+from tenants.models import TierAssignment
 
 
 @dataclass(frozen=True, slots=True)
 class RateDraft:
-    """One price to be put on a card; `parameters` as in `rating.parameters`, `meter` empty for fees and commitments."""
+    """One price to be put on a card; `parameters` as in `rating.parameters`, `meter` empty for fees and commitments.
+
+    With a `serving_line` it is the price of what was used on that line.
+    """
 
     key: str
     model: str
@@ -31,6 +35,8 @@ class RateDraft:
     description: str
     description_ja: str = ""
     meter: str = field(default="")
+    serving_line: str = ""
+    tax_category: str = "standard"
 
 
 class InvalidRateCard(Invalid):
@@ -45,6 +51,20 @@ class CardNotPublished(Conflict):
 
     code = "rate_card_not_published"
     title = "Rate card not published"
+
+
+class CardPublished(Conflict):
+    """A published card never changes."""
+
+    code = "rate_card_published"
+    title = "Rate card published"
+
+
+class StaleCard(Conflict):
+    """Somebody else edited the draft meanwhile."""
+
+    code = "rate_card_changed"
+    title = "Rate card changed"
 
 
 class PriceInThePast(Conflict):
@@ -64,19 +84,28 @@ def draft_rate_card(*, name: str, currency: str, rates: Sequence[RateDraft], act
         advisory_lock(f"rate-card:{name}:{currency}")
         last = RateCard.objects.filter(name=name, currency=currency).aggregate(last=Max("number"))["last"] or 0
         card = RateCard.objects.create(name=name, currency=currency, number=last + 1)
-        Rate.objects.bulk_create(
-            Rate(
-                card=card,
-                position=position,
-                key=rate.key,
-                meter=rate.meter,
-                model=rate.model,
-                parameters=rate.parameters,
-                description=rate.description,
-                description_ja=rate.description_ja,
-            )
-            for position, rate in enumerate(rates, start=1)
-        )
+        _write_rates(card, rates)
+        record_event("rate_card.drafted", tenant=None, subject=card, actor=actor, data=_data(card))
+    return card
+
+
+def edit_rate_card(*, card_id: int, rates: Sequence[RateDraft], expected_version: int, actor: Actor) -> RateCard:
+    """Put other rates on a draft.
+
+    Raises CardPublished, StaleCard when somebody else edited it meanwhile, InvalidRateCard and InvalidParameters.
+    """
+    _check(rates)
+    with transaction.atomic(durable=True):
+        card = RateCard.objects.select_for_update().get(pk=card_id)
+        if card.state != RateCardState.DRAFT:
+            raise CardPublished(f"{card} is published.", hint="Draft its next number; a published card never changes.")
+        if card.version != expected_version:
+            raise StaleCard(f"{card} is at version {card.version} by now.", hint="Read it again, then decide.")
+        card.rates.all().delete()
+        _write_rates(card, rates)
+        card.version += 1
+        card.save(update_fields=["version"])
+        record_event("rate_card.edited", tenant=None, subject=card, actor=actor, data=_data(card))
     return card
 
 
@@ -86,15 +115,15 @@ def publish_rate_card(*, card_id: int, actor: Actor) -> RateCard:
         card = RateCard.objects.select_for_update(no_key=True).get(pk=card_id)
         if card.state != RateCardState.PUBLISHED:
             move(card, to=RateCardState.PUBLISHED, table=CARD_MOVES, published_at=clock.now())
-            data = {"id": card.public_id, "name": card.name, "number": card.number, "currency": card.currency}
-            record_event("rate_card.published", tenant=None, subject=card, actor=actor, data=data)
+            record_event("rate_card.published", tenant=None, subject=card, actor=actor, data=_data(card))
     return card
 
 
 def price_tier(*, tier_version_id: int, card_id: int, effective_from: datetime, actor: Actor) -> TierPrice:
     """Let a card price a tier version from an instant on; the price before it in that currency ends there.
 
-    Quiet when the card is the current price already. Raises CardNotPublished and PriceInThePast.
+    Quiet when the card is the current price already. Raises CardNotPublished and PriceInThePast, also when a finalized
+    invoice has billed the tier after that instant.
     """
     with transaction.atomic(durable=True):
         card = RateCard.objects.select_for_update(no_key=True).get(pk=card_id)
@@ -112,19 +141,64 @@ def price_tier(*, tier_version_id: int, card_id: int, effective_from: datetime, 
                     f"The current price of this tier begins at {current.effective.lower.isoformat()}.",
                     hint="Let the new price begin later.",
                 )
+            _refuse_billed(tier_version_id, card.currency, effective_from)
             ended = DateTimeTZRange(current.effective.lower, effective_from, "[)")
             TierPrice.objects.filter(pk=current.pk).update(effective=ended)
-        return TierPrice.objects.create(
+        price = TierPrice.objects.create(
             tier_version_id=tier_version_id,
             rate_card=card,
             currency=card.currency,
             effective=DateTimeTZRange(effective_from, None, "[)"),
         )
+        data = {**_data(card), "tier": price.tier_version.tier.key, "effective_from": effective_from.isoformat()}
+        record_event("rate_card.scheduled", tenant=None, subject=card, actor=actor, data=data)
+    return price
+
+
+def _refuse_billed(tier_version_id: int, currency: str, effective_from: datetime) -> None:
+    """What was billed stays billed at its price: a new one begins after it."""
+    billed = Invoice.objects.filter(
+        kind=InvoiceKind.INVOICE,
+        state__in=(InvoiceState.FINALIZED, InvoiceState.PAID),
+        currency=currency,
+        period_end__gt=effective_from,
+        tenant__in=TierAssignment.objects.filter(tier_version_id=tier_version_id, period__endswith__isnull=True).values(
+            "tenant"
+        ),
+    )
+    last = billed.order_by("-period_end").first()
+    if last is not None:
+        raise PriceInThePast(
+            f"{last} has billed this tier until {last.period_end.isoformat()}.",
+            hint="Let the new price begin after that, and correct what was billed by credit notes.",
+        )
+
+
+def _write_rates(card: RateCard, rates: Sequence[RateDraft]) -> None:
+    Rate.objects.bulk_create(
+        Rate(
+            card=card,
+            position=position,
+            key=rate.key,
+            meter=rate.meter,
+            serving_line=rate.serving_line,
+            tax_category=rate.tax_category,
+            model=rate.model,
+            parameters=rate.parameters,
+            description=rate.description,
+            description_ja=rate.description_ja,
+        )
+        for position, rate in enumerate(rates, start=1)
+    )
+
+
+def _data(card: RateCard) -> dict[str, Any]:
+    return {"id": card.public_id, "name": card.name, "number": card.number, "currency": card.currency}
 
 
 def _check(rates: Sequence[RateDraft]) -> None:
     errors: list[FieldError] = []
-    charged: set[str] = set()
+    charged: set[tuple[str, str]] = set()
     keys: set[str] = set()
     committed: list[tuple[int, str]] = []
     for position, rate in enumerate(rates):
@@ -132,25 +206,35 @@ def _check(rates: Sequence[RateDraft]) -> None:
         where = f"/rates/{position}"
         if rate.key in keys:
             errors.append(FieldError(f"{where}/key", "repeated", f"{rate.key} is on the card already"))
-        if isinstance(parameters, METERED):
-            if rate.meter not in UNITS:
-                known = ", ".join(UNITS)
-                errors.append(FieldError(f"{where}/meter", "unknown", f"{rate.meter!r} is no meter; one of {known}"))
-            if rate.meter in charged:
-                errors.append(FieldError(f"{where}/meter", "repeated", f"{rate.meter} has a rate already"))
-        elif rate.meter:
-            errors.append(FieldError(f"{where}/meter", "not_metered", f"a {rate.model} rate has no meter"))
-        if isinstance(parameters, Hourly) and rate.meter != "endpoint_seconds":
-            errors.append(FieldError(f"{where}/meter", "not_seconds", "an hourly rate needs a meter of seconds"))
+        errors += _check_meter(rate, parameters, where, charged)
         if isinstance(parameters, MinimumCommitment):
             committed.extend((position, meter) for meter in parameters.meters)
         keys.add(rate.key)
-        charged.add(rate.meter)
+        charged.add((rate.meter, rate.serving_line))
     for position, meter in committed:
-        if meter not in charged:
+        if meter not in {charged_meter for charged_meter, _ in charged}:
             pointer = f"/rates/{position}/parameters/meters"
             errors.append(FieldError(pointer, "not_charged", f"the card has no rate for {meter}"))
     if not rates:
         errors.append(FieldError("/rates", "required", "a card has at least one rate"))
     if errors:
         raise InvalidRateCard(f"{errors[0].pointer}: {errors[0].detail}.", errors=errors)
+
+
+def _check_meter(
+    rate: RateDraft, parameters: Parameters, where: str, charged: set[tuple[str, str]]
+) -> list[FieldError]:
+    if not isinstance(parameters, METERED):
+        if rate.meter or rate.serving_line:
+            return [FieldError(f"{where}/meter", "not_metered", f"a {rate.model} rate has no meter")]
+        return []
+    if rate.meter not in METERS:
+        known = ", ".join(METERS)
+        return [FieldError(f"{where}/meter", "unknown", f"{rate.meter!r} is no meter; one of {known}")]
+    errors = []
+    if (rate.meter, rate.serving_line) in charged:
+        on_line = f" on {rate.serving_line}" if rate.serving_line else ""
+        errors.append(FieldError(f"{where}/meter", "repeated", f"{rate.meter}{on_line} has a rate already"))
+    if isinstance(parameters, TIMED) and METERS[rate.meter].unit != "second":
+        errors.append(FieldError(f"{where}/meter", "not_seconds", f"a rate {rate.model} needs a meter of seconds"))
+    return errors

@@ -1,12 +1,14 @@
 """The example price list that an installation starts with: three tiers in two currencies, an issuer, Japan's tax."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from billing.models import RateCard, TierPrice
-from billing.services.issuers import IssuerDetails, define_issuer, define_tax
+from billing.models import RateCard, TaxRule, TierPrice
+from billing.services.issuers import IssuerDetails, define_issuer
 from billing.services.rate_cards import RateDraft, draft_rate_card, price_tier, publish_rate_card
+from billing.services.taxes import TaxDetails, define_tax
 from billing.states import RateCardState
 from core.actors import Actor
 from core.errors import NotFound
@@ -47,15 +49,11 @@ def seed_rate_cards(*, actor: Actor) -> list[RateCard]:
     Raises NotFound when the tiers are not there yet.
     """
     issuer = define_issuer(key="default", details=EXAMPLE_ISSUER)
-    define_tax(
-        issuer_id=issuer.pk,
-        currency="JPY",
-        name="Consumption tax",
-        name_ja="消費税",
-        rate=Decimal("0.10"),
-        rounding="half_up",
-        since=FOREVER,
-    )
+    if not TaxRule.objects.filter(issuer=issuer).exists():
+        # By currency for whom nothing else is known, by country for whom a tax profile states it.
+        tax = TaxDetails(name="Consumption tax", name_ja="消費税", rate=Decimal("0.10"))
+        for details in (replace(tax, currency="JPY"), replace(tax, country="JP")):
+            define_tax(issuer_id=issuer.pk, details=details, since=FOREVER)
     return [
         _seed(tier, currency, prices, actor)
         for tier, currencies in PRICES.items()

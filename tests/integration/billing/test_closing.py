@@ -143,6 +143,7 @@ def test_months_before_the_departure_are_invoiced_too(world, october) -> None:
 def test_who_was_never_active_leaves_without_an_invoice(world) -> None:
     from tests.factories import make_tenant
 
+    world.set_clock(datetime(2026, 10, 1, tzinfo=UTC))
     tenant = make_tenant()
     leave(tenant, world, datetime(2026, 10, 11, 9, 40, tzinfo=UTC))
     world.set_clock(datetime(2026, 10, 11, 11, tzinfo=UTC))

@@ -71,6 +71,9 @@ def test_advanced_month_in_yen_has_allowance_overage_and_tax_once(world, october
             "name_ja": "消費税",
             "rate": "0.1",
             "rounding": "half_up",
+            "treatment": "standard",
+            "note": "",
+            "note_ja": "",
             "taxable": "31800",
             "amount": "3180",
         }

@@ -21,10 +21,21 @@ D = Decimal
     ],
 )
 def test_totals(amounts: list[str], rate: str, rounding: str, currency: str, totals: tuple[str, str, str]) -> None:
-    made = total_up([D(a) for a in amounts], TaxTerms("Tax", "", D(rate), rounding), currency)
+    terms = TaxTerms("Tax", "", D(rate), rounding)
+    made = total_up([(D(amount), terms) for amount in amounts], currency)
     assert (made.subtotal, made.tax, made.total) == tuple(D(t) for t in totals)
 
 
 def test_without_a_rule_there_is_no_tax() -> None:
-    made = total_up([D("9.99")], None, "USD")
+    made = total_up([(D("9.99"), None)], "USD")
     assert (made.tax, made.total) == (D(0), D("9.99"))
+
+
+def test_two_rates_are_taxed_each_on_its_own_sum() -> None:
+    full, reduced = TaxTerms("Tax", "", D("0.10"), "half_up"), TaxTerms("Tax", "", D("0.08"), "half_up")
+    made = total_up([(D(105), full), (D(106), reduced), (D(-1), full), (D(7), None)], "JPY")
+    assert [(tax.terms.rate, tax.taxable, tax.amount) for tax in made.taxes] == [
+        (D("0.10"), D(104), D(10)),
+        (D("0.08"), D(106), D(8)),  # 8.48: never 18.88 on the sum of both
+    ]
+    assert (made.subtotal, made.tax, made.total) == (D(217), D(18), D(235))
