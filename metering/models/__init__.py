@@ -1,5 +1,6 @@
 """The tables of metering: what was measured and sealed, and the sums of it."""
 
+from metering.models.events import EventDelta, UsageBatch, UsageEvent, UsageSeries
 from metering.models.measured import (
     BUCKET_SECONDS,
     METER_CHOICES,
@@ -29,6 +30,7 @@ __all__ = [
     "METER_CHOICES",
     "CollectionWindow",
     "Enrolment",
+    "EventDelta",
     "HourDue",
     "MeterSource",
     "MeterTolerance",
@@ -40,8 +42,11 @@ __all__ = [
     "SealedDay",
     "SourceAnswer",
     "UnattributedUsage",
+    "UsageBatch",
     "UsageBucket",
     "UsageDay",
+    "UsageEvent",
     "UsageHour",
     "UsageRevision",
+    "UsageSeries",
 ]

@@ -19,6 +19,7 @@ from events.record import Happening, record_events
 from metering import queries
 from metering.counting import COUNTS, JOIN_SOURCE
 from metering.models import Enrolment, ParkedPoint, Seal
+from metering.services.events import fold_events
 
 GAPS_TOLD = 100
 # A tenant-month is some thousand buckets; a statement over more tenants would come near the statement timeout.
@@ -95,6 +96,7 @@ def seal_usage(
     UsageIncomplete with the exact hours that are missing, PeriodOffGrid, or SealOverlaps; nothing is sealed then.
     """
     tenants = sorted(set(tenant_ids))
+    fold_events(tenant_ids=tenants)
     with transaction.atomic(durable=True):
         for tenant_id in tenants:
             advisory_lock(f"metering.seal.{tenant_id}")
