@@ -17,6 +17,7 @@ from api import (
     schema,
     tenants,
     usage,
+    usage_events,
     webhooks,
 )
 from api.unknown import UnknownAddress
@@ -68,6 +69,7 @@ urlpatterns = [
     path("resources/<ref:resource>", operations.ResourceDetail.as_view()),
     path("inventory", inventory.InventoryList.as_view()),
     path("tenants/<ref:tenant>/usage", usage.UsageByDay.as_view()),
+    path("usage-events", usage_events.UsageEvents.as_view()),
     path("tenants/<ref:tenant>/invoice-preview", invoices.InvoicePreview.as_view()),
     path("rate-cards", rate_cards.RateCardList.as_view()),
     path("invoices", invoices.InvoiceList.as_view()),

@@ -32,6 +32,8 @@ BEAT = {
     "provisioning: drift, and warm copies whose time is over": ("provisioning.tasks.sweep_served_tenants", 40 * SWEEP),
     "provisioning: inventory of AWS": ("provisioning.tasks.keep_inventory", 40 * SWEEP),
     "metering: hours that are due to be read": ("metering.tasks.collect_usage", 4 * SWEEP),
+    "metering: reported events, into their hours": ("metering.tasks.fold_events", 4 * SWEEP),
+    "metering: months ahead, sums after changes": ("metering.tasks.keep_rollups", 4 * SWEEP),
     "billing: months that are over, drafts whose grace has passed": ("billing.tasks.close_due_periods", 20 * SWEEP),
     "billing: last invoices of tenants that leave": ("billing.tasks.issue_final_invoices", 4 * SWEEP),
     "events: dispatch what a lost message left behind": ("events.tasks.dispatch_events", SWEEP),

@@ -30,7 +30,7 @@ EXPECTED = {
     | MONEY
     | CHARGING
     | {"tenants.manage", "adapters.upload", "adapters.release", "operations.retry", "scenarios.manage"}
-    | {"audit.view", "keys.manage", "webhooks.manage", "playground.use", "limits.use", "adapters.approve"},
+    | {"audit.view", "keys.manage", "webhooks.manage", "playground.use", "limits.use", "adapters.approve", "usage.write"},
 }
 
 
