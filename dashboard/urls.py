@@ -4,6 +4,7 @@ from django.urls import path, register_converter
 
 from dashboard.views import (
     adapters,
+    containers,
     home,
     inventory,
     invoices,
@@ -102,6 +103,7 @@ urlpatterns = [
     path("planner/catalogue/", planner_catalogue.catalogue, name="planner-catalogue"),
     path("planner/catalogue/import/", planner_catalogue.take_in, name="catalogue-import"),
     path("planner/catalogue/export/", planner_catalogue.download, name="catalogue-download"),
+    path("planner/containers/", containers.containers, name="containers"),
     # settings
     path("settings/", settings.entry, name="settings"),
     path("settings/keys/", settings.key_list, name="key-list"),

@@ -8,6 +8,10 @@ from django.db import transaction
 from core.actors import Actor
 from core.errors import Invalid
 from events.record import record_event
+from models_registry.containers.generate import Assignment
+from models_registry.containers.images import find_image
+from models_registry.containers.lint import lint
+from models_registry.containers.settings import from_environment
 from models_registry.inspection.architecture import UnknownArchitecture, UnusableBase, read_architecture
 from models_registry.inspection.engines import UnknownEngine, load_engine
 from models_registry.models import FoundationModel, ServingProfile
@@ -76,7 +80,8 @@ def define_serving_profile(
 ) -> ServingProfile:
     """Say how a base model is served; a profile that is there under this name stays as it is.
 
-    Raises ServingProfileInvalid when there are no rules for the engine, or it cannot be set to this maximum rank.
+    Raises ServingProfileInvalid when there are no rules for the engine, it cannot be set to this maximum rank, or the
+    container would not serve with these settings (`models_registry.containers`); UnknownImage for another image.
     """
     try:
         rules = load_engine(engine)
@@ -85,6 +90,7 @@ def define_serving_profile(
     if max_lora_rank not in rules.ranks:
         allowed = ", ".join(str(rank) for rank in rules.ranks)
         raise ServingProfileInvalid(f"{engine} can be set to the maximum ranks {allowed}, not to {max_lora_rank}.")
+    _refuse_broken(image, environment, assignment=Assignment((max_lora_rank,), in_one_batch=max_loras))
     with transaction.atomic(durable=True):
         profile, is_new = ServingProfile.objects.get_or_create(
             name=name,
@@ -102,3 +108,13 @@ def define_serving_profile(
         if is_new:
             record_event("serving_profile.defined", tenant=None, subject=profile, actor=actor, after={"name": name})
     return profile
+
+
+def _refuse_broken(image: str, environment: Mapping[str, str], *, assignment: Assignment) -> None:
+    found = find_image(image)
+    verdict = lint(found, from_environment(environment, found.family), assignment, target=found)
+    errors = [diagnosis for diagnosis in verdict.diagnoses if diagnosis.severity == "error"]
+    if errors:
+        raise ServingProfileInvalid(
+            " ".join(diagnosis.message for diagnosis in errors), hint=" ".join(diagnosis.hint for diagnosis in errors)
+        )

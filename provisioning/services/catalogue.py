@@ -10,6 +10,8 @@ from django.conf import settings
 from django.db import transaction
 
 from core.actors import Actor
+from models_registry.containers.generate import Assignment, BaseModel, generate
+from models_registry.containers.images import find_image
 from models_registry.models import ServingProfile
 from models_registry.services.catalogue import define_serving_profile, register_foundation_model
 from provisioning.models import Scope, ServingLine, TierRoute
@@ -23,19 +25,10 @@ GIB = 1 << 30
 IMAGE = "763104351884.dkr.ecr.{region}.amazonaws.com/djl-inference:0.36.0-lmi28.0.0-cu130"
 ENGINE = "vllm-0.26"
 MAX_LORAS, MAX_LORA_RANK = 8, 64
-# AWS's own example for adapter components (LMI 18 and later); secure mode keeps the container from running code that
-# an archive brings along.
-ENVIRONMENT = {
-    "HF_MODEL_ID": "/opt/ml/model",
-    "SERVING_FAIL_FAST": "true",
-    "OPTION_ASYNC_MODE": "true",
-    "OPTION_ROLLING_BATCH": "disable",
-    "OPTION_ENTRYPOINT": "djl_python.lmi_vllm.vllm_async_service",
-    "OPTION_ENABLE_LORA": "true",
-    "OPTION_MAX_LORAS": str(MAX_LORAS),
-    "OPTION_MAX_CPU_LORAS": str(4 * MAX_LORAS),
-    "OPTION_MAX_LORA_RANK": str(MAX_LORA_RANK),
-}
+# Where SageMaker puts a Model's weights inside the container.
+MODEL_FOLDER = "/opt/ml/model"
+# Four times as many adapters wait in the host's memory as share a batch.
+ASSIGNED = Assignment((MAX_LORA_RANK,) * 4 * MAX_LORAS, in_one_batch=MAX_LORAS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +104,17 @@ def seed_catalogue(*, actor: Actor) -> dict[str, list[str]]:
         model_data_uri=f"s3://{settings.ARTIFACT_BUCKET}/base-models/tiny-llama/",
         actor=actor,
     )
+    image = IMAGE.format(region=region)
     profile = define_serving_profile(
         name="tiny-llama-lmi28",
         foundation_model_id=model.pk,
-        image=IMAGE.format(region=region),
+        image=image,
         engine=ENGINE,
         max_lora_rank=MAX_LORA_RANK,
         max_loras=MAX_LORAS,
         accelerators=1,
         min_memory_mb=8192,
-        environment=ENVIRONMENT,
+        environment=generate(find_image(image), BaseModel(MODEL_FOLDER), ASSIGNED).environment(),
         actor=actor,
     )
     lines = {name: define_line(name=name, profile=profile, region=region, line=line) for name, line in LINES.items()}

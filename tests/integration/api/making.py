@@ -14,9 +14,12 @@ from core import clock
 from core.periods import billing_month
 from events.models import WebhookDelivery, WebhookEndpoint
 from events.webhooks.endpoints import create_endpoint, send_test
-from models_registry.models import Adapter, AdapterVersion, Release
+from models_registry.containers.generate import Assignment, BaseModel, generate
+from models_registry.containers.images import newest
+from models_registry.models import Adapter, AdapterUpload, AdapterVersion, Release
 from models_registry.services.adapters import create_adapter
 from models_registry.services.catalogue import define_serving_profile, register_foundation_model
+from models_registry.services.multipart import PART_BYTES
 from models_registry.services.releases import record_live, release_version
 from models_registry.states import VersionState
 from provisioning.models import ManagedResource, Operation, OperationStep, PublishedConfig
@@ -37,13 +40,13 @@ def make_profile() -> int:
     define_serving_profile(
         name="tiny-llama-vllm",
         foundation_model_id=model.pk,
-        image="763104351884.dkr.ecr.us-west-2.amazonaws.com/djl-inference:0.36.0-lmi28.0.0-cu130",
+        image=newest().name,
         engine="vllm-0.26",
         max_lora_rank=64,
         max_loras=8,
         accelerators=1,
         min_memory_mb=4096,
-        environment={},
+        environment=generate(newest(), BaseModel("/opt/ml/model"), Assignment((64,) * 8, 8)).environment(),
         actor=TESTER,
     )
     return model.pk
@@ -74,6 +77,16 @@ def make_version(tenant: Tenant) -> AdapterVersion:
         parts=[{"name": "adapter.tar.gz", "size": 1}],
         findings=[{"code": "c", "severity": "warning", "message": "m", "hint": "h", "tensor": None}],
         uploaded_by="tester",
+    )
+
+
+def make_upload(tenant: Tenant) -> AdapterUpload:
+    """An upload in parts that the bucket has not been told of yet."""
+    version = AdapterVersion.objects.create(
+        adapter=make_adapter(tenant), tenant=tenant, parts=[{"name": "adapter.tar.gz", "size": 9}], uploaded_by="tester"
+    )
+    return AdapterUpload.objects.create(
+        version=version, part_bytes=PART_BYTES, expires_at=clock.real_now() + timedelta(hours=1)
     )
 
 
@@ -232,6 +245,7 @@ MAKERS: dict[str, Callable[[Tenant], str]] = {
     "tenant": _tenant_with_config,
     "api_key": lambda tenant: make_key(tenant).public_id,
     "adapter": lambda tenant: make_release(tenant).adapter.public_id,
+    "adapter_upload": lambda tenant: make_upload(tenant).public_id,
     "adapter_version": lambda tenant: make_version(tenant).public_id,
     "release": lambda tenant: make_release(tenant).public_id,
     "operation": lambda tenant: make_operation(tenant).public_id,

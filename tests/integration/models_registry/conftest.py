@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from models_registry.containers.generate import Assignment, BaseModel, generate
+from models_registry.containers.images import newest
+
 if TYPE_CHECKING:
     from models_registry.models import Adapter, ServingProfile
 
@@ -26,13 +29,13 @@ def profile(db: None) -> ServingProfile:
     return define_serving_profile(
         name="tiny-llama-vllm",
         foundation_model_id=model.pk,
-        image="763104351884.dkr.ecr.us-west-2.amazonaws.com/djl-inference:0.36.0-lmi28.0.0-cu130",
+        image=newest().name,
         engine="vllm-0.26",
         max_lora_rank=64,
         max_loras=8,
         accelerators=1,
         min_memory_mb=4096,
-        environment={},
+        environment=generate(newest(), BaseModel("/opt/ml/model"), Assignment((64,) * 8, 8)).environment(),
         actor=TESTER,
     )
 

@@ -6,6 +6,7 @@ import pytest
 
 from events.models import Event
 from models_registry import queries
+from models_registry.containers.images import UnknownImage, newest
 from models_registry.models import FoundationModel, ServingProfile
 from models_registry.services.adapters import NotServable, create_adapter
 from models_registry.services.catalogue import (
@@ -46,7 +47,7 @@ def test_unusable_profiles_are_refused(profile: ServingProfile) -> None:
     details = {
         "name": "other",
         "foundation_model_id": profile.foundation_model_id,
-        "image": "i",
+        "image": newest().name,
         "engine": "vllm-0.26",
         "max_lora_rank": 16,
         "max_loras": 1,
@@ -58,6 +59,13 @@ def test_unusable_profiles_are_refused(profile: ServingProfile) -> None:
     for wrong in ({"engine": "vllm-0.1"}, {"engine": "../x"}, {"max_lora_rank": 20}, {"max_lora_rank": 1024}):
         with pytest.raises(ServingProfileInvalid):
             define_serving_profile(**details | wrong)
+    with pytest.raises(ServingProfileInvalid, match="LoRA is switched off"):
+        define_serving_profile(**details)
+    with pytest.raises(UnknownImage):
+        define_serving_profile(**details | {"image": "nginx:1.27"})
+    secret = {"environment": {"HF_TOKEN": "hf_0123"}}
+    with pytest.raises(ServingProfileInvalid, match="HF_TOKEN holds a secret"):
+        define_serving_profile(**details | secret)
     assert ServingProfile.objects.count() == 1
 
 
