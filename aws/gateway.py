@@ -263,6 +263,15 @@ class ArtifactFacts:
     sha256: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class StoredVersion:
+    """A version of an object, or a marker that hides the versions below it: a versioned bucket keeps both."""
+
+    key: str
+    version_id: str
+    is_delete_marker: bool
+
+
 class ArtifactStore(Protocol):
     """The artifact bucket."""
 
@@ -283,6 +292,12 @@ class ArtifactStore(Protocol):
 
     def list(self, prefix: str) -> Iterator[ArtifactFacts]:
         """The objects under a prefix, complete or an error."""
+
+    def versions(self, prefix: str) -> Iterator[StoredVersion]:
+        """Every version and delete marker under a prefix, hidden ones too; complete or an error."""
+
+    def delete_version(self, version: StoredVersion) -> None:
+        """Remove one version or marker for good; absent is fine."""
 
     def url(self, key: str) -> str:
         """`s3://bucket/key`."""
@@ -313,6 +328,9 @@ class ConfigStore(Protocol):
 
     def read_current(self, tenant: str) -> StoredConfig | None:
         """The version that data planes follow now, or None."""
+
+    def count(self, tenant: str) -> int:
+        """How many items of a tenant there are."""
 
     def erase(self, tenant: str) -> int:
         """Remove all of a tenant's items; how many there were."""
@@ -360,6 +378,9 @@ class LimitStore(Protocol):
 
     def use(self, tenant: str, limits: Mapping[str, Any], at: datetime) -> list[WindowUse]:
         """How full every window is, in the order of the limits."""
+
+    def count(self, tenant: str) -> int:
+        """How many items of a tenant there are."""
 
     def erase(self, tenant: str) -> int:
         """Remove all of a tenant's items; how many there were."""

@@ -33,6 +33,8 @@ def create_bucket_and_tables(env: Mapping[str, str]) -> None:
             Bucket=bucket,
             CreateBucketConfiguration={"LocationConstraint": region},  # type: ignore[typeddict-item]
         )
+        # As in production: what is overwritten or deleted stays until its versions are erased.
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
         s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [BROWSER_UPLOADS]})  # type: ignore[list-item]
     there = dynamodb.list_tables()["TableNames"]
     for table in (env["CP_CONFIG_TABLE"], env["CP_LIMITS_TABLE"]):

@@ -1,6 +1,6 @@
 """Where artifacts lie in the bucket: uploads in quarantine, accepted ones under their own sha256."""
 
-from aws.connect import artifacts
+from aws.connect import artifacts, multipart
 from models_registry.models import AdapterVersion
 from tenants.models import Tenant
 
@@ -25,14 +25,21 @@ def artifact_prefix(tenant: Tenant) -> str:
     return f"tenants/{tenant.public_id}/"
 
 
-def keys_under(prefix: str) -> list[str]:
-    """The keys that the bucket holds under a prefix. Raises aws.errors."""
-    return [facts.key for facts in artifacts().list(prefix)]
+def versions_under(prefix: str) -> int:
+    """How many versions and delete markers the bucket keeps under a prefix, hidden ones too. Raises aws.errors."""
+    return sum(1 for _ in artifacts().versions(prefix))
 
 
 def clear(prefix: str) -> int:
-    """Delete every object under a prefix with all its versions; how many there were. Raises aws.errors."""
-    keys = keys_under(prefix)
-    for key in keys:
-        artifacts().delete(key)
-    return len(keys)
+    """Delete every object under a prefix with all its versions, and what has arrived of others; how many objects.
+
+    What somebody deleted before is erased too: a versioned bucket only hides it. Raises aws.errors.
+    """
+    store = multipart()
+    for upload in store.open_uploads(prefix):
+        store.abort(upload.key, upload.upload_id)
+    bucket = artifacts()
+    versions = [*bucket.versions(prefix)]
+    for version in versions:
+        bucket.delete_version(version)
+    return len({version.key for version in versions})

@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError
 
 from aws import errors
 from aws.boto.translate import call, translate
-from aws.gateway import ArtifactFacts
+from aws.gateway import ArtifactFacts, StoredVersion
 
 
 class BotoArtifacts:
@@ -69,18 +69,30 @@ class BotoArtifacts:
 
     def delete(self, key: str) -> None:
         """See ArtifactStore.delete."""
-        arguments = {"Bucket": self._bucket, "Prefix": key}
+        for version in [*self.versions(key)]:
+            if version.key == key:
+                self.delete_version(version)
+
+    def versions(self, prefix: str) -> Iterator[StoredVersion]:
+        """See ArtifactStore.versions."""
+        arguments = {"Bucket": self._bucket, "Prefix": prefix}
         while True:
             reply = call(self._client.list_object_versions, "ListObjectVersions", "IsTruncated", **arguments)
-            for entry in [*reply.get("Versions", []), *reply.get("DeleteMarkers", [])]:
-                if entry["Key"] == key:
-                    version = {"VersionId": entry["VersionId"]}
-                    call(self._client.delete_object, "DeleteObject", Bucket=self._bucket, Key=key, **version)
+            for entry in reply.get("Versions", []):
+                yield StoredVersion(entry["Key"], entry["VersionId"], is_delete_marker=False)
+            for entry in reply.get("DeleteMarkers", []):
+                yield StoredVersion(entry["Key"], entry["VersionId"], is_delete_marker=True)
             if not reply["IsTruncated"]:
                 return
             arguments["KeyMarker"] = reply["NextKeyMarker"]
+            arguments.pop("VersionIdMarker", None)
             if reply.get("NextVersionIdMarker"):
                 arguments["VersionIdMarker"] = reply["NextVersionIdMarker"]
+
+    def delete_version(self, version: StoredVersion) -> None:
+        """See ArtifactStore.delete_version."""
+        place = {"Bucket": self._bucket, "Key": version.key, "VersionId": version.version_id}
+        call(self._client.delete_object, "DeleteObject", **place)
 
     def list(self, prefix: str) -> Iterator[ArtifactFacts]:
         """See ArtifactStore.list."""

@@ -8,7 +8,7 @@ look like "no such item".
 from typing import Any
 
 from aws import errors
-from aws.boto.partitions import erase_partition
+from aws.boto.partitions import count_partition, erase_partition
 from aws.boto.translate import call, request_id
 from aws.gateway import Receipt, StoredConfig
 
@@ -86,6 +86,10 @@ class BotoConfigStore:
             sha256=item["sha256"]["S"],
             signature=item["signature"]["S"],
         )
+
+    def count(self, tenant: str) -> int:
+        """See ConfigStore.count."""
+        return count_partition(self._client, self._table, tenant)
 
     def erase(self, tenant: str) -> int:
         """See ConfigStore.erase."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aws import errors
-from aws.boto.partitions import erase_partition
+from aws.boto.partitions import count_partition, erase_partition
 from aws.gateway import Full, Held, WindowUse
 from dataplane.budgets import Tokens, budgets_of
 from dataplane.errors import InvalidRequest, LimitExceeded, LimitsBusy, LimitsUnavailable
@@ -67,6 +67,10 @@ class BotoLimitStore:
             )
             for each in counters
         ]
+
+    def count(self, tenant: str) -> int:
+        """See LimitStore.count."""
+        return count_partition(self._client, self._table, tenant)
 
     def erase(self, tenant: str) -> int:
         """See LimitStore.erase."""

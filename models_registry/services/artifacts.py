@@ -9,12 +9,13 @@ from core import clock
 from core.actors import SYSTEM, Actor
 from core.crashpoints import crashpoint
 from core.states import move
-from models_registry.artifacts import artifact_prefix, clear, keys_under, quarantine_prefix
+from models_registry.artifacts import artifact_prefix, clear, quarantine_prefix, versions_under
 from models_registry.inspection.findings import Finding
 from models_registry.models import AdapterVersion
 from models_registry.services.releases import end_serving
 from models_registry.states import VERSION_MOVES, VersionState
 from tenants.models import OffboardingStep, Tenant
+from tenants.queries import erasure_waits_for
 from tenants.services.offboarding import complete_offboarding_step
 from tenants.states import TenantState
 
@@ -27,22 +28,25 @@ _FIRST = (OffboardingStep.Key.RESOURCES, OffboardingStep.Key.FINAL_INVOICE)
 def erase_tenant_artifacts(*, tenant_id: int, actor: Actor) -> bool:
     """Delete all objects of a leaving tenant, list again, and complete the step `artifacts`; True when it is done.
 
-    False, with nothing completed, while one of its uploads is still on its way or being judged, or when the second
-    listing finds something: the sweep comes back. Versions stay as rows, because invoices and the ledger name them.
+    False, with nothing completed, while a legal hold or its retention lasts, while one of its uploads is still on its
+    way or being judged, or when the second listing finds something: the sweep comes back. Versions stay as rows,
+    because invoices and the ledger name them.
     Raises aws.errors.AwsError, and ValueError for a tenant that is not leaving.
     """
     tenant = Tenant.objects.get(pk=tenant_id)
     if tenant.state != TenantState.OFFBOARDING:
         raise ValueError(f"{tenant.public_id} is {tenant.state}; only a leaving tenant's artifacts are erased")
+    if erasure_waits_for(tenant, clock.now()):
+        return False
     if not _stop_validations(tenant):
         return False
     end_serving(tenant_id=tenant_id, at=clock.now(), actor=actor)
     prefixes = [quarantine_prefix(tenant), artifact_prefix(tenant)]
     deleted = sum(clear(prefix) for prefix in prefixes)
     crashpoint("erase:deleted")
-    left = [key for prefix in prefixes for key in keys_under(prefix)]
+    left = sum(versions_under(prefix) for prefix in prefixes)
     if left:
-        log.warning("%s objects of %s appeared while they were erased", len(left), tenant.public_id)
+        log.warning("%s versions of %s appeared while they were erased", left, tenant.public_id)
         return False
     _forget_uploads(tenant)
     detail = {"deleted_objects": deleted, "left_objects": 0, "prefixes": prefixes}
