@@ -30,6 +30,7 @@ BEAT = {
     "provisioning: resources that are due": ("provisioning.tasks.reconcile_due", SWEEP),
     "provisioning: tenants on their way": ("provisioning.tasks.sweep_unsettled_tenants", SWEEP),
     "provisioning: drift, and warm copies whose time is over": ("provisioning.tasks.sweep_served_tenants", 40 * SWEEP),
+    "provisioning: the mirror in SageMaker's model registry": ("provisioning.tasks.sweep_registries", 40 * SWEEP),
     "provisioning: inventory of AWS": ("provisioning.tasks.keep_inventory", 40 * SWEEP),
     "metering: hours that are due to be read": ("metering.tasks.collect_usage", 4 * SWEEP),
     "metering: reported events, into their hours": ("metering.tasks.fold_events", 4 * SWEEP),
@@ -41,6 +42,7 @@ BEAT = {
     "accounts: keys of leaving tenants": ("accounts.tasks.revoke_departed_access", SWEEP),
     "models_registry: uploads that wait for the gate": ("models_registry.tasks.validate_undecided_versions", SWEEP),
     "models_registry: uploads that never arrived": ("models_registry.tasks.sweep_abandoned_uploads", 4 * SWEEP),
+    "models_registry: versions that retire": ("models_registry.tasks.remind_of_retirements", 20 * SWEEP),
     "models_registry: artifacts of departed tenants": ("models_registry.tasks.erase_departed_artifacts", SWEEP),
 }
 

@@ -9,6 +9,7 @@ from events.dispatch import Reaction, ring
 CONVERGE = ring("provisioning.tasks.converge_tenant", tenant_id="tenant")
 CONVERGE_AROUND = ring("provisioning.tasks.converge_around", resource_id="subject")
 RECONCILE = ring("provisioning.tasks.reconcile_due")
+MIRROR = ring("provisioning.tasks.mirror_registry", tenant_id="tenant")
 DELIVER = ring("events.tasks.deliver_webhooks")
 
 REACTIONS: dict[str, tuple[Reaction, ...]] = {
@@ -19,6 +20,14 @@ REACTIONS: dict[str, tuple[Reaction, ...]] = {
     "adapter.release_requested": (CONVERGE,),
     "adapter.roll_back_requested": (CONVERGE,),
     "adapter.withdraw_requested": (CONVERGE,),
+    "adapter.version_ready": (MIRROR,),
+    "adapter.version_approved": (MIRROR,),
+    "adapter.version_not_approved": (MIRROR,),
+    "adapter.version_archived": (MIRROR,),
+    "adapter.version_restored": (MIRROR,),
+    "adapter.approval_changed_outside": (MIRROR,),
+    "adapter.updated": (MIRROR,),
+    "tenant.activated": (MIRROR,),
     "tenant.tier_change_started": (CONVERGE,),
     "tenant.tier_changed": (CONVERGE,),
     "tenant.legal_hold_released": (ring("models_registry.tasks.erase_departed_artifacts"),),
@@ -37,6 +46,7 @@ REACTIONS: dict[str, tuple[Reaction, ...]] = {
     "tenant.offboarding_started": (
         ring("accounts.tasks.revoke_tenant_access", tenant_id="tenant"),
         CONVERGE,
+        MIRROR,
     ),
 }
 

@@ -37,7 +37,7 @@ class Account:
         self._install = env.get("CP_INSTALL_NAME", "local")
 
     def hosting(self) -> list[Seen]:
-        """Every model, endpoint config, endpoint, inference component and inference profile with our tag."""
+        """Every model, endpoint config, endpoint, component, inference profile, package and group with our tag."""
         sagemaker = self._client("sagemaker")
         found = [*_pages(sagemaker)]
         seen = []
@@ -45,7 +45,25 @@ class Account:
             tags = {tag["Key"]: tag["Value"] for tag in sagemaker.list_tags(ResourceArn=arn)["Tags"]}
             if tags.get("cp:install") == self._install:
                 seen.append(Seen(kind, name, status, tags))
-        return seen + [one for one in self._profiles() if one.tags.get("cp:install") == self._install]
+        others = [*self._profiles(), *self._packages()]
+        return seen + [one for one in others if one.tags.get("cp:install") == self._install]
+
+    def _packages(self) -> list[Seen]:
+        """The model registry's groups with their tags, and packages with the metadata that stands in for tags."""
+        sagemaker = self._client("sagemaker")
+        seen = []
+        for page in sagemaker.get_paginator("list_model_package_groups").paginate():
+            for group in page["ModelPackageGroupSummaryList"]:
+                told = sagemaker.list_tags(ResourceArn=group["ModelPackageGroupArn"])["Tags"]
+                tags = {tag["Key"]: tag["Value"] for tag in told}
+                name, status = group["ModelPackageGroupName"], group["ModelPackageGroupStatus"]
+                seen.append(Seen("model_package_group", name, status, tags))
+        for page in sagemaker.get_paginator("list_model_packages").paginate(ModelPackageType="Versioned"):
+            for package in page["ModelPackageSummaryList"]:
+                told = sagemaker.describe_model_package(ModelPackageName=package["ModelPackageArn"])
+                name, tags = package.get("ModelPackageDescription", ""), told.get("CustomerMetadataProperties", {})
+                seen.append(Seen("model_package", name, package["ModelPackageStatus"], tags))
+        return seen
 
     def _profiles(self) -> list[Seen]:
         """Bedrock's application inference profiles, with their tags."""

@@ -1,8 +1,8 @@
 """What a resource is made from, and the name that follows from it. Pure.
 
 A spec has an identity (what it is for, its base, its artifact: part of the name, fixed for life) and settings that
-AWS changes in place (copies, which config). No SageMaker create call takes a client token, so the derived name is
-the only thing that keeps a repeated create from making a second object.
+AWS changes in place (copies, which config, a package's approval). No SageMaker create call but a package's takes a
+client token, so the derived name is the only thing that keeps a repeated create from making a second object.
 """
 
 import hashlib
@@ -20,6 +20,8 @@ from aws.gateway import (
     HostedSpec,
     HostingKind,
     ModelSpec,
+    PackageGroupSpec,
+    PackageSpec,
     Sighting,
 )
 
@@ -28,7 +30,15 @@ ENDPOINT_CONFIG = "endpoint_config"
 ENDPOINT = "endpoint"
 BASE_COMPONENT = "base_component"
 ADAPTER_COMPONENT = "adapter_component"
-KINDS = (MODEL, ENDPOINT_CONFIG, ENDPOINT, BASE_COMPONENT, ADAPTER_COMPONENT)
+PACKAGE_GROUP = "model_package_group"
+MODEL_PACKAGE = "model_package"
+REGISTRY_KINDS = (PACKAGE_GROUP, MODEL_PACKAGE)
+"""What mirrors the adapter registry; nothing is served from it, and nothing waits for it."""
+KINDS = (MODEL, ENDPOINT_CONFIG, ENDPOINT, BASE_COMPONENT, ADAPTER_COMPONENT, *REGISTRY_KINDS)
+
+APPROVED, NOT_APPROVED, UNDECIDED = "Approved", "Rejected", "PendingManualApproval"
+UNDECIDED_NOTE = "Not decided in the control plane, where it has to be decided."
+"""AWS takes no approval back to pending, so one that was given outside is answered with a rejection that says this."""
 
 NAME_LENGTH = 63
 POOL = "pool"
@@ -40,6 +50,8 @@ NAME_WORDS: Mapping[str, str] = {
     ENDPOINT: "endpoint",
     BASE_COMPONENT: "base",
     ADAPTER_COMPONENT: "adapter",
+    PACKAGE_GROUP: "packages",
+    MODEL_PACKAGE: "package",
 }
 HOSTING_KINDS: Mapping[str, HostingKind] = {
     MODEL: "model",
@@ -47,6 +59,8 @@ HOSTING_KINDS: Mapping[str, HostingKind] = {
     ENDPOINT: "endpoint",
     BASE_COMPONENT: "component",
     ADAPTER_COMPONENT: "component",
+    PACKAGE_GROUP: "package_group",
+    MODEL_PACKAGE: "package",
 }
 
 
@@ -59,7 +73,8 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """One resource that should exist. `slot` is its place in the plan, stable over incarnations.
+    """One resource that should exist, in the account named or in our own. `slot` is its place in the plan, stable over
+    incarnations.
 
     `identity` and `settings` may hold `Ref`s, which are replaced by names once the resources they point to have one.
     """
@@ -72,6 +87,7 @@ class Wish:
     identity: Mapping[str, Any]
     settings: Mapping[str, Any] = field(default_factory=dict)
     adapter_version_id: int | None = None
+    account: str = ""
 
     @property
     def needs(self) -> frozenset[str]:
@@ -120,6 +136,17 @@ def hosted_spec(kind: str, name: str, identity: Mapping[str, Any], settings: Map
                 base_component_name=identity["base_component_name"],
                 artifact_url=identity["artifact_url"],
             )
+        case "model_package_group":
+            return PackageGroupSpec(name=name, description=identity["description"])
+        case "model_package":
+            return PackageSpec(
+                name=name,
+                group_name=identity["group_name"],
+                image=identity["image"],
+                artifact_url=identity["artifact_url"],
+                approval=settings["approval"],
+                metadata=identity["metadata"],
+            )
     raise ValueError(f"no such kind: {kind}")
 
 
@@ -129,4 +156,28 @@ def seen_settings(kind: str, seen: Sighting) -> dict[str, Any]:
         return {"config_name": seen.config_name}
     if kind == BASE_COMPONENT:
         return {"copies": seen.copies}
+    if kind == MODEL_PACKAGE:
+        return {"approval": seen_approval(seen)}
     return {}
+
+
+def aws_settings(kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that AWS holds; a package's also say why it is approved and whose decisions count."""
+    return {"approval": settings.get("approval")} if kind == MODEL_PACKAGE else dict(settings)
+
+
+def seen_approval(seen: Sighting) -> str:
+    """A package's approval; our own rejection of what nobody here has decided counts as undecided."""
+    return UNDECIDED if seen.approval_note == UNDECIDED_NOTE and seen.approval == NOT_APPROVED else seen.approval
+
+
+def approval_to_send(settings: Mapping[str, Any]) -> tuple[str, str]:
+    """The approval, in AWS's word, that brings a package to its wish, and the note that goes with it."""
+    if settings["approval"] == UNDECIDED:
+        return NOT_APPROVED, UNDECIDED_NOTE
+    return settings["approval"], settings["note"]
+
+
+def handle(kind: str, name: str, *, arn: str, identity: Mapping[str, Any]) -> str:
+    """What AWS knows a resource by: its name; for a package, which has none there, its ARN or `group/name`."""
+    return arn or f"{identity.get('group_name', '')}/{name}" if kind == MODEL_PACKAGE else name

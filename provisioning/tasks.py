@@ -5,7 +5,7 @@ import logging
 from celery import shared_task
 
 from aws.errors import AwsError
-from provisioning.services import converge, findings, reconciling
+from provisioning.services import converge, findings, mirroring, reconciling
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +20,24 @@ def converge_tenant(*, tenant_id: int, **_: object) -> None:
 def converge_around(*, resource_id: int, **_: object) -> None:
     """Converge whoever a resource matters to."""
     converge.converge_around(resource_id=resource_id)
+
+
+@shared_task(acks_late=True)
+def mirror_registry(*, tenant_id: int, **_: object) -> None:
+    """Bring SageMaker's registry and a tenant's versions together."""
+    try:
+        mirroring.mirror_registry(tenant_id=tenant_id)
+    except AwsError as error:
+        log.warning("the mirror of tenant %s waits for the sweep: %s", tenant_id, error)
+
+
+@shared_task(acks_late=True)
+def sweep_registries(**_: object) -> None:
+    """Mirror tenants whose bell was lost."""
+    try:
+        mirroring.sweep_registries()
+    except AwsError as error:
+        log.warning("the mirrors wait for the next sweep: %s", error)
 
 
 @shared_task(acks_late=True)

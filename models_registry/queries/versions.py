@@ -61,6 +61,14 @@ def retiring(*, tenant_ids: Collection[int] | None, before: datetime) -> QuerySe
     return serving.select_related("replacement").order_by("retires_at", "id")
 
 
+def mirrored_versions(tenant_id: int) -> QuerySet[AdapterVersion]:
+    """A tenant's versions that can be released, by adapter and number: what SageMaker's registry shows of us."""
+    ready = AdapterVersion.objects.filter(tenant_id=tenant_id, state=VersionState.READY)
+    heavy = ("adapter__foundation_model__config", "findings", "facts", "metrics", "notes")
+    related = ready.select_related("adapter__foundation_model", "adapter__serving_profile").defer(*heavy)
+    return related.order_by("adapter_id", "number")
+
+
 def _by_metric(versions: QuerySet[AdapterVersion], metric: str) -> QuerySet[AdapterVersion]:
     asked = _METRIC.fullmatch(metric)
     if asked is None:

@@ -35,7 +35,8 @@ class ManagedResource(PublicModel):
     `slot` is its place in the plan ("ten_…/dedicated/endpoint"); several incarnations can fill a slot one after the
     other, each with its own name. `fence` counts the claims: whoever writes names the fence it claimed with, so a
     worker that lost its lease cannot write. `attempts` counts the passes over it that were begun and did not end.
-    `look_again_at` and the lease are on real time, the rest on business time.
+    `look_again_at` and the lease are on real time, the rest on business time. `shown` is what AWS showed last of what
+    others may decide there: a package's approval, by whom, and why.
     """
 
     PREFIX = "res"
@@ -58,6 +59,7 @@ class ManagedResource(PublicModel):
     is_wanted = models.BooleanField(default=True)
     settings = models.JSONField(default=dict)
     digest = models.CharField(max_length=64)
+    shown = models.JSONField(default=dict)
     generation = models.PositiveBigIntegerField(default=1)
     observed_generation = models.PositiveBigIntegerField(default=0)
     sent_digest = models.CharField(max_length=64, blank=True)

@@ -10,7 +10,15 @@ from core.crashpoints import boundary
 from provisioning.models import ManagedResource
 from provisioning.reconciler.observe import INSTALL_TAG, RESOURCE_TAG
 from provisioning.reconciler.plan import Action
-from provisioning.specs import ENDPOINT, HOSTING_KINDS, POOL, hosted_spec
+from provisioning.specs import (
+    ENDPOINT,
+    HOSTING_KINDS,
+    MODEL_PACKAGE,
+    POOL,
+    approval_to_send,
+    handle,
+    hosted_spec,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +65,15 @@ def _send(row: ManagedResource, action: Action, install: str) -> Receipt:
             return hosting.create(spec, tags=tags_of(row, install=install))
         case Action.UPDATE if row.kind == ENDPOINT:
             return hosting.point_endpoint(row.name, config_name=row.settings["config_name"])
+        case Action.UPDATE if row.kind == MODEL_PACKAGE:
+            approval, note = approval_to_send(row.settings)
+            return hosting.set_approval(_handle(row), approval=approval, note=note)
         case Action.UPDATE:
             return hosting.set_copies(row.name, copies=row.settings["copies"])
         case Action.DELETE:
-            return hosting.delete(HOSTING_KINDS[row.kind], row.name)
+            return hosting.delete(HOSTING_KINDS[row.kind], _handle(row))
     raise ValueError(f"{action} changes nothing in AWS")
+
+
+def _handle(row: ManagedResource) -> str:
+    return handle(row.kind, row.name, arn=row.arn, identity=row.identity)

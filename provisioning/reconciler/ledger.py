@@ -6,6 +6,7 @@ from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 
 from core.clock import now
 from provisioning.models import ManagedResource, ResourceInterval
+from provisioning.specs import REGISTRY_KINDS
 from provisioning.states import Phase
 
 SERVING = (Phase.READY, Phase.UPDATING)
@@ -16,7 +17,7 @@ def keep_ledger(row: ManagedResource, *, was_phase: str) -> None:
 
     Serving ends when AWS takes the deletion, or when the object is found failed or gone.
     """
-    if row.phase == was_phase:
+    if row.phase == was_phase or row.kind in REGISTRY_KINDS:
         return
     serves, served = row.phase in SERVING and row.ready_at is not None, was_phase in SERVING
     if serves and not _open(row):

@@ -24,6 +24,7 @@ from core.clock import now, real_now
 from core.crashpoints import boundary
 from core.locks import advisory_lock
 from events.record import record_event
+from models_registry.models import AdapterVersion
 from provisioning.models import ManagedResource
 from provisioning.queries import held_operations
 from provisioning.reconciler.act import Result, perform
@@ -33,7 +34,7 @@ from provisioning.reconciler.observe import Observation, observe
 from provisioning.reconciler.outcome import Outcome, Pace, conclude
 from provisioning.reconciler.plan import Action, Decision, Seen, Wanted, decide
 from provisioning.reconciler.tokens import waits
-from provisioning.specs import ENDPOINT, ENDPOINT_CONFIG, seen_settings
+from provisioning.specs import ENDPOINT, ENDPOINT_CONFIG, MODEL_PACKAGE, UNDECIDED, aws_settings, seen_settings
 from provisioning.states import PHASE_MOVES, Phase
 
 log = logging.getLogger(__name__)
@@ -113,24 +114,40 @@ def record(rows: Iterable[ManagedResource], outcomes: Mapping[int, Outcome]) -> 
 def _decide(row: ManagedResource, seen: Observation) -> Decision:
     if seen.error is not None:
         return Decision(Action.WAIT, "AWS did not answer.")
-    return decide(_wanted(row), _seen(row, seen))
+    return decide(_wanted(row, seen), _seen(row, seen))
 
 
-def _wanted(row: ManagedResource) -> Wanted:
+def _wanted(row: ManagedResource, seen: Observation) -> Wanted:
     return Wanted(
         is_wanted=row.is_wanted,
         is_deleting=row.phase == Phase.DELETING,
         has_served=row.ready_at is not None or row.phase == Phase.UPDATING,
-        settings=row.settings,
+        settings=aws_settings(row.kind, row.settings),
         digest=row.digest,
         sent_digest=row.sent_digest if row.phase == Phase.UPDATING else "",
         was_seen_since_sent=bool(row.aws_status),
         failed_digest=row.failed_digest,
+        takes_over=_takes_over(row, seen),
         stuck_reason=row.stuck_reason,
         detail=row.detail,
         parents_ready=all(parent.phase in (Phase.READY, Phase.UPDATING) for parent in row.needs.all()),
         is_needed=any(child.phase != Phase.GONE for child in row.needed_by.all()),
     )
+
+
+def _takes_over(row: ManagedResource, seen: Observation) -> bool:
+    """Whether the wish is to follow what AWS shows now: decided outside, of an adapter that accepts that."""
+    return _is_changed_outside(row) and bool(row.settings["follows_outside"]) and _approval(row, seen) != UNDECIDED
+
+
+def _is_changed_outside(row: ManagedResource) -> bool:
+    """Whether a package that AWS shows otherwise than we wish was as we wish before: then it was not us."""
+    is_settled = row.phase == Phase.READY and not row.stuck_reason and row.observed_generation == row.generation
+    return row.kind == MODEL_PACKAGE and row.is_wanted and is_settled
+
+
+def _approval(row: ManagedResource, seen: Observation) -> str:
+    return str(seen_settings(row.kind, seen.sighting)["approval"]) if seen.sighting else ""
 
 
 def _seen(row: ManagedResource, seen: Observation) -> Seen:
@@ -180,6 +197,7 @@ def _record(row: ManagedResource, outcome: Outcome) -> bool:
     if not still_ours.update(**changes):
         return False
     was_phase, was_stuck = row.phase, row.stuck_reason
+    approval_was = row.shown.get("approval", "") if _is_changed_outside(row) else None
     del changes["look_again_at"]  # an expression; nothing below reads it
     for column, value in changes.items():
         setattr(row, column, value)
@@ -188,6 +206,8 @@ def _record(row: ManagedResource, outcome: Outcome) -> bool:
         _wake_neighbours(row)
     _prune_needs(row)
     _tell(row, was_phase=was_phase, was_stuck=was_stuck)
+    if approval_was is not None and row.shown["approval"] not in (approval_was, row.settings["approval"]):
+        _tell_of_approval(row)
     return True
 
 
@@ -243,6 +263,30 @@ def _tell(row: ManagedResource, *, was_phase: str, was_stuck: str) -> None:
         _event("resource.gone", row)
     if row.stuck_reason and row.stuck_reason != was_stuck:
         _event("resource.stuck", row)
+
+
+def _tell_of_approval(row: ManagedResource) -> None:
+    """Somebody decided in SageMaker's registry about a version that our wish says otherwise of."""
+    version = AdapterVersion.objects.select_related("adapter").get(public_id=row.identity["adapter_version"])
+    data = {
+        "id": version.public_id,
+        "adapter": version.adapter.public_id,
+        "number": version.number,
+        "approval_in_sagemaker": row.shown["approval"],
+        "approval": version.approval,
+        "by": row.shown["by"],
+        "is_taken_over": row.settings["follows_outside"],
+    }
+    record_event(
+        "adapter.approval_changed_outside",
+        tenant=row.tenant,
+        subject=version,
+        actor=SYSTEM,
+        reason=row.shown["note"],
+        before={"approval": row.settings["approval"]},
+        after={"approval": row.shown["approval"], "by": row.shown["by"], "package": row.arn},
+        data=data,
+    )
 
 
 def _event(name: str, row: ManagedResource) -> None:

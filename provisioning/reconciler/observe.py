@@ -15,7 +15,7 @@ from aws.gateway import HostingKind, Sighting
 from core.crashpoints import boundary
 from provisioning.models import ManagedResource
 from provisioning.reconciler.plan import BROKEN, FAILED, IN_SERVICE
-from provisioning.specs import BASE_COMPONENT, ENDPOINT, HOSTING_KINDS, NAME_WORDS
+from provisioning.specs import BASE_COMPONENT, ENDPOINT, HOSTING_KINDS, MODEL_PACKAGE, NAME_WORDS, handle, seen_approval
 from provisioning.states import Phase
 
 RESOURCE_TAG = "cp:resource"
@@ -35,12 +35,14 @@ class Observation:
 
 def observe(rows: Iterable[ManagedResource], *, install: str, threads: Executor) -> dict[int, Observation]:
     """An Observation for each row, by primary key. AWS's refusals are answers here, not exceptions."""
-    groups: dict[tuple[str, str], list[ManagedResource]] = defaultdict(list)
+    groups: dict[tuple[str, str, str], list[ManagedResource]] = defaultdict(list)
     for row in rows:
-        groups[(row.region, row.kind)].append(row)
+        groups[(row.region, row.kind, _package_group(row))].append(row)
     silent: dict[str, errors.Unreachable] = {}
     listings = {
-        key: _listing(*key, install, silent) for key, group in groups.items() if len(group) >= LISTING_PAYS_FROM
+        key: _listing(*key, install, silent)
+        for key, group in groups.items()
+        if key[2] or len(group) >= LISTING_PAYS_FROM
     }
     answers: dict[int, Observation] = {}
     closely: list[ManagedResource] = []
@@ -61,13 +63,16 @@ def observe(rows: Iterable[ManagedResource], *, install: str, threads: Executor)
 
 
 def _listing(
-    region: str, kind: str, install: str, silent: dict[str, errors.Unreachable]
+    region: str, kind: str, package_group: str, install: str, silent: dict[str, errors.Unreachable]
 ) -> Mapping[str, Sighting] | errors.AwsError:
     if region in silent:
         return silent[region]
     try:
         with boundary(f"list {kind}"):
-            return connect.hosting(region).list(_hosting(kind), name_contains=f"{install}-{NAME_WORDS[kind]}-")
+            text = f"{install}-{NAME_WORDS[kind]}-"
+            return connect.hosting(region).list(_hosting(kind), name_contains=text, group=package_group)
+    except errors.Missing:
+        return {}  # the group is not there, so neither is anything in it
     except errors.AwsError as error:
         return _noted(error, region, silent)
 
@@ -87,7 +92,14 @@ def _needs_closer_look(row: ManagedResource, listed: Sighting | None) -> bool:
         return True  # ownership is read before anything is adopted or deleted
     if listed.status in BROKEN or listed.status == FAILED:
         return True
+    if row.kind == MODEL_PACKAGE:
+        return seen_approval(listed) != str(row.settings["approval"])  # who changed it, and what they said
     return listed.status == IN_SERVICE and row.kind in (ENDPOINT, BASE_COMPONENT)
+
+
+def _package_group(row: ManagedResource) -> str:
+    """A package costs as much to list with its whole group as alone; other kinds are listed all together."""
+    return str(row.identity["group_name"]) if row.kind == MODEL_PACKAGE and row.identity else ""
 
 
 def _look(install: str, silent: dict[str, errors.Unreachable], row: ManagedResource) -> Observation:
@@ -96,7 +108,8 @@ def _look(install: str, silent: dict[str, errors.Unreachable], row: ManagedResou
     try:
         hosting = connect.hosting(row.region)
         with boundary(f"describe {row.kind}"):
-            sighting = hosting.describe(_hosting(row.kind), row.name)
+            name = handle(row.kind, row.name, arn=row.arn, identity=row.identity)
+            sighting = hosting.describe(_hosting(row.kind), name)
         if row.arn and row.is_wanted and row.phase != Phase.DELETING and sighting.status != FAILED:
             return Observation(sighting=sighting)
         with boundary(f"tags {row.kind}"):

@@ -13,6 +13,7 @@ from provisioning.reconciler import backoff
 from provisioning.reconciler.act import Result
 from provisioning.reconciler.observe import Observation
 from provisioning.reconciler.plan import CREATING, FAILED, Action, Decision
+from provisioning.specs import MODEL_PACKAGE, seen_approval
 from provisioning.states import Phase, StuckReason
 
 UNRECOGNIZED_TRIES = 5
@@ -141,6 +142,12 @@ def _from_sighting(row: ManagedResource, seen: Observation) -> dict[str, Any]:
     if sighting is None or not seen.is_ours:
         return {}
     changes: dict[str, Any] = {"arn": sighting.arn, "aws_status": sighting.status}
+    if row.kind == MODEL_PACKAGE:
+        changes["shown"] = {
+            "approval": seen_approval(sighting),
+            "by": sighting.approval_by,
+            "note": sighting.approval_note,
+        }
     if sighting.status == CREATING:
         changes["creating_sightings"] = row.creating_sightings + 1
     if row.stuck_reason in (StuckReason.AUTH, StuckReason.CONFLICT) and not row.failed_digest:

@@ -7,6 +7,7 @@
 | yes         | somebody else's             | STUCK conflict, nothing is touched                          |
 | yes         | InService as wished         | SETTLE                                                      |
 | yes         | InService otherwise         | UPDATE, or STUCK when this very change was sent and undone  |
+| yes, follows| InService, changed outside  | WAIT: the wish is about to follow                           |
 | yes         | Creating, Updating, ...     | WAIT                                                        |
 | yes         | Failed                      | DELETE: a failed object keeps its reservation               |
 | no          | nothing, or not ours        | FORGET                                                      |
@@ -60,6 +61,7 @@ class Wanted:
     failed_digest: str = ""
     stuck_reason: str = ""
     detail: str = ""
+    takes_over: bool = False
     parents_ready: bool = True
     is_needed: bool = False
 
@@ -120,6 +122,8 @@ def _in_service(wanted: Wanted, seen: Seen) -> Decision:
         return Decision(Action.SETTLE)
     if wanted.failed_digest == wanted.digest:
         return Decision(Action.STUCK, wanted.detail, wanted.stuck_reason or "terminal", True)
+    if wanted.takes_over:
+        return Decision(Action.WAIT, "It was changed in AWS, which is about to be taken over here.")
     if wanted.sent_digest == wanted.digest and not wanted.was_seen_since_sent:
         return Decision(Action.WAIT, "AWS took the change; it does not show yet.")
     if wanted.sent_digest == wanted.digest:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Max
+from django.db.models import F, Max, Q
 
 from aws import connect
 from core.clock import real_now
@@ -23,7 +23,7 @@ from provisioning.desired import (
 )
 from provisioning.models import ManagedResource, ServingLine
 from provisioning.reconciler.loop import WISHES_LOCK
-from provisioning.specs import Wish, derive_name, digest, resolve
+from provisioning.specs import REGISTRY_KINDS, Wish, derive_name, digest, resolve
 from provisioning.states import Phase, StuckReason
 from tenants.models import Tenant
 
@@ -63,7 +63,7 @@ def sync_tenant(*, tenant_id: int, adapters: Sequence[AdapterFacts]) -> Wishes:
         groups = [[queries.line_facts(line) for line in group] for group in _line_groups(tenant)]
         lines = list({line.pk: line for group in groups for line in group}.values())
         first_of_each = {group[0].pk: group[0] for group in groups if group}
-        writer = _Writer(account=account, routed=queries.routed_names())
+        writer = WishWriter(account=account, routed=queries.routed_names())
         writer.fill(None, wishes_for_pool(queries.line_facts(line) for line in queries.lines_in_use()))
         facts = TenantFacts(
             ref=tenant.public_id,
@@ -87,7 +87,7 @@ def _line_groups(tenant: Tenant) -> list[list[ServingLine]]:
     return queries.lines_kept_for(tenant.pk) if queries.needs_lines(tenant) else []
 
 
-class _Writer:
+class WishWriter:
     """Matches wishes with rows; inside the caller's transaction, under the wishes lock."""
 
     def __init__(self, *, account: str, routed: set[str]) -> None:
@@ -96,9 +96,13 @@ class _Writer:
         self._account = account
         self._routed = routed
 
-    def fill(self, tenant: Tenant | None, wishes: Iterable[Wish]) -> None:
-        """Match one owner's wishes; parents must have been matched before, here or in an earlier call."""
-        owned = ManagedResource.objects.filter(tenant=tenant).living().prefetch_related("needs")
+    def fill(self, tenant: Tenant | None, wishes: Iterable[Wish], *, of_registry: bool = False) -> None:
+        """Match one owner's wishes; parents must have been matched before, here or in an earlier call.
+
+        What mirrors the registry and what serves are filled separately: neither call unwishes the other's.
+        """
+        of_kind = ManagedResource.objects.filter(Q(kind__in=REGISTRY_KINDS, _negated=not of_registry), tenant=tenant)
+        owned = of_kind.living().prefetch_related("needs")
         usable = {
             (row.slot, row.identity_digest): row for row in owned if row.is_wanted and row.phase != Phase.DELETING
         }
@@ -112,7 +116,7 @@ class _Writer:
         kept = _still_routed(left, self._routed)
         _unwish([row for row in left if row.pk not in kept])
         # What failed and is wished no more waits for nobody, whoever asks for the like later.
-        failed = ManagedResource.objects.filter(tenant=tenant, phase=Phase.GONE).exclude(stuck_reason=StuckReason.NONE)
+        failed = of_kind.filter(phase=Phase.GONE).exclude(stuck_reason=StuckReason.NONE)
         failed.exclude(pk__in=[row.pk for row in self.blocked]).update(stuck_reason=StuckReason.NONE)
 
     def _match(

@@ -17,10 +17,18 @@ from provisioning.models import ManagedResource, ServingLine
 from provisioning.planner.catalogue import Catalogue
 from provisioning.planner.refusals import UnknownInstance
 from provisioning.reconciler.observe import INSTALL_TAG, RESOURCE_TAG
-from provisioning.specs import BASE_COMPONENT, ENDPOINT, HOSTING_KINDS, seen_settings
+from provisioning.specs import (
+    BASE_COMPONENT,
+    ENDPOINT,
+    HOSTING_KINDS,
+    MODEL_PACKAGE,
+    aws_settings,
+    handle,
+    seen_settings,
+)
 from provisioning.states import Phase
 
-HOSTED: tuple[HostingKind, ...] = ("model", "endpoint_config", "endpoint", "component")
+HOSTED: tuple[HostingKind, ...] = ("model", "endpoint_config", "endpoint", "component", "package_group", "package")
 THREADS = 8
 Key = tuple[HostingKind, str]
 
@@ -145,10 +153,10 @@ def _orphan(
 ) -> Iterable[Found]:
     """One finding, or none when it went while we looked."""
     try:
-        seen = hosting.describe(listed.kind, listed.name)
+        seen = hosting.describe(listed.kind, listed.arn if listed.kind == "package" else listed.name)
     except errors.Missing:
         return
-    runs_on = (seen.config_name, seen.endpoint_name, seen.base_component_name)
+    runs_on = (seen.config_name, seen.endpoint_name, seen.base_component_name, seen.package_group)
     yield Found(
         region=region,
         kind=seen.kind,
@@ -181,15 +189,21 @@ def _drift(hosting: HostingGateway, rows: Mapping[Key, ManagedResource], listed:
 
     def is_settled(row: ManagedResource) -> bool:
         settled = row.phase == Phase.READY and not row.stuck_reason and row.observed_generation == row.generation
-        return settled and row.kind in (ENDPOINT, BASE_COMPONENT)
+        return settled and row.kind in (ENDPOINT, BASE_COMPONENT, MODEL_PACKAGE)
+
+    def may_differ(key: Key, row: ManagedResource) -> bool:
+        """A listing shows a package's approval, and nothing of the other kinds' settings."""
+        return row.kind != MODEL_PACKAGE or listed[key].approval != row.settings["approval"]
 
     def look(key: Key) -> Sighting | None:
         try:
-            return hosting.describe(*key)
+            kind, name = key
+            row = rows[key]
+            return hosting.describe(kind, handle(row.kind, name, arn=row.arn, identity=row.identity))
         except errors.Missing:
             return None
 
-    keys = [key for key, row in rows.items() if is_settled(row) and key in listed]
+    keys = [key for key, row in rows.items() if is_settled(row) and key in listed and may_differ(key, row)]
     with ThreadPoolExecutor(max_workers=THREADS) as threads:
         sightings = dict(zip(keys, threads.map(look, keys), strict=True))
     changed = {row.pk: row.generation for row in ManagedResource.objects.filter(pk__in=[rows[key].pk for key in keys])}
@@ -198,9 +212,9 @@ def _drift(hosting: HostingGateway, rows: Mapping[Key, ManagedResource], listed:
         row = rows[key]
         if seen is None or seen.status != IN_SERVICE or changed[row.pk] != row.generation:
             continue
-        shown = seen_settings(row.kind, seen)
-        if shown != row.settings:
-            found.append(_found(row, "It is set otherwise in AWS than we wish.", before=row.settings, after=shown))
+        shown, wished = seen_settings(row.kind, seen), aws_settings(row.kind, row.settings)
+        if shown != wished:
+            found.append(_found(row, "It is set otherwise in AWS than we wish.", before=wished, after=shown))
     return found
 
 

@@ -73,7 +73,10 @@ def _refuse_used(finding: InventoryFinding) -> None:
         raise NotDeletable(f"{name} does not carry all of this installation's tags.", hint=hint)
     living = ManagedResource.objects.living().exclude(findings=finding)
     uses_it = (
-        Q(identity__endpoint_name=name) | Q(identity__base_component_name=name) | Q(identity__model_name=name)
+        Q(identity__endpoint_name=name)
+        | Q(identity__base_component_name=name)
+        | Q(identity__model_name=name)
+        | Q(identity__group_name=name)
     ) | Q(settings__config_name=name)
     place = {"account": finding.account, "region": finding.region}
     user = living.filter(uses_it | Q(name=name, kind=kind), **place).first()

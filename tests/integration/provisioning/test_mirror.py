@@ -1,0 +1,186 @@
+"""SageMaker's model registry mirrors ours: made, decided, mended or followed, and removed with the tenant."""
+
+import os
+
+import boto3
+import pytest
+
+from events.models import Event
+from models_registry.models import Release
+from models_registry.services.adapters import archive_version, create_adapter, restore_version, set_outside_approvals
+from models_registry.services.approvals import decide_approval
+from models_registry.states import Approval
+from provisioning import queries
+from provisioning.models import ManagedResource, ResourceInterval
+from provisioning.services.inventory import take_inventory
+from provisioning.services.mirroring import mirror_registry, sweep_registries
+from provisioning.specs import UNDECIDED_NOTE
+from tenants.services.offboarding import begin_offboarding
+from tenants.services.onboarding import begin_provisioning
+from tests.factories import TESTER
+from tests.integration.models_registry.test_releases import ready
+
+
+@pytest.fixture
+def mirrored(world):
+    """A tenant with two versions of one adapter that wait for approval, and their packages."""
+    tenant = world.sign_up("acme", "advanced")
+    begin_provisioning(tenant_id=tenant.pk, actor=TESTER)
+    base = queries.lines_of(tenant.pk)[0].profile.foundation_model_id
+    adapter = create_adapter(tenant_id=tenant.pk, name="support", foundation_model_id=base, actor=TESTER)
+    first = ready(adapter, dataset_ref="s3://data/2026-11 (b)", approval=Approval.PENDING)
+    second = ready(adapter, approval=Approval.PENDING)
+    mirror(world, tenant)
+    return tenant, adapter, first, second
+
+
+@pytest.fixture
+def sagemaker():
+    return boto3.client("sagemaker", endpoint_url=os.environ["AWS_ENDPOINT_URL"], region_name="us-west-2")
+
+
+def mirror(world, tenant, passes=4):
+    for _ in range(passes):
+        mirror_registry(tenant_id=tenant.pk)
+        world.run_pass()
+
+
+def packages(sagemaker):
+    """(approval, description of the approval) of each version's package, by the version's number."""
+    found = []
+    for row in sagemaker.list_model_packages(ModelPackageType="Versioned")["ModelPackageSummaryList"]:
+        package = sagemaker.describe_model_package(ModelPackageName=row["ModelPackageArn"])
+        number = int(package["CustomerMetadataProperties"]["number"])
+        found.append((number, package["ModelApprovalStatus"], package.get("ApprovalDescription", "")))
+    return [(approval, note) for _, approval, note in sorted(found)]
+
+
+def arn_of(version):
+    return ManagedResource.objects.living().get(identity__adapter_version=version.public_id).arn
+
+
+def decide_outside(sagemaker, version, approval, note="Tests passed."):
+    sagemaker.update_model_package(
+        ModelPackageArn=arn_of(version), ModelApprovalStatus=approval, ApprovalDescription=note
+    )
+
+
+def told():
+    return Event.objects.filter(name="adapter.approval_changed_outside")
+
+
+def test_a_group_per_adapter_and_a_package_per_version_say_what_is_known(world, mirrored, sagemaker):
+    tenant, _, first, _ = mirrored
+    assert [approval for approval, _ in packages(sagemaker)] == ["PendingManualApproval"] * 2
+    package = sagemaker.describe_model_package(ModelPackageName=arn_of(first))
+    facts = package["CustomerMetadataProperties"]
+    assert facts["adapter_version"] == first.public_id and facts["cp:tenant"] == tenant.public_id
+    assert (facts["rank"], facts["sha256"], facts["route"]) == ("8", first.sha256, "support")
+    assert facts["dataset"] == "s3://data/2026-11 -b-", "what AWS does not take is replaced"
+    [container] = package["InferenceSpecification"]["Containers"]
+    assert container["ModelDataUrl"].endswith(first.artifact_key)
+    made = world.calls("CreateModelPackage")
+    mirror(world, tenant)
+    assert world.calls("CreateModelPackage") == made, "what is there is not made again"
+    assert take_inventory().is_clean
+    assert not ResourceInterval.objects.filter(resource__kind__startswith="model_package").exists()
+
+
+def test_a_decision_made_here_shows_there(world, mirrored, sagemaker):
+    tenant, _, first, second = mirrored
+    decide_approval(version_id=first.pk, is_approved=True, reason="Read\nthe evaluation.", actor=TESTER)
+    decide_approval(version_id=second.pk, is_approved=False, reason="Worse.", actor=TESTER)
+    mirror(world, tenant)
+    assert packages(sagemaker) == [("Approved", "tester: Read the evaluation."), ("Rejected", "tester: Worse.")]
+    decide_approval(version_id=first.pk, is_approved=False, reason="Second look.", actor=TESTER)
+    mirror(world, tenant)
+    assert packages(sagemaker)[0] == ("Rejected", "tester: Second look.")
+    assert not told().exists(), "we changed it ourselves"
+
+
+def test_an_approval_given_there_is_told_and_undone_where_it_does_not_count(world, mirrored, sagemaker):
+    tenant, _, first, _ = mirrored
+    decide_outside(sagemaker, first, "Approved")
+    drift = take_inventory().drift
+    assert [(found.before, found.after) for found in drift] == [
+        ({"approval": "PendingManualApproval"}, {"approval": "Approved"})
+    ]
+    mirror(world, tenant)
+    assert packages(sagemaker)[0] == ("Rejected", UNDECIDED_NOTE), "AWS takes nothing back to pending"
+    event = told().get()
+    assert event.subject_pk == first.pk and event.reason == "Tests passed."
+    assert event.after["approval"] == "Approved" and event.after["by"].endswith(":root")
+    first.refresh_from_db()
+    assert first.approval == Approval.PENDING
+    assert take_inventory().is_clean
+    decide_approval(version_id=first.pk, is_approved=True, reason="Now here.", actor=TESTER)
+    mirror(world, tenant)
+    assert packages(sagemaker)[0] == ("Approved", "tester: Now here.")
+
+
+def test_an_approval_given_there_is_taken_over_and_can_release(world, mirrored, sagemaker):
+    tenant, adapter, first, second = mirrored
+    set_outside_approvals(adapter_id=adapter.pk, policy="accept", reason="Our pipeline.", actor=TESTER)
+    mirror(world, tenant)
+    decide_outside(sagemaker, first, "Approved")
+    mirror(world, tenant)
+    first.refresh_from_db()
+    assert (first.approval, first.approval_reason) == (Approval.APPROVED, "Tests passed.")
+    assert first.approval_by.endswith(":root in SageMaker") and first.approval_by_ref.startswith("aws:arn:")
+    assert told().count() == 1 and not Release.objects.exists()
+    assert packages(sagemaker)[0][0] == "Approved" and take_inventory().is_clean
+
+    set_outside_approvals(adapter_id=adapter.pk, policy="release", reason="All the way.", actor=TESTER)
+    mirror(world, tenant)
+    decide_outside(sagemaker, second, "Approved", "v2 is better.")
+    mirror(world, tenant)
+    release = Release.objects.get()
+    assert release.version_id == second.pk and "in SageMaker" in release.requested_by
+    decide_outside(sagemaker, second, "Rejected", "It is not.")
+    mirror(world, tenant)
+    second.refresh_from_db()
+    assert second.approval == Approval.REJECTED and Release.objects.count() == 1, "what was released stays"
+
+
+def test_a_lost_reply_makes_no_second_package(world, mirrored, sagemaker):
+    tenant, adapter, _, _ = mirrored
+    world.aws.fault("lose_reply", operation="CreateModelPackage")
+    ready(adapter)
+    mirror(world, tenant, passes=6)
+    assert len(packages(sagemaker)) == 3
+    assert take_inventory().is_clean
+
+
+def test_what_vanished_is_made_again(world, mirrored, sagemaker):
+    tenant, _, first, _ = mirrored
+    sagemaker.delete_model_package(ModelPackageName=arn_of(first))
+    mirror(world, tenant, passes=6)
+    assert len(packages(sagemaker)) == 2 and take_inventory().is_clean
+
+
+def test_an_archived_version_leaves_the_mirror_until_it_is_restored(world, mirrored, sagemaker):
+    tenant, _, first, _ = mirrored
+    archive_version(version_id=first.pk, actor=TESTER)
+    mirror(world, tenant)
+    assert len(packages(sagemaker)) == 1
+    restore_version(version_id=first.pk, actor=TESTER)
+    mirror(world, tenant)
+    assert len(packages(sagemaker)) == 2
+
+
+def test_a_departure_removes_packages_before_their_group_and_waits_for_both(world, mirrored, sagemaker):
+    tenant = mirrored[0]
+    world.settle(tenant)
+    begin_offboarding(tenant_id=tenant.pk, reason="It leaves.", actor=TESTER)
+    world.settle(tenant)
+    assert len(packages(sagemaker)) == 2, "a lost bell: the sweep has not come yet"
+    step = tenant.offboarding_steps.get(key="resources")
+    assert step.done_at is None
+    sweep_registries()
+    world.settle(tenant)
+    assert sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"] == []
+    step.refresh_from_db()
+    assert step.done_at is not None
+    assert world.account.left_of(tenant.public_id) == [
+        f"object {key}" for key in world.account.objects(tenant.public_id)
+    ]
