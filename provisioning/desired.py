@@ -5,7 +5,7 @@ parts belong to the pool: one endpoint per region and instance type, whose size 
 asks for, and one base component per line that shares it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +23,16 @@ from provisioning.specs import (
 SHARED = "shared"
 
 
+# In place of an account that is not registered or not proven yet: nothing is wished for there.
+AWAITED = "awaited"
+
+
 @dataclass(frozen=True, slots=True)
 class LineFacts:
-    """A serving line with what its profile says."""
+    """A serving line with what its profile says. `account` is empty for our own.
+
+    `needs_copies`: adapters have to be copied to where the line is, because endpoints read only there.
+    """
 
     pk: int
     name: str
@@ -42,17 +49,34 @@ class LineFacts:
     accelerators: int
     min_memory_mb: int
     execution_role_arn: str
+    account: str = ""
+    needs_copies: bool = False
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the account that it is to be in cannot be used yet."""
+        return self.account == AWAITED
 
 
 @dataclass(frozen=True, slots=True)
 class AdapterFacts:
-    """A version that should have a component: pending, live, or kept warm."""
+    """A version that should have a component: pending, live, or kept warm.
+
+    `copies` are the addresses of its copies by account and region; None where it does not matter where it is read.
+    """
 
     version_id: int
     version_ref: str
     adapter_ref: str
     adapter_name: str
     artifact_url: str
+    copies: Mapping[tuple[str, str], str] | None = None
+
+    def url_for(self, line: LineFacts) -> str | None:
+        """Where the line's endpoint reads it; None while the copy that it needs is not there."""
+        if self.copies is None or not line.needs_copies:
+            return self.artifact_url
+        return self.copies.get((line.account, line.region))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,30 +111,38 @@ def wishes_for_pool(lines: Iterable[LineFacts]) -> list[Wish]:
 def wishes_for_tenant(tenant: TenantFacts) -> list[Wish]:
     """What the tenant has for itself. Parents, shared ones excepted, come before what needs them."""
     wishes: list[Wish] = []
-    for line in tenant.lines:
+    for line in _placed(tenant.lines):
         if line.endpoint_scope != SHARED:
-            wishes += _endpoint(tenant.ref, tenant.slug, line.name, [line], line_id=line.pk)
+            wishes += _endpoint(_owner(tenant.ref, line), tenant.slug, line.name, [line], line_id=line.pk)
         if line.component_scope != SHARED:
             wishes += _base(tenant.ref, tenant.slug, line)
-    for line in tenant.adapter_lines or tenant.lines[:1]:
-        wishes += [_adapter(tenant, line, adapter) for adapter in tenant.adapters]
+    for line in _placed(tenant.adapter_lines or tenant.lines[:1]):
+        for adapter in tenant.adapters:
+            url = adapter.url_for(line)
+            if url is not None:
+                wishes.append(_adapter(tenant, line, adapter, url))
     return wishes
 
 
 def endpoint_slot(tenant_ref: str, line: LineFacts) -> str:
     """The slot of the endpoint that the line's answers come from."""
     shared = line.endpoint_scope == SHARED
-    return f"{POOL}/{_shared_place(line)}/endpoint" if shared else f"{tenant_ref}/{line.name}/endpoint"
+    return f"{POOL}/{_shared_place(line)}/endpoint" if shared else f"{_owner(tenant_ref, line)}/{line.name}/endpoint"
 
 
 def base_slot(tenant_ref: str, line: LineFacts) -> str:
     """The slot of the base component that the line's answers come from."""
-    return f"{POOL if line.component_scope == SHARED else tenant_ref}/{line.name}/base"
+    return f"{POOL if line.component_scope == SHARED else _owner(tenant_ref, line)}/{line.name}/base"
 
 
 def adapter_slot(tenant_ref: str, line: LineFacts, adapter_ref: str, version_ref: str) -> str:
     """The slot of a version's component: one per version, so that two of them can stand side by side."""
-    return f"{tenant_ref}/{line.name}/{adapter_ref}/{version_ref}"
+    return f"{_owner(tenant_ref, line)}/{line.name}/{adapter_ref}/{version_ref}"
+
+
+def own_prefix(tenant_ref: str, line: LineFacts) -> str:
+    """How the slots of what a tenant has for itself on a line begin."""
+    return f"{_owner(tenant_ref, line)}/{line.name}/"
 
 
 def foundation_slots(tenant_ref: str, lines: Sequence[LineFacts]) -> list[str]:
@@ -120,6 +152,15 @@ def foundation_slots(tenant_ref: str, lines: Sequence[LineFacts]) -> list[str]:
         endpoint, base = endpoint_slot(tenant_ref, line), base_slot(tenant_ref, line)
         slots += [f"{endpoint}-config", endpoint, f"{base}-model", base]
     return list(dict.fromkeys(slots))
+
+
+def _owner(tenant_ref: str, line: LineFacts) -> str:
+    """Whose a slot is. The same line in two accounts has slots of its own in each, so both can stand side by side."""
+    return f"{tenant_ref}/{line.account}" if line.account else tenant_ref
+
+
+def _placed(lines: Sequence[LineFacts]) -> list[LineFacts]:
+    return [line for line in lines if not line.is_awaited]
 
 
 def _shared_place(line: LineFacts) -> str:
@@ -134,7 +175,7 @@ def _endpoint(owner: str, slug: str, place: str, lines: Sequence[LineFacts], *, 
         "max_instance_count": max(each.max_instance_count for each in lines),
         "execution_role_arn": line.execution_role_arn,
     }
-    common: dict[str, Any] = {"slug": slug, "region": line.region, "line_id": line_id}
+    common: dict[str, Any] = {"slug": slug, "account": line.account, "region": line.region, "line_id": line_id}
     return [
         Wish(slot=f"{slot}-config", kind=ENDPOINT_CONFIG, identity=config, **common),
         Wish(
@@ -161,24 +202,25 @@ def _base(owner: str, slug: str, line: LineFacts) -> list[Wish]:
         "accelerators": line.accelerators,
         "min_memory_mb": line.min_memory_mb,
     }
-    common: dict[str, Any] = {"slug": slug, "region": line.region, "line_id": line.pk}
+    common: dict[str, Any] = {"slug": slug, "account": line.account, "region": line.region, "line_id": line.pk}
     return [
         Wish(slot=f"{slot}-model", kind=MODEL, identity=model, **common),
         Wish(slot=slot, kind=BASE_COMPONENT, identity=identity, settings={"copies": line.copies}, **common),
     ]
 
 
-def _adapter(tenant: TenantFacts, line: LineFacts, adapter: AdapterFacts) -> Wish:
+def _adapter(tenant: TenantFacts, line: LineFacts, adapter: AdapterFacts, url: str) -> Wish:
     return Wish(
         slot=adapter_slot(tenant.ref, line, adapter.adapter_ref, adapter.version_ref),
         kind=ADAPTER_COMPONENT,
         slug=f"{tenant.slug}-{adapter.adapter_name}",
+        account=line.account,
         region=line.region,
         line_id=line.pk,
         identity={
             "endpoint_name": Ref(endpoint_slot(tenant.ref, line)),
             "base_component_name": Ref(base_slot(tenant.ref, line)),
-            "artifact_url": adapter.artifact_url,
+            "artifact_url": url,
             "adapter_version": adapter.version_ref,
         },
         adapter_version_id=adapter.version_id,

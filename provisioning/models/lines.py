@@ -1,5 +1,8 @@
 """Serving lines: the named ways to answer, and their order per tier version."""
 
+import copy
+from typing import Self
+
 from django.db import models
 from django.db.models import F, Q
 
@@ -49,6 +52,17 @@ class ServingLine(PublicModel):
 
     def __str__(self) -> str:
         return self.name
+
+    # Where a tenant has the line: our own account while empty. No columns; see `placed`.
+    account = ""
+    execution_role_arn = ""
+
+    def placed(self, *, account: str, execution_role_arn: str) -> Self:
+        """The line as a tenant with an account to itself has it: there, and with nothing shared. Never to be saved."""
+        line = copy.copy(self)
+        line.account, line.execution_role_arn = account, execution_role_arn
+        line.endpoint_scope = line.component_scope = Scope.TENANT
+        return line
 
 
 class TierRoute(models.Model):

@@ -41,7 +41,7 @@ def prepare(tenant: Tenant, wishes: Wishes, refused: Mapping[int, str]) -> None:
     change = queries.open_change(tenant.pk)
     if change is None or change.state != ChangeState.PREPARING:
         return
-    needed = needed_slots(tenant, queries.lines_of_version(change.to_version_id))
+    needed = needed_slots(tenant, queries.lines_of_version(change.to_version_id, tenant_id=tenant.pk))
     rows = [wishes.rows[slot] for slot in needed if slot in wishes.rows]
     trouble = _trouble(rows, [row for row in wishes.blocked if row.slot in needed], refused)
     if not trouble and (len(rows) < len(needed) or not all(_serves(row) for row in rows)):
@@ -123,10 +123,10 @@ def _record_the_turn(change: TierChange, *, otherwise: datetime | None) -> None:
 
 def _moved_at(change: TierChange) -> datetime | None:
     """When data planes were first told to use what only the new lines have, in this try."""
-    others = _only_on(change.to_version_id, change.from_version_id)
+    others = _only_on(change.to_version_id, change.from_version_id, tenant_id=change.tenant_id)
     written = PublishedConfig.objects.filter(tenant_id=change.tenant_id, written_at__gte=change.prepared_at or now())
     for config in written.order_by("version"):
-        if {route["line"] for route in config.document["routes"].values()} & others:
+        if _routed(config) & others:
             return config.written_at
     return None
 
@@ -174,14 +174,21 @@ def _config_on(tenant_id: int, version_id: int, other_id: int) -> PublishedConfi
     config = queries.current_config(tenant_id)
     if config is None or config.written_at is None:
         return None
-    routed = {route["line"] for route in config.document["routes"].values()}
-    return None if routed & _only_on(other_id, version_id) else config
+    return None if _routed(config) & _only_on(other_id, version_id, tenant_id=tenant_id) else config
 
 
-def _only_on(version_id: int, other_id: int) -> set[str]:
-    """The names of the lines that a version has and the other has not."""
-    names = {line.name for line in queries.lines_of_version(version_id)}
-    return names - {line.name for line in queries.lines_of_version(other_id)}
+def _routed(config: PublishedConfig) -> set[tuple[str, str]]:
+    """Lines and accounts that a config routes to."""
+    return {(route["line"], route.get("account", "")) for route in config.document["routes"].values()}
+
+
+def _only_on(version_id: int, other_id: int, *, tenant_id: int) -> set[tuple[str, str]]:
+    """The lines, with the account where the tenant has them, that a version has and the other has not."""
+
+    def named(version: int) -> set[tuple[str, str]]:
+        return {(line.name, line.account) for line in queries.lines_of_version(version, tenant_id=tenant_id)}
+
+    return named(version_id) - named(other_id)
 
 
 def _trouble(rows: Sequence[ManagedResource], blocked: Sequence[ManagedResource], refused: Mapping[int, str]) -> str:

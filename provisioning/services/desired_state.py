@@ -61,8 +61,8 @@ def sync_tenant(*, tenant_id: int, adapters: Sequence[AdapterFacts]) -> Wishes:
         tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
         advisory_lock(WISHES_LOCK)
         groups = [[queries.line_facts(line) for line in group] for group in _line_groups(tenant)]
-        lines = list({line.pk: line for group in groups for line in group}.values())
-        first_of_each = {group[0].pk: group[0] for group in groups if group}
+        lines = list({(line.pk, line.account): line for group in groups for line in group}.values())
+        first_of_each = {(group[0].pk, group[0].account): group[0] for group in groups if group}
         writer = WishWriter(account=account, routed=queries.routed_names())
         writer.fill(None, wishes_for_pool(queries.line_facts(line) for line in queries.lines_in_use()))
         facts = TenantFacts(
@@ -149,7 +149,7 @@ class WishWriter:
             return None
         if last is not None and last.stuck_reason:
             ManagedResource.objects.filter(pk=last.pk).update(stuck_reason=StuckReason.NONE)  # a new one takes over
-        name, incarnation = self._free_name(wish, digest(identity))
+        name, incarnation = _free_name(wish, digest(identity))
         return ManagedResource.objects.create(
             tenant=tenant,
             line_id=wish.line_id,
@@ -157,7 +157,7 @@ class WishWriter:
             kind=wish.kind,
             slot=wish.slot,
             slug=wish.slug,
-            account=self._account,
+            account=wish.account or self._account,
             region=wish.region,
             name=name,
             incarnation=incarnation,
@@ -169,26 +169,19 @@ class WishWriter:
             failures=last.failures if last is not None else 0,
         )
 
-    def _free_name(self, wish: Wish, identity_digest: str) -> tuple[str, int]:
-        """The first incarnation whose name was never used, by a gone row either."""
 
-        def name(incarnation: int) -> str:
-            return derive_name(
-                install=settings.INSTALL_NAME,
-                kind=wish.kind,
-                slug=wish.slug,
-                identity_digest=identity_digest,
-                incarnation=incarnation,
-            )
-
-        used = ManagedResource.objects.filter(
-            account=self._account,
-            region=wish.region,
-            kind=wish.kind,
-            identity_digest__startswith=identity_digest[:8],
-        )
-        incarnation = (used.aggregate(last=Max("incarnation"))["last"] or 0) + 1
-        return name(incarnation), incarnation
+def _free_name(wish: Wish, identity_digest: str) -> tuple[str, int]:
+    """The first incarnation whose name was never used, in any account or region: configs route by name alone."""
+    used = ManagedResource.objects.filter(kind=wish.kind, identity_digest__startswith=identity_digest[:8])
+    incarnation = (used.aggregate(last=Max("incarnation"))["last"] or 0) + 1
+    name = derive_name(
+        install=settings.INSTALL_NAME,
+        kind=wish.kind,
+        slug=wish.slug,
+        identity_digest=identity_digest,
+        incarnation=incarnation,
+    )
+    return name, incarnation
 
 
 def _digest(identity: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:

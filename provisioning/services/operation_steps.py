@@ -143,8 +143,9 @@ def _changing(operation: Operation, change: TierChange) -> list[Step]:
 
 def _making(operation: Operation, change: TierChange) -> list[Step]:
     tenant = change.tenant
-    old = set(needed_slots(tenant, queries.lines_of_version(change.from_version_id)))
-    slots = [slot for slot in needed_slots(tenant, queries.lines_of_version(change.to_version_id)) if slot not in old]
+    old = set(needed_slots(tenant, queries.lines_of_version(change.from_version_id, tenant_id=tenant.pk)))
+    new = needed_slots(tenant, queries.lines_of_version(change.to_version_id, tenant_id=tenant.pk))
+    slots = [slot for slot in new if slot not in old]
     newest = {row.slot: row for row in ManagedResource.objects.filter(slot__in=slots).order_by("incarnation", "pk")}
     steps = []
     for slot in slots:
