@@ -1,6 +1,6 @@
 """Reading what provisioning knows. `tenant_ids` has no default: None means that the caller may see all."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,8 +13,10 @@ from core.errors import NotFound
 from core.periods import Period, floor_to_bucket
 from models_registry.models import FoundationModel
 from models_registry.states import ReleaseState
-from provisioning.desired import LineFacts
+from provisioning.desired import AWAITED, LineFacts
 from provisioning.models import (
+    AccountKind,
+    AwsAccount,
     CatalogueRow,
     ManagedResource,
     Operation,
@@ -31,7 +33,7 @@ from provisioning.planner.base_models import read_base_model
 from provisioning.planner.catalogue import Catalogue, load_catalogue, row_from_texts
 from provisioning.planner.refusals import UnknownModel
 from provisioning.states import OPEN_CHANGES, ChangeState, OperationState, Phase
-from tenants.models import Tenant
+from tenants.models import Tenant, TierVersion
 from tenants.states import TenantState
 
 SERVED = (TenantState.PROVISIONING, TenantState.PROVISIONING_FAILED, TenantState.ACTIVE, TenantState.SUSPENDED)
@@ -56,17 +58,39 @@ def lines_of(tenant_id: int) -> list[ServingLine]:
     from the cut-over of a tier change on those of the new one."""
     change = open_change(tenant_id)
     if change is not None:
-        return lines_of_version(change.routed_version_id)
+        return lines_of_version(change.routed_version_id, tenant_id=tenant_id)
     routes = TierRoute.objects.filter(
         tier_version__assignments__tenant_id=tenant_id, tier_version__assignments__period__contains=clock.now()
     )
-    return [route.line for route in _with_profiles(routes).order_by("position")]
+    return _placed(list(_with_profiles(routes).order_by("position")), tenant_id)
 
 
-def lines_of_version(tier_version_id: int) -> list[ServingLine]:
-    """The serving lines of a tier version, in its order."""
+def lines_of_version(tier_version_id: int, *, tenant_id: int) -> list[ServingLine]:
+    """The serving lines of a tier version, in its order, where a tenant on it has them."""
     routes = TierRoute.objects.filter(tier_version_id=tier_version_id)
-    return [route.line for route in _with_profiles(routes).order_by("position")]
+    return _placed(list(_with_profiles(routes).order_by("position")), tenant_id)
+
+
+def account_of(tenant_id: int, isolation: str) -> AwsAccount | None:
+    """The account that a tenant has for an isolation pattern; None for the pool, or before one is registered."""
+    if isolation not in AccountKind.values:
+        return None
+    return AwsAccount.objects.registered().filter(tenant_id=tenant_id, kind=isolation).first()
+
+
+def _placed(routes: Sequence[TierRoute], tenant_id: int) -> list[ServingLine]:
+    isolation = routes[0].tier_version.isolation if routes else TierVersion.Isolation.POOL
+    if isolation not in AccountKind.values:
+        return [route.line for route in routes]
+    account = account_of(tenant_id, isolation)
+    usable = account if account is not None and account.proven_at is not None else None
+    return [
+        route.line.placed(
+            account=usable.account_id if usable else AWAITED,
+            execution_role_arn=usable.execution_role_arn if usable else "",
+        )
+        for route in routes
+    ]
 
 
 def lines_kept_for(tenant_id: int) -> list[list[ServingLine]]:
@@ -75,7 +99,7 @@ def lines_kept_for(tenant_id: int) -> list[list[ServingLine]]:
     change = open_change(tenant_id)
     if change is None:
         return [lines_of(tenant_id)]
-    return [lines_of_version(version_id) for version_id in change.wished_version_ids()]
+    return [lines_of_version(version_id, tenant_id=tenant_id) for version_id in change.wished_version_ids()]
 
 
 def open_change(tenant_id: int) -> TierChange | None:
@@ -84,13 +108,14 @@ def open_change(tenant_id: int) -> TierChange | None:
 
 
 def lines_in_use() -> list[ServingLine]:
-    """The lines that at least one served tenant is on now, or is changing to or from."""
+    """The lines that at least one served tenant of the pool is on now, or is changing to or from."""
     changing = TierChange.objects.filter(state__in=OPEN_CHANGES, tenant__in=served_tenants())
     versions = {version_id for change in changing for version_id in change.wished_version_ids()}
     assigned = Q(
         tier_version__assignments__tenant__in=served_tenants(), tier_version__assignments__period__contains=clock.now()
     )
-    routes = TierRoute.objects.filter(assigned | Q(tier_version_id__in=versions))
+    pooled = Q(tier_version__isolation=TierVersion.Isolation.POOL)
+    routes = TierRoute.objects.filter(pooled & (assigned | Q(tier_version_id__in=versions)))
     return list({route.line_id: route.line for route in _with_profiles(routes)}.values())
 
 
@@ -112,7 +137,9 @@ def line_facts(line: ServingLine) -> LineFacts:
         model_data_uri=profile.foundation_model.model_data_uri,
         accelerators=profile.accelerators,
         min_memory_mb=profile.min_memory_mb,
-        execution_role_arn=settings.ENV.execution_role_arn,
+        execution_role_arn=line.execution_role_arn or settings.ENV.execution_role_arn,
+        account=line.account,
+        needs_copies=bool(line.account) or line.region != settings.ENV.aws_region,
     )
 
 
@@ -332,4 +359,4 @@ def get_scenario(ref: str, *, tenant_ids: Collection[int] | None) -> Scenario:
 
 
 def _with_profiles(routes: QuerySet[TierRoute]) -> QuerySet[TierRoute]:
-    return routes.select_related("line__profile__foundation_model")
+    return routes.select_related("line__profile__foundation_model", "tier_version")

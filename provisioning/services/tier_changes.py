@@ -4,22 +4,23 @@ The way itself is walked by `cutting_over`, which `converge` calls: new resource
 the old ones go. So there is no downtime by construction, and until the old ones go there is a way back.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.db import transaction
 
+from aws.errors import AwsError
 from core import clock
 from core.actors import Actor
 from core.errors import Conflict, FieldError
 from core.states import move
 from events.record import record_event
-from models_registry.models import Adapter, AdapterVersion
 from models_registry.queries import wanted_releases
 from provisioning import queries
-from provisioning.desired import AdapterFacts, LineFacts, TenantFacts, foundation_slots, wishes_for_tenant
+from provisioning.desired import AdapterFacts, LineFacts, TenantFacts, foundation_slots, own_prefix, wishes_for_tenant
 from provisioning.models import ManagedResource, Operation, ServingLine, TierChange
+from provisioning.services.preflight import preflight
 from provisioning.specs import ENDPOINT, POOL, Wish
 from provisioning.states import CHANGE_MOVES, OPERATION_MOVES, ChangeState, OperationState, Phase
 from tenants.models import Tenant, TierVersion
@@ -103,8 +104,8 @@ def plan_change(*, tenant_id: int, tier_version_id: int) -> ChangePlan:
     tenant = Tenant.objects.get(pk=tenant_id)
     current = tier_version_of(tenant_id, clock.now())
     wanted = TierVersion.objects.select_related("tier").get(pk=tier_version_id)
-    lines = queries.lines_of_version(wanted.pk)
-    obstacles = [*_against_the_tenant(tenant, current, wanted), *_against_the_promise(tenant, wanted, lines)]
+    lines = queries.lines_of_version(wanted.pk, tenant_id=tenant_id)
+    obstacles = [*_against_the_tenant(tenant, current, wanted), *_against_the_promise(tenant, wanted)]
     names = [name for name in _LIMITS if getattr(current, name) != getattr(wanted, name)]
     return ChangePlan(
         tenant=tenant,
@@ -289,34 +290,25 @@ def _against_the_tenant(tenant: Tenant, current: TierVersion, wanted: TierVersio
     return found
 
 
-def _against_the_promise(tenant: Tenant, wanted: TierVersion, lines: Sequence[ServingLine]) -> list[Obstacle]:
-    """What the tenant has and the new tier does not carry."""
-    if not lines:
-        return [Obstacle("no_line", f"{wanted} has no serving line.", "Route the version to a line.")]
-    found = []
-    count = Adapter.objects.filter(tenant=tenant).count()
-    if count > wanted.max_adapters:
-        detail = f"{tenant.name} has {count} adapters; {wanted} allows {wanted.max_adapters}."
-        found.append(Obstacle("too_many_adapters", detail, "Choose a larger tier."))
-    live = [(each.adapter, each.live_version) for each in wanted_releases(tenant.pk)]
-    serving = [(adapter, version) for adapter, version in live if version is not None]
-    return found + _against_adapters(serving, wanted, lines[0])
-
-
-def _against_adapters(
-    serving: Collection[tuple[Adapter, AdapterVersion]], wanted: TierVersion, line: ServingLine
-) -> list[Obstacle]:
-    found = []
-    rank = min(wanted.max_lora_rank, line.profile.max_lora_rank)
-    for adapter, version in serving:
-        if version.rank is not None and version.rank > rank:
-            detail = f"{adapter.name} v{version.number} has rank {version.rank}; {wanted} on {line.name} serves {rank}."
-            found.append(Obstacle("rank_too_large", detail, "Release a version of a smaller rank first."))
-        if adapter.foundation_model_id != line.profile.foundation_model_id:
-            base = line.profile.foundation_model
-            detail = f"{adapter.name} is for {adapter.foundation_model}; {line.name} serves {base}."
-            found.append(Obstacle("other_base_model", detail, "Withdraw it, or choose a tier on its base model."))
-    return found
+def _against_the_promise(tenant: Tenant, wanted: TierVersion) -> list[Obstacle]:
+    """What the tenant's adapters have and the new tier does not carry, and what pre-flight has against it."""
+    found = [
+        Obstacle(
+            "rank_above_tier",
+            f"{each.adapter.name} v{each.live_version.number} has rank {each.live_version.rank}; {wanted} carries "
+            f"rank {wanted.max_lora_rank}.",
+            "Release a version of a smaller rank first.",
+        )
+        for each in wanted_releases(tenant.pk)
+        if each.live_version is not None and (each.live_version.rank or 0) > wanted.max_lora_rank
+    ]
+    try:
+        report = preflight(tenant_id=tenant.pk, tier_version_id=wanted.pk)
+    except AwsError as error:
+        return [*found, Obstacle("preflight_unanswered", f"AWS did not say whether it fits: {error}", "Try again.")]
+    return found + [
+        Obstacle(check.code, f"{check.detail} {check.shortfall}".strip(), check.what_to_do) for check in report.failed
+    ]
 
 
 def _supersede_failed(tenant: Tenant, actor: Actor) -> None:
@@ -330,8 +322,8 @@ def leftovers(change: TierChange) -> list[ManagedResource]:
     staying = (
         change.to_version_id if change.state in (ChangeState.REMOVING, ChangeState.DONE) else change.from_version_id
     )
-    facts = [queries.line_facts(line) for line in queries.lines_of_version(staying)]
+    facts = [queries.line_facts(line) for line in queries.lines_of_version(staying, tenant_id=change.tenant_id)]
     ref = change.tenant.public_id
-    prefixes = tuple(f"{ref}/{line.name}/" for line in facts)
+    prefixes = tuple(own_prefix(ref, line) for line in facts)
     own = ManagedResource.objects.filter(tenant=change.tenant).exclude(phase=Phase.GONE).order_by("-pk")
     return [row for row in own if not row.slot.startswith(prefixes)]
