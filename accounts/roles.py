@@ -18,7 +18,7 @@ class Role(TextChoices):
 
 
 READ_PLATFORM = frozenset({"tenants.view", "adapters.view", "operations.view", "usage.view", "scenarios.view"})
-READ_MONEY = frozenset({"invoices.view", "rate_cards.view", "credits.view"})
+READ_MONEY = frozenset({"invoices.view", "rate_cards.view", "credits.view", "exports.view", "exports.create"})
 CHANGE_MONEY = frozenset(
     {
         "invoices.draft",
@@ -87,6 +87,8 @@ TENANT_KEY_PERMISSIONS: frozenset[str] = frozenset(
         "operations.view",
         "usage.view",
         "invoices.view",
+        "exports.view",
+        "exports.create",
         "credits.view",
         "webhooks.manage",
         "limits.use",

@@ -6,6 +6,10 @@
                                |
                                +-------> void            (keeps its number)
 
+    export:      queued --> running --> done --> expired     (its file is gone, its figures stay)
+                    |          |
+                    +----------+-------> failed
+
 A draft may still be refreshed or thrown away. From finalized on only the stamps of being paid or void are added, by
 trigger; a correction is a credit or debit note that points at what it corrects. What a customer has paid is never
 voided: it is credited.
@@ -83,4 +87,23 @@ INVOICE_MOVES: Moves = {
     InvoiceState.FINALIZED: frozenset({InvoiceState.PAID, InvoiceState.VOID}),
     InvoiceState.PAID: frozenset(),
     InvoiceState.VOID: frozenset(),
+}
+
+
+class ExportState(models.TextChoices):
+    """How far an export is."""
+
+    QUEUED = "queued", "Queued"
+    RUNNING = "running", "Running"
+    DONE = "done", "Done"
+    FAILED = "failed", "Failed"
+    EXPIRED = "expired", "Expired"
+
+
+EXPORT_MOVES: Moves = {
+    ExportState.QUEUED: frozenset({ExportState.RUNNING, ExportState.FAILED}),
+    ExportState.RUNNING: frozenset({ExportState.DONE, ExportState.FAILED}),
+    ExportState.DONE: frozenset({ExportState.EXPIRED}),
+    ExportState.FAILED: frozenset(),
+    ExportState.EXPIRED: frozenset(),
 }

@@ -2,7 +2,11 @@
 
 from celery import shared_task
 
-from billing.services import closing, departures
+from billing.services import closing, departures, exports
+
+# A long export outlives the lease that its rows are taken with: it renews the lease after every page, and what it
+# writes names its fence, so a second worker that took it over makes the file and the first makes none.
+LONGEST_EXPORT_SECONDS = 3600
 
 
 @shared_task(acks_late=True)
@@ -15,3 +19,10 @@ def close_due_periods(**_: object) -> None:
 def issue_final_invoices(**_: object) -> None:
     """Invoice the rest of every tenant that leaves, as soon as its usage is known."""
     departures.issue_final_invoices()
+
+
+@shared_task(acks_late=True, time_limit=LONGEST_EXPORT_SECONDS)
+def make_exports(**_: object) -> None:
+    """Make the files that were asked for, and those whose worker died; throw away those whose time is over."""
+    exports.make_due_exports()
+    exports.expire_exports()

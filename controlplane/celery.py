@@ -37,6 +37,7 @@ BEAT = {
     "metering: months ahead, sums after changes": ("metering.tasks.keep_rollups", 4 * SWEEP),
     "billing: months that are over, drafts whose grace has passed": ("billing.tasks.close_due_periods", 20 * SWEEP),
     "billing: last invoices of tenants that leave": ("billing.tasks.issue_final_invoices", 4 * SWEEP),
+    "billing: exports that wait, and those whose time is over": ("billing.tasks.make_exports", 4 * SWEEP),
     "events: dispatch what a lost message left behind": ("events.tasks.dispatch_events", SWEEP),
     "events: webhooks that are due": ("events.tasks.deliver_webhooks", SWEEP),
     "accounts: keys of leaving tenants": ("accounts.tasks.revoke_departed_access", SWEEP),

@@ -34,6 +34,7 @@ REACTIONS: dict[str, tuple[Reaction, ...]] = {
     "operation.continued": (CONVERGE, RECONCILE),
     "operation.cancel_requested": (CONVERGE,),
     "operation.cancelled": (CONVERGE,),
+    "export.requested": (ring("billing.tasks.make_exports"),),
     "operation.started": (RECONCILE,),
     "operation.retried": (CONVERGE, RECONCILE),
     "resource.ready": (CONVERGE_AROUND, RECONCILE),

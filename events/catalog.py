@@ -119,6 +119,9 @@ CATALOG: dict[str, str] = {
     "credit.expired": "What was left of a grant of prepaid credit expired.",
     "credit_note.issued": "Part or all of an invoice was taken back.",
     "debit_note.issued": "Usage that became known late was charged.",
+    "export.requested": "Somebody asked for a file over many rows.",
+    "export.ready": "An export's file can be downloaded.",
+    "export.failed": "An export could not be made, with the reason.",
 }
 
 # What webhooks may carry: what happens to a customer. How we run things and who of us signs in stays inside.

@@ -40,6 +40,10 @@ class Workbook:
         return self
 
     def __exit__(self, *_how: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write the workbook out; the target stays open."""
         self._book.close()
 
     def sheet(self, name: str, columns: Sequence[str], *, numeric: Collection[str] = NUMERIC) -> None:

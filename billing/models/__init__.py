@@ -1,6 +1,7 @@
-"""Prices and who issues invoices (`pricing`), the invoices (`invoices`), what a tenant agreed on (`customers`)."""
+"""Prices and issuers (`pricing`), invoices, what is agreed with a tenant (`customers`), and exports."""
 
 from billing.models.customers import CreditEntry, CreditGrant, Discount, TaxProfile
+from billing.models.exports import Export
 from billing.models.invoices import Adjustment, Invoice, InvoiceDocument, InvoiceLine, InvoiceSequence, UsageClaim
 from billing.models.pricing import Issuer, Rate, RateCard, TaxRule, TierPrice
 
@@ -9,6 +10,7 @@ __all__ = [
     "CreditEntry",
     "CreditGrant",
     "Discount",
+    "Export",
     "Invoice",
     "InvoiceDocument",
     "InvoiceLine",

@@ -2,6 +2,7 @@
 
 from billing.queries.cards import get_rate_card, list_rate_cards
 from billing.queries.explain import LineExplanation, MeterCheck, Reconciliation, explain_line, reconcile
+from billing.queries.exports import get_export, list_exports
 from billing.queries.invoices import (
     available_actions,
     content_is_unchanged,
@@ -21,9 +22,11 @@ __all__ = [
     "available_actions",
     "content_is_unchanged",
     "explain_line",
+    "get_export",
     "get_invoice",
     "get_line",
     "get_rate_card",
+    "list_exports",
     "list_invoices",
     "list_rate_cards",
     "notes_on",

@@ -5,8 +5,9 @@ from datetime import timedelta
 
 from accounts.models import ApiKey
 from accounts.services import issue_api_key
-from billing.models import Invoice, InvoiceLine
+from billing.models import Export, Invoice, InvoiceLine
 from billing.queries.issuers import the_issuer
+from billing.services.exports import request_export
 from billing.services.invoicing import finalize_invoices
 from billing.services.seeding import seed_rate_cards
 from billing.states import InvoiceState
@@ -240,6 +241,16 @@ def make_webhook_delivery(tenant: Tenant) -> WebhookDelivery:
     return send_test(endpoint_id=make_webhook(tenant).pk, actor=TESTER)
 
 
+def make_export(tenant: Tenant) -> Export:
+    """An export of the tenant's that is done; its file lies nowhere."""
+    month = billing_month(2026, 10, "UTC")
+    asked = {"tenant_id": tenant.pk, "start": month.start, "end": month.end}
+    export = request_export(dataset="invoices", format="csv", **asked, actor=TESTER)
+    done = {"state": "done", "sha256": "0" * 64, "artifact_key": "exports/none", "finished_at": clock.now()}
+    Export.objects.filter(pk=export.pk).update(**done, expires_at=clock.now() + timedelta(days=7))
+    return export
+
+
 # By the name of the variable in the address.
 MAKERS: dict[str, Callable[[Tenant], str]] = {
     "tenant": _tenant_with_config,
@@ -253,6 +264,7 @@ MAKERS: dict[str, Callable[[Tenant], str]] = {
     "scenario": make_scenario,
     "webhook": lambda tenant: make_webhook(tenant).public_id,
     "webhook_delivery": lambda tenant: make_webhook_delivery(tenant).public_id,
+    "export": lambda tenant: make_export(tenant).public_id,
     "invoice": lambda tenant: make_invoice(tenant).public_id,
     "invoice_line": lambda tenant: make_line(tenant).public_id,
 }

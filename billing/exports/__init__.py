@@ -1,0 +1,1 @@
+"""What an export is made of: datasets that come in pages, and writers that take rows one by one."""
