@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from models_registry.services import artifacts, retirement, uploads, validation
+from models_registry.services import artifacts, multipart, retirement, uploads, validation
 
 # Longer than any lease: the largest upload takes minutes, and two workers that judge one upload decide it once.
 LONGEST_VALIDATION_SECONDS = 900
@@ -30,6 +30,12 @@ def sweep_abandoned_uploads(**_: object) -> None:
 def erase_departed_artifacts(**_: object) -> None:
     """Erase the artifacts of tenants whose departure waits for nothing else of ours."""
     artifacts.erase_departed_artifacts()
+
+
+@shared_task(acks_late=True)
+def sweep_orphaned_parts(**_: object) -> None:
+    """Abort what the bucket still takes parts for although no upload is open."""
+    multipart.sweep_orphaned_parts()
 
 
 @shared_task(acks_late=True)

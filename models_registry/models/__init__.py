@@ -6,5 +6,6 @@ from models_registry.models.catalogue import FoundationModel as FoundationModel
 from models_registry.models.catalogue import ServingProfile as ServingProfile
 from models_registry.models.releases import Release as Release
 from models_registry.models.releases import ServedInterval as ServedInterval
+from models_registry.models.uploads import AdapterUpload as AdapterUpload
 from models_registry.models.versions import AdapterVersion as AdapterVersion
 from models_registry.models.versions import AdapterVersionQuerySet as AdapterVersionQuerySet

@@ -16,6 +16,8 @@ from models_registry.queries.releases import previous_served as previous_served
 from models_registry.queries.releases import served_at as served_at
 from models_registry.queries.releases import timeline as timeline
 from models_registry.queries.releases import wanted_releases as wanted_releases
+from models_registry.queries.uploads import get_upload as get_upload
+from models_registry.queries.uploads import list_open_uploads as list_open_uploads
 from models_registry.queries.versions import get_version as get_version
 from models_registry.queries.versions import list_versions as list_versions
 from models_registry.queries.versions import mirrored_versions as mirrored_versions

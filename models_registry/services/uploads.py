@@ -6,10 +6,11 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, BinaryIO, Protocol
 
 from django.db import transaction
+from django.db.models import Q
 
 from aws.connect import artifacts
 from aws.errors import AwsError
@@ -33,8 +34,19 @@ log = logging.getLogger(__name__)
 MAX_PARTS = 32
 MAX_PART_NAME = 200
 COPY_BYTES = 256 * 1024
+MAX_UNDECIDED = 20
+"""Uploads of one tenant that are on their way or being judged; each may be as large as the tier allows."""
 ABANDONED_AFTER = timedelta(hours=1)
 """No request lasts that long: gunicorn and the proxy end it well before."""
+
+
+class TooManyUploads(QuotaExceeded):
+    """The tenant has as many uploads on their way as anybody may have."""
+
+    code = "too_many_uploads"
+    status = 429
+    title = "Too many uploads at once"
+    retryable = True
 
 
 class Readable(Protocol):
@@ -93,25 +105,28 @@ def receive_upload(
     tier = tier_version_of(adapter.tenant_id, clock.now())
     with ExitStack() as stack:
         spooled = _spool(files, tier.max_adapter_bytes, stack)
-        version = _begin(adapter, spooled, words, actor)
+        parts = [{"name": part.name, "size": part.size} for part in spooled]
+        with transaction.atomic(durable=True):
+            version = open_version(adapter, parts, words, actor, claimed_until=clock.real_now() + ABANDONED_AFTER)
         try:
             crashpoint("upload:begun")
             _store(adapter.tenant, version, spooled)
             crashpoint("upload:stored")
-            return _complete(version, actor)
+            return hand_to_gate(version, actor)
         except Exception:
-            _forget(version)
+            forget_upload(version)
             raise
 
 
 def sweep_abandoned_uploads() -> int:
-    """Forget uploads whose process died, and empty the quarantine of what has been decided; how many there were."""
-    done = 0
-    died = AdapterVersion.objects.filter(
-        state=VersionState.UPLOADING, claimed_until__lt=clock.real_now()
-    ).select_related("tenant")
-    for version in died:
-        _forget(version)
+    """Forget uploads that nobody will end, and empty the quarantine of what has been decided; how many there were.
+
+    Nobody ends a request's upload whose process died, nor one in parts whose time is over.
+    """
+    done, now = 0, clock.real_now()
+    died = Q(upload=None, claimed_until__lt=now) | Q(upload__expires_at__lt=now)
+    for version in AdapterVersion.objects.filter(died, state=VersionState.UPLOADING).select_related("tenant"):
+        forget_upload(version)
         done += 1
     undecided = [VersionState.UPLOADING, VersionState.VALIDATING]
     decided = (
@@ -157,18 +172,31 @@ def _spool(parts: Iterable[UploadedPart], max_bytes: int, stack: ExitStack) -> l
     return spooled
 
 
-def _begin(adapter: Adapter, spooled: list[_Spooled], words: Mapping[str, Any], actor: Actor) -> AdapterVersion:
-    with transaction.atomic(durable=True):
-        tenant = lock_staying_tenant(adapter.tenant_id)
-        return AdapterVersion.objects.create(
-            adapter=adapter,
-            tenant=tenant,
-            parts=[{"name": part.name, "size": part.size} for part in spooled],
-            uploaded_by=actor.name,
-            uploaded_by_ref=actor.ref,
-            claimed_until=clock.real_now() + ABANDONED_AFTER,
-            **words,
+def open_version(
+    adapter: Adapter,
+    parts: list[dict[str, Any]],
+    words: Mapping[str, Any],
+    actor: Actor,
+    *,
+    claimed_until: datetime | None,
+) -> AdapterVersion:
+    """The row of an upload that begins, inside the caller's transaction. Raises TenantLeaving, TooManyUploads."""
+    tenant = lock_staying_tenant(adapter.tenant_id)
+    undecided = [VersionState.UPLOADING, VersionState.VALIDATING]
+    if AdapterVersion.objects.filter(tenant=tenant, state__in=undecided).count() >= MAX_UNDECIDED:
+        raise TooManyUploads(
+            f"{tenant.name} has {MAX_UNDECIDED} uploads on their way already.",
+            hint="Wait until one is decided, or abort one that is not going on.",
         )
+    return AdapterVersion.objects.create(
+        adapter=adapter,
+        tenant=tenant,
+        parts=parts,
+        uploaded_by=actor.name,
+        uploaded_by_ref=actor.ref,
+        claimed_until=claimed_until,
+        **words,
+    )
 
 
 def _store(tenant: Tenant, version: AdapterVersion, spooled: list[_Spooled]) -> None:
@@ -177,7 +205,8 @@ def _store(tenant: Tenant, version: AdapterVersion, spooled: list[_Spooled]) -> 
         store.put(quarantine_key(tenant, version, position), part.file, sha256=part.sha256)
 
 
-def _complete(version: AdapterVersion, actor: Actor) -> AdapterVersion:
+def hand_to_gate(version: AdapterVersion, actor: Actor) -> AdapterVersion:
+    """Say that an upload has arrived. Raises TenantLeaving, and StaleState when somebody else has said or ended it."""
     with transaction.atomic(durable=True):
         tenant = lock_staying_tenant(version.tenant_id)
         move(version, to=VersionState.VALIDATING, table=VERSION_MOVES, claimed_until=None)
@@ -191,7 +220,7 @@ def _complete(version: AdapterVersion, actor: Actor) -> AdapterVersion:
     return version
 
 
-def _forget(version: AdapterVersion) -> None:
+def forget_upload(version: AdapterVersion) -> None:
     """Remove an upload that did not arrive, if AWS lets us; otherwise its row stays, and the sweep finds both.
 
     The row goes last, and only while it is still uploading: what validation has taken over is not ours any more.

@@ -1,0 +1,360 @@
+"""Uploads in parts: cut, retried, in any order, with wrong bytes; no version appears and nothing is left behind."""
+
+import hashlib
+import random
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from aws import errors
+from aws.connect import artifacts, multipart
+from aws.multipart import PresignedPart
+from core import clock, crashpoints
+from core.errors import NotFound, QuotaExceeded
+from core.states import StaleState
+from events.models import Event
+from models_registry import queries
+from models_registry.models import Adapter, AdapterUpload, AdapterVersion
+from models_registry.services import multipart as service
+from models_registry.services.adapters import TenantLeaving
+from models_registry.services.artifacts import erase_tenant_artifacts
+from models_registry.services.multipart import (
+    AnnouncedFile,
+    PartsMissing,
+    UploadBusy,
+    UploadClosed,
+    WantedPart,
+    abort_upload,
+    begin_upload,
+    complete_upload,
+    presign_parts,
+    received_parts,
+    sweep_orphaned_parts,
+)
+from models_registry.services.provenance import UploadInvalid
+from models_registry.services.uploads import MAX_UNDECIDED, TooManyUploads, sweep_abandoned_uploads
+from models_registry.services.validation import validate_version
+from tenants.services.offboarding import begin_offboarding
+from tests.factories import TESTER
+from tests.integration.models_registry.uploading import keys
+from tests.unit.models_registry.making import archive, good
+
+pytestmark = pytest.mark.usefixtures("aws")
+PART = 5 << 20
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S3's least, so that few bytes make several parts."""
+    monkeypatch.setattr(service, "PART_BYTES", PART)
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def begin(adapter: Adapter, files: Mapping[str, bytes], **words: Any) -> AdapterUpload:
+    announced = [AnnouncedFile(name, len(content)) for name, content in files.items()]
+    return begin_upload(adapter_id=adapter.pk, files=announced, words=words, actor=TESTER)
+
+
+def cut(content: bytes) -> list[bytes]:
+    return [content[start : start + PART] for start in range(0, len(content), PART)]
+
+
+def address(upload: AdapterUpload, file: int, number: int, data: bytes) -> PresignedPart:
+    return presign_parts(upload_id=upload.pk, parts=[WantedPart(file, number, sha(data))])[0]
+
+
+def send(part: PresignedPart, data: bytes) -> int:
+    request = urllib.request.Request(part.url, data, {**part.headers, "Content-Type": "x/y"}, method="PUT")
+    try:
+        with urllib.request.urlopen(request) as reply:
+            return int(reply.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def put(upload: AdapterUpload, file: int, number: int, data: bytes, *, said: bytes | None = None) -> int:
+    """Send a part; `said` are the bytes that were announced, when they are others."""
+    return send(address(upload, file, number, data if said is None else said), data)
+
+
+def put_all(upload: AdapterUpload, files: Mapping[str, bytes]) -> list[list[str]]:
+    """Send every part; their checksums, as `complete_upload` wants them."""
+    for file, content in enumerate(files.values()):
+        for number, data in enumerate(cut(content), 1):
+            assert put(upload, file, number, data) == 200
+    return [[sha(data) for data in cut(content)] for content in files.values()]
+
+
+def nothing_is_left() -> bool:
+    return not AdapterVersion.objects.exists() and keys() == [] and not list(multipart().open_uploads(""))
+
+
+def large() -> dict[str, bytes]:
+    """The two files of a good adapter and a companion of three parts."""
+    return {**good(), "tokenizer.json": random.Random(5).randbytes(2 * PART + 77)}
+
+
+def test_parts_become_a_version(adapter: Adapter) -> None:
+    files = large()
+    upload = begin(adapter, files, notes="in parts", metrics={"loss": 0.5})
+    assert [file["parts"] for file in upload.files] == [1, 1, 3]
+    with pytest.raises(NotFound):
+        queries.get_version(upload.version.public_id, tenant_ids=None)
+    version = complete_upload(upload_id=upload.pk, checksums=put_all(upload, files), actor=TESTER)
+    assert (version.state, version.notes, version.uploaded_by_ref) == ("validating", "in parts", TESTER.ref)
+    assert not list(multipart().open_uploads(""))
+    validate_version(version_id=version.pk)
+    version.refresh_from_db()
+    assert (version.state, version.number) == ("ready", 1)
+    assert [finding["code"] for finding in version.findings] == ["extra_file_ignored"]
+    assert keys() == [version.artifact_key]
+    # A client whose reply was lost asks again, and gets the same version.
+    assert complete_upload(upload_id=upload.pk, checksums=[], actor=TESTER) == version
+    assert Event.objects.filter(name="adapter.upload_completed").count() == 1
+
+
+def test_parallel_parts_in_any_order_some_twice(adapter: Adapter) -> None:
+    files = large()
+    upload = begin(adapter, files)
+    chunks = [
+        (file, number, data) for file, each in enumerate(files.values()) for number, data in enumerate(cut(each), 1)
+    ]
+    chunks = random.Random(3).sample(chunks * 2, 2 * len(chunks))
+    sent = [(address(upload, *chunk), chunk[2]) for chunk in chunks]
+    threads = [threading.Thread(target=send, args=each) for each in sent]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    checksums = [[sha(data) for data in cut(content)] for content in files.values()]
+    version = complete_upload(upload_id=upload.pk, checksums=checksums, actor=TESTER)
+    stored = [artifacts().open(key).read() for key in keys("quarantine/")]
+    assert version.state == "validating" and stored == list(files.values())
+
+
+def test_one_archive(adapter: Adapter) -> None:
+    files = {"whatever": archive(good(), folder="f")}
+    upload = begin(adapter, files)
+    version = complete_upload(upload_id=upload.pk, checksums=put_all(upload, files), actor=TESTER)
+    validate_version(version_id=version.pk)
+    version.refresh_from_db()
+    assert version.state == "ready"
+
+
+def test_what_arrived_is_told_so_that_a_client_can_go_on(adapter: Adapter) -> None:
+    files = large()
+    upload = begin(adapter, files)
+    chunks = cut(files["tokenizer.json"])
+    assert put(upload, 2, 3, chunks[2]) == put(upload, 2, 1, chunks[0]) == 200
+    found = received_parts(upload_id=upload.pk)
+    assert [[(part.number, part.size_bytes, part.sha256) for part in file] for file in found] == [
+        [],
+        [],
+        [(1, PART, sha(chunks[0])), (3, 77, sha(chunks[2]))],
+    ]
+    checksums = [[sha(data) for data in cut(content)] for content in files.values()]
+    with pytest.raises(PartsMissing) as caught:
+        complete_upload(upload_id=upload.pk, checksums=checksums, actor=TESTER)
+    assert [error.pointer for error in caught.value.errors] == ["/files/0/parts/1"]
+    assert upload.version.state == "uploading" and keys() == []
+    put_all(upload, files)
+    assert complete_upload(upload_id=upload.pk, checksums=checksums, actor=TESTER).state == "validating"
+
+
+def test_wrong_bytes_never_become_a_version(adapter: Adapter) -> None:
+    files = good()
+    upload = begin(adapter, files)
+    content = list(files.values())
+    assert put(upload, 1, 1, content[1][:-1] + b"x", said=content[1]) == 400
+    assert received_parts(upload_id=upload.pk)[1] == []
+    checksums = put_all(upload, files)
+    for wrong in ([], [[], []], [checksums[0]], [checksums[0], ["0" * 64]], [checksums[0], [*checksums[1], "0" * 64]]):
+        with pytest.raises(PartsMissing):
+            complete_upload(upload_id=upload.pk, checksums=wrong, actor=TESTER)
+    # Other bytes of the same length, sent under an address of their own: the client that completes notices.
+    assert put(upload, 1, 1, content[1][:-1] + b"x") == 200
+    with pytest.raises(PartsMissing):
+        complete_upload(upload_id=upload.pk, checksums=checksums, actor=TESTER)
+    assert not queries.list_versions(tenant_ids=None)
+    assert not Event.objects.filter(name="adapter.upload_completed").exists()
+    abort_upload(upload_id=upload.pk)
+    assert nothing_is_left()
+
+
+@pytest.mark.parametrize("arrived", range(4))
+def test_an_upload_that_is_never_ended_expires(adapter: Adapter, arrived: int) -> None:
+    files = large()
+    upload = begin(adapter, files)
+    for number, data in enumerate(cut(files["tokenizer.json"])[:arrived], 1):
+        assert put(upload, 2, number, data) == 200
+    assert sweep_abandoned_uploads() == 0
+    AdapterUpload.objects.update(expires_at=clock.real_now() - timedelta(seconds=1))
+    for refused in (
+        lambda: presign_parts(upload_id=upload.pk, parts=[WantedPart(0, 1, "0" * 64)]),
+        lambda: complete_upload(upload_id=upload.pk, checksums=[], actor=TESTER),
+    ):
+        with pytest.raises(UploadClosed):
+            refused()
+    assert sweep_abandoned_uploads() == 1
+    assert nothing_is_left()
+    with pytest.raises(NotFound):
+        received_parts(upload_id=upload.pk)
+
+
+@pytest.mark.parametrize("place", ["multipart:begun", "multipart:opened", "multipart:made"])
+@pytest.mark.parametrize("end", [RuntimeError, SystemExit])
+def test_a_process_that_dies_leaves_nothing_after_expiry(
+    adapter: Adapter, place: str, end: type[BaseException]
+) -> None:
+    def die(name: str) -> None:
+        if name == place:
+            raise end
+
+    files = good()
+    crashpoints.arm(die)
+    try:
+        with pytest.raises(end):
+            upload = begin(adapter, files)
+            complete_upload(upload_id=upload.pk, checksums=put_all(upload, files), actor=TESTER)
+    finally:
+        crashpoints.arm(None)
+    assert not queries.list_versions(tenant_ids=None)
+    if place == "multipart:made":
+        # The objects are made, so the same client can still complete it once its claim has run out.
+        AdapterVersion.objects.update(claimed_until=clock.real_now() - timedelta(seconds=1))
+        upload = AdapterUpload.objects.get()
+        checksums = [[sha(content)] for content in files.values()]
+        assert complete_upload(upload_id=upload.pk, checksums=checksums, actor=TESTER).state == "validating"
+        return
+    AdapterUpload.objects.update(expires_at=clock.real_now() - timedelta(seconds=1))
+    AdapterVersion.objects.update(claimed_until=None)
+    sweep_abandoned_uploads()
+    assert nothing_is_left()
+
+
+def test_an_aws_that_fails_leaves_the_upload_as_it_was(adapter: Adapter, aws: Any) -> None:
+    aws.fault("server_error", operation="CreateMultipartUpload", times=9)
+    with pytest.raises(errors.Retryable):
+        begin(adapter, good())
+    aws.clear_faults()
+    assert nothing_is_left()
+    upload = begin(adapter, good())
+    checksums = put_all(upload, good())
+    aws.fault("server_error", operation="CompleteMultipartUpload", times=9)
+    with pytest.raises(errors.Retryable):
+        complete_upload(upload_id=upload.pk, checksums=checksums, actor=TESTER)
+    aws.clear_faults()
+    aws.fault("lose_reply", operation="CompleteMultipartUpload", times=9)  # it was done; the second try finds nothing
+    assert complete_upload(upload_id=upload.pk, checksums=checksums, actor=TESTER).state == "validating"
+
+
+def test_parts_that_no_upload_waits_for_are_swept(adapter: Adapter) -> None:
+    upload = begin(adapter, good())
+    assert sweep_orphaned_parts() == 0
+    orphan = f"quarantine/{adapter.tenant.public_id}/adv_0000/0"
+    multipart().begin(orphan)
+    assert sweep_orphaned_parts() == 1
+    abort_upload(upload_id=upload.pk)
+    assert sweep_orphaned_parts() == 0 and nothing_is_left()
+
+
+def test_a_leaving_tenants_uploads_go_at_once(adapter: Adapter) -> None:
+    files = good()
+    upload = begin(adapter, files)
+    checksums = put_all(upload, files)
+    begin_offboarding(tenant_id=adapter.tenant_id, reason="bye", actor=TESTER)
+    with pytest.raises(TenantLeaving):
+        begin(adapter, files)
+    with pytest.raises(TenantLeaving):
+        complete_upload(upload_id=upload.pk, checksums=checksums, actor=TESTER)
+    assert erase_tenant_artifacts(tenant_id=adapter.tenant_id, actor=TESTER)
+    assert nothing_is_left()
+
+
+def test_quotas(adapter: Adapter, make_adapter: Callable[..., Adapter]) -> None:
+    def announce(*sizes: int) -> AdapterUpload:
+        files = [AnnouncedFile(f"f{index}", size) for index, size in enumerate(sizes)]
+        return begin_upload(adapter_id=adapter.pk, files=files, words={}, actor=TESTER)
+
+    for sizes in ((2 << 30,), (1 << 29, 1 << 29, 1), (6 << 30,)):
+        with pytest.raises(QuotaExceeded):
+            announce(*sizes)
+    for sizes in ((), (0,), (1, -1), (1,) * 33):
+        with pytest.raises(UploadInvalid):
+            announce(*sizes)
+    for _ in range(MAX_UNDECIDED):
+        announce(1)
+    with pytest.raises(TooManyUploads):
+        announce(1)
+    assert begin(make_adapter(), good())  # of another tenant
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "x" * 201, "\ud800"])
+def test_unusable_names_begin_nothing(adapter: Adapter, name: str) -> None:
+    with pytest.raises(UploadInvalid):
+        begin_upload(adapter_id=adapter.pk, files=[AnnouncedFile(name, 1)], words={}, actor=TESTER)
+    assert nothing_is_left()
+
+
+def test_only_parts_that_were_announced_get_an_address(adapter: Adapter) -> None:
+    upload = begin(adapter, good())
+    for file, number in ((0, 0), (0, 2), (2, 1), (0, -1), (0, 10_001)):
+        with pytest.raises(UploadInvalid):
+            presign_parts(upload_id=upload.pk, parts=[WantedPart(file, number, "0" * 64)])
+    for count in (0, 101):
+        with pytest.raises(UploadInvalid):
+            presign_parts(upload_id=upload.pk, parts=[WantedPart(0, 1, "0" * 64)] * count)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_that_complete_at_once_make_one_version(transactional_db: None, adapter: Adapter) -> None:
+    files = good()
+    upload = begin(adapter, files)
+    checksums = put_all(upload, files)
+    ended: list[object] = []
+
+    def complete() -> None:
+        try:
+            ended.append(complete_upload(upload_id=upload.pk, checksums=checksums, actor=TESTER).state)
+        except (UploadBusy, StaleState) as error:
+            ended.append(error.code)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=complete) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(ended) <= {"validating", "upload_busy", "stale_state"} and "validating" in ended
+    assert Event.objects.filter(name="adapter.upload_completed").count() == 1
+
+
+def test_another_tenant_sees_no_upload_and_no_digest(adapter: Adapter, make_adapter: Callable[..., Adapter]) -> None:
+    """The same bytes of two tenants are two artifacts, and nothing tells one of the other's."""
+    other = make_adapter("support")
+    versions = []
+    for owner in (adapter, other):
+        upload = begin(owner, good())
+        stranger = other if owner is adapter else adapter
+        with pytest.raises(NotFound):
+            queries.get_upload(upload.public_id, tenant_ids=[stranger.tenant_id])
+        assert not queries.list_open_uploads(tenant_ids=[stranger.tenant_id], adapter_id=owner.pk)
+        assert all(not file for file in received_parts(upload_id=upload.pk)), "not even what S3 has elsewhere"
+        version = complete_upload(upload_id=upload.pk, checksums=put_all(upload, good()), actor=TESTER)
+        validate_version(version_id=version.pk)
+        version.refresh_from_db()
+        versions.append(version)
+    first, second = versions
+    assert first.sha256 == second.sha256 and first.artifact_key != second.artifact_key
+    assert second.findings == [], "no word of a duplicate that is somebody else's"
+    assert sorted(keys()) == sorted([first.artifact_key, second.artifact_key])
