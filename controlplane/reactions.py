@@ -10,13 +10,14 @@ CONVERGE = ring("provisioning.tasks.converge_tenant", tenant_id="tenant")
 CONVERGE_AROUND = ring("provisioning.tasks.converge_around", resource_id="subject")
 RECONCILE = ring("provisioning.tasks.reconcile_due")
 MIRROR = ring("provisioning.tasks.mirror_registry", tenant_id="tenant")
+BULK = ring("provisioning.tasks.advance_bulk_operations")
 DELIVER = ring("events.tasks.deliver_webhooks")
 
 REACTIONS: dict[str, tuple[Reaction, ...]] = {
     "tenant.signed_up": (CONVERGE,),
     "tenant.suspended": (CONVERGE,),
     "tenant.resumed": (CONVERGE,),
-    "tenant.offboarded": (CONVERGE,),
+    "tenant.offboarded": (CONVERGE, ring("provisioning.tasks.certify_departed")),
     "adapter.release_requested": (CONVERGE,),
     "adapter.roll_back_requested": (CONVERGE,),
     "adapter.withdraw_requested": (CONVERGE,),
@@ -31,6 +32,9 @@ REACTIONS: dict[str, tuple[Reaction, ...]] = {
     "tenant.tier_change_started": (CONVERGE,),
     "tenant.tier_changed": (CONVERGE,),
     "tenant.legal_hold_released": (ring("models_registry.tasks.erase_departed_artifacts"),),
+    "bulk_operation.started": (BULK,),
+    "bulk_operation.retried": (BULK,),
+    "operation.succeeded": (BULK,),
     "operation.continued": (CONVERGE, RECONCILE),
     "operation.cancel_requested": (CONVERGE,),
     "operation.cancelled": (CONVERGE,),

@@ -5,7 +5,7 @@ import logging
 from celery import shared_task
 
 from aws.errors import AwsError
-from provisioning.services import converge, findings, mirroring, reconciling
+from provisioning.services import bulk, certificates, converge, findings, mirroring, reconciling
 
 log = logging.getLogger(__name__)
 
@@ -65,3 +65,15 @@ def keep_inventory(**_: object) -> None:
         findings.keep_inventory()
     except AwsError as error:
         log.warning("no inventory was taken: %s", error)
+
+
+@shared_task(acks_late=True)
+def certify_departed(**_: object) -> None:
+    """Prove for every tenant that has left that nothing of it is left in AWS."""
+    certificates.certify_departed()
+
+
+@shared_task(acks_late=True)
+def advance_bulk_operations(**_: object) -> None:
+    """Take every open bulk operation as far as it goes now."""
+    bulk.advance_bulk_operations()

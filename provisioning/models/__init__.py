@@ -4,7 +4,10 @@ from provisioning.models.accounts import AccountKind as AccountKind
 from provisioning.models.accounts import AccountProof as AccountProof
 from provisioning.models.accounts import ArtifactCopy as ArtifactCopy
 from provisioning.models.accounts import AwsAccount as AwsAccount
+from provisioning.models.bulk import BulkItem as BulkItem
+from provisioning.models.bulk import BulkOperation as BulkOperation
 from provisioning.models.call_buckets import CallBucket as CallBucket
+from provisioning.models.certificates import DeletionCertificate as DeletionCertificate
 from provisioning.models.changes import TierChange as TierChange
 from provisioning.models.configs import PublishedConfig as PublishedConfig
 from provisioning.models.findings import InventoryFinding as InventoryFinding

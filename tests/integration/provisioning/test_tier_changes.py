@@ -49,7 +49,7 @@ def test_a_dry_run_says_what_is_made_and_removed_and_writes_nothing(world):
     [endpoint] = [each for each in plan.resources if each.kind == "endpoint" and each.action == "make"]
     assert (endpoint.instance_type, endpoint.instance_count) == ("ml.g5.2xlarge", 1)
     assert plan.is_possible and plan.downtime_seconds == 0 and plan.limits["max_adapters"] == (3, 50)
-    assert world.aws.calls() == before and not TierChange.objects.exists()
+    assert set(world.aws.calls()) - set(before) <= {"ListServiceQuotas"} and not TierChange.objects.exists()
 
 
 def test_from_shared_to_dedicated_and_back(world):
@@ -172,7 +172,8 @@ def test_obstacles_are_told_all_at_once_and_nothing_is_begun(world):
     )
     with pytest.raises(TierChangeRefused) as caught:
         tier_changes.change_tier(tenant_id=tenant.pk, tier_version_id=tight.pk, reason="", actor=TESTER)
-    assert {error.code for error in caught.value.errors} == {"tier_version_not_published", "no_line"}
+    codes = {error.code for error in caught.value.errors}
+    assert codes >= {"tier_version_not_published", "rank_above_tier", "no_serving_line", "too_many_adapters"}
     assert not TierChange.objects.exists() and not Operation.objects.filter(kind="change_tier").exists()
 
 

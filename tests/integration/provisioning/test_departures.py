@@ -1,0 +1,106 @@
+"""A departure to its end: kept as long as it must be, erased with every version, and certified by a second read."""
+
+import hashlib
+import json
+from datetime import timedelta
+
+import boto3
+import pytest
+from django.conf import settings
+from django.db import IntegrityError, transaction
+
+from core import clock
+from models_registry.services.artifacts import erase_departed_artifacts
+from provisioning import outcomes
+from provisioning.models import DeletionCertificate
+from provisioning.services.certificates import certify_deletion, certify_departed
+from provisioning.specs import canonical_json
+from tenants.models import OffboardingStep, Tenant
+from tenants.queries import erasure_waits_for, legal_hold_of
+from tenants.services import legal_holds, offboarding
+from tenants.states import TenantState
+from tests.factories import TESTER
+from tests.integration.provisioning.changing import served_tenant
+
+
+def leave(world, tenant: Tenant, **how: int) -> None:
+    """Everything but its artifacts, which are another's turn."""
+    offboarding.begin_offboarding(tenant_id=tenant.pk, reason="contract ended", actor=TESTER, **how)
+    world.settle(tenant)
+    for key in ("access", "final_invoice"):
+        offboarding.complete_offboarding_step(tenant_id=tenant.pk, key=key, detail={}, actor=TESTER)
+
+
+def versions_of(tenant: Tenant) -> list[str]:
+    """What the bucket keeps of a tenant, asked with boto3 alone."""
+    reply = boto3.client("s3").list_object_versions(
+        Bucket=settings.ENV.artifact_bucket, Prefix=f"tenants/{tenant.public_id}/"
+    )
+    return [entry["VersionId"] for entry in [*reply.get("Versions", []), *reply.get("DeleteMarkers", [])]]
+
+
+def test_artifacts_stay_for_the_retention_and_then_go_with_every_version(world):
+    tenant = served_tenant(world)
+    s3, key = boto3.client("s3"), f"tenants/{tenant.public_id}/adapters/note"
+    for body in (b"one", b"two"):
+        s3.put_object(Bucket=settings.ENV.artifact_bucket, Key=key, Body=body)
+    s3.delete_object(Bucket=settings.ENV.artifact_bucket, Key=key)
+    assert len(versions_of(tenant)) == 4  # the adapter, two versions of the note, and the marker that hides them
+    leave(world, tenant, retention_days=30)
+    assert "Retention until" in erasure_waits_for(Tenant.objects.get(pk=tenant.pk), clock.now())
+    assert erase_departed_artifacts() == 0 and len(versions_of(tenant)) == 4
+
+    world.aws.advance(timedelta(days=31).total_seconds())
+    hold = legal_holds.place_legal_hold(tenant_id=tenant.pk, reason="case 7/2026", actor=TESTER)
+    assert erase_departed_artifacts() == 0 and len(versions_of(tenant)) == 4
+    with pytest.raises(legal_holds.HoldInForce):
+        legal_holds.place_legal_hold(tenant_id=tenant.pk, reason="case 8/2026", actor=TESTER)
+    legal_holds.release_legal_hold(tenant_id=tenant.pk, reason="settled", actor=TESTER)
+    hold.refresh_from_db()
+    assert legal_hold_of(tenant.pk) is None and (hold.released_by, hold.release_reason) == ("tester", "settled")
+
+    assert erase_departed_artifacts() == 1 and versions_of(tenant) == []
+    tenant.refresh_from_db()
+    assert tenant.state == TenantState.OFFBOARDED
+    with pytest.raises(legal_holds.NothingToHold):
+        legal_holds.place_legal_hold(tenant_id=tenant.pk, reason="too late", actor=TESTER)
+
+
+def test_a_certificate_lists_what_a_second_read_looked_for_and_never_changes(world):
+    tenant = served_tenant(world)
+    names = {row.name for row in world.rows(tenant=tenant)}
+    leave(world, tenant)
+    assert certify_departed() == 0 and not DeletionCertificate.objects.exists()  # it has not left yet
+    erase_departed_artifacts()
+    assert certify_departed() == 1
+    found = outcomes.deletion_certificate(tenant.pk, tenant_ids=None)
+    read = found.content["second_read"]
+    assert found.is_clean and read["found"] == 0
+    assert names <= {entry["name"] for entry in read["looked_for"]}
+    assert {entry["where"].split()[0] for entry in read["looked_for"]} == {"SageMaker", "S3", "DynamoDB"}
+    assert [step["key"] for step in found.content["steps"]] == OffboardingStep.Key.values
+    assert all(step["done_at"] for step in found.content["steps"])
+    assert found.content_sha256 == hashlib.sha256(canonical_json(found.content)).hexdigest()
+    assert bytes(found.pdf).startswith(b"%PDF-") and found.pdf_sha256 == hashlib.sha256(bytes(found.pdf)).hexdigest()
+    assert json.loads(json.dumps(found.content)) == found.content
+    assert certify_departed() == 0 and certify_deletion(tenant_id=tenant.pk) == found
+    with pytest.raises(IntegrityError), transaction.atomic():
+        DeletionCertificate.objects.update(is_clean=False)
+
+
+def test_what_is_still_there_is_on_record_and_a_later_read_comes_clean(world):
+    tenant = served_tenant(world)
+    leave(world, tenant)
+    erase_departed_artifacts()
+    s3, key = boto3.client("s3"), f"tenants/{tenant.public_id}/adapters/late"
+    s3.put_object(Bucket=settings.ENV.artifact_bucket, Key=key, Body=b"came late")
+    assert certify_departed() == 0
+    dirty = outcomes.deletion_certificate(tenant.pk, tenant_ids=None)
+    assert not dirty.is_clean
+    [entry] = [each for each in dirty.content["second_read"]["looked_for"] if each["found"] != "no"]
+    assert entry["name"] == f"tenants/{tenant.public_id}/" and entry["found"] == "yes: 1"
+    assert certify_departed() == 0 and DeletionCertificate.objects.count() == 1  # the same finding says nothing new
+    version = s3.list_object_versions(Bucket=settings.ENV.artifact_bucket, Prefix=key)["Versions"][0]["VersionId"]
+    s3.delete_object(Bucket=settings.ENV.artifact_bucket, Key=key, VersionId=version)
+    assert certify_departed() == 1
+    assert [row.is_clean for row in outcomes.deletion_certificates(tenant.pk, tenant_ids=None)] == [True, False]
