@@ -40,6 +40,8 @@ BEAT = {
     "metering: reported events, into their hours": ("metering.tasks.fold_events", 4 * SWEEP),
     "metering: months ahead, sums after changes": ("metering.tasks.keep_rollups", 4 * SWEEP),
     "metering: gaps and alarms": ("metering.tasks.watch", 20 * SWEEP),
+    "metering: reported events, into their hours": ("metering.tasks.fold_events", 4 * SWEEP),
+    "metering: months ahead, sums after changes": ("metering.tasks.keep_rollups", 4 * SWEEP),
     "billing: months that are over, drafts whose grace has passed": ("billing.tasks.close_due_periods", 20 * SWEEP),
     "billing: last invoices of tenants that leave": ("billing.tasks.issue_final_invoices", 4 * SWEEP),
     "billing: exports that wait, and those whose time is over": ("billing.tasks.make_exports", 4 * SWEEP),

@@ -45,6 +45,7 @@ REACTIONS: dict[str, tuple[Reaction, ...]] = {
     "resource.gone": (CONVERGE_AROUND, RECONCILE),
     "resource.stuck": (CONVERGE_AROUND,),
     "resource.adopted": (RECONCILE,),
+    "usage.backfill_requested": (ring("metering.tasks.collect_usage"),),
     "webhook.test": (DELIVER,),
     "webhook_endpoint.replayed": (DELIVER,),
     "adapter.upload_completed": (ring("models_registry.tasks.validate_version", version_id="subject"),),

@@ -18,6 +18,14 @@ def advisory_lock(name: str) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_key(name)])
 
 
+def shared_lock(name: str) -> None:
+    """Like `advisory_lock`, beside others who share it; only who takes the lock alone waits, and is waited for."""
+    if not connection.in_atomic_block:
+        raise RuntimeError(f"shared_lock({name!r}) needs a transaction")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [_key(name)])
+
+
 @contextmanager
 def one_at_a_time(name: str) -> Iterator[bool]:
     """Whether this process got the lock called `name`, which it then holds until the block ends or it dies.
