@@ -8,6 +8,8 @@
 `settled`: read completely after the last horizon for late points; a point that is missing now means zero.
 """
 
+from collections.abc import Mapping
+
 from django.db import models
 
 
@@ -17,3 +19,18 @@ class WindowState(models.TextChoices):
     WAITING = "waiting", "Waiting"
     PROVISIONAL = "provisional", "Provisional"
     SETTLED = "settled", "Settled"
+
+
+class GapState(models.TextChoices):
+    """The state of a UsageGap.
+
+    open ──► filled      (the hours were read after all)
+      └────► accepted    (somebody decided that what is known is billed)
+    """
+
+    OPEN = "open", "Open"
+    FILLED = "filled", "Filled"
+    ACCEPTED = "accepted", "Accepted"
+
+
+GAP_MOVES: Mapping[str, frozenset[str]] = {GapState.OPEN: frozenset({GapState.FILLED, GapState.ACCEPTED})}

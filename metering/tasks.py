@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.conf import settings
 
-from metering.services import collection, events, rollups
+from metering.services import alarms, collection, events, gaps, rollups
 
 
 @shared_task(acks_late=True)
@@ -24,3 +24,10 @@ def keep_rollups(**_: object) -> None:
     rollups.make_months_ahead()
     rollups.follow_zones()
     rollups.roll_up_hours()
+
+
+@shared_task(acks_late=True)
+def watch(**_: object) -> None:
+    """Note gaps, raise alarms and close them."""
+    gaps.note_gaps()
+    alarms.watch()

@@ -84,14 +84,22 @@ def lock_ours(windows: Sequence[Claimed]) -> list[Claimed]:
 
 
 def record(
-    windows: Sequence[Claimed], *, as_of: datetime, fetched_at: datetime, request_ids: Sequence[str], problem: str
+    windows: Sequence[Claimed],
+    *,
+    as_of: datetime,
+    fetched_at: datetime,
+    request_ids: Sequence[str],
+    problem: str,
+    is_lost: bool = False,
 ) -> int:
     """Write what became of a read of `windows`, which the caller has locked; return how many are newly settled.
 
-    With a problem they stay as they were and are due again soon: what was not read completely is not known.
+    With a problem they stay as they were and are due again soon: what was not read completely is not known. What is
+    lost is not due again: nobody has it any more.
     """
     states = [window.state if problem else _state_after(window, as_of) for window in windows]
-    dues = [as_of + schedule.RETRY if problem else schedule.next_read(window.ends_at, as_of) for window in windows]
+    retry_at = None if is_lost else as_of + schedule.RETRY
+    dues = [retry_at if problem else schedule.next_read(window.ends_at, as_of) for window in windows]
     with connection.cursor() as cursor:
         cursor.execute(
             RECORD,

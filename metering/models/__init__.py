@@ -1,6 +1,7 @@
 """The tables of metering: what was measured and sealed, and the sums of it."""
 
 from metering.models.events import EventDelta, UsageBatch, UsageEvent, UsageSeries
+from metering.models.health import MeteringAlarm, UsageGap
 from metering.models.measured import (
     BUCKET_SECONDS,
     METER_CHOICES,
@@ -34,6 +35,7 @@ __all__ = [
     "HourDue",
     "MeterSource",
     "MeterTolerance",
+    "MeteringAlarm",
     "MeteringScope",
     "ParkedPoint",
     "RollupZone",
@@ -46,6 +48,7 @@ __all__ = [
     "UsageBucket",
     "UsageDay",
     "UsageEvent",
+    "UsageGap",
     "UsageHour",
     "UsageRevision",
     "UsageSeries",

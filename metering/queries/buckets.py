@@ -123,15 +123,18 @@ a.fetched_at = v.fetched_at {WINDOW_STATE} WHERE c.seal_id = %(seal)s AND b.mete
 b.id
 """
 
+# Everything before a scope's watermark is settled.
 UNKNOWN_HOURS = """
 SELECT e.tenant_id, hour, coalesce(w.state, ''), coalesce(w.problem, '')
-FROM metering_enrolment e
+FROM metering_enrolment e JOIN metering_meteringscope s ON s.id = e.scope_id
 CROSS JOIN LATERAL generate_series(
-    greatest(e.starts_at, %(start)s), least(coalesce(e.ends_at, 'infinity'), %(end)s) - interval '1 microsecond',
-    interval '1 hour') AS hour
+    greatest(e.starts_at, s.settled_until, %(start)s),
+    least(coalesce(e.ends_at, 'infinity'), %(end)s) - interval '1 microsecond', interval '1 hour') AS hour
 LEFT JOIN metering_collectionwindow w ON w.scope_id = e.scope_id AND w.starts_at = hour
 WHERE (%(tenants)s::bigint[] IS NULL OR e.tenant_id = ANY(%(tenants)s))
   AND (w.id IS NULL OR NOT (w.state = ANY(%(good)s)))
+  AND NOT EXISTS (SELECT 1 FROM metering_usagegap g WHERE g.tenant_id = e.tenant_id AND g.state = 'accepted'
+                  AND g.starts_at <= hour AND g.ends_at > hour)
 ORDER BY e.tenant_id, hour
 """
 

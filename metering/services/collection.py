@@ -8,7 +8,7 @@ crash at any line writes the same rows.
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -23,12 +23,13 @@ from core.crashpoints import crashpoint
 from core.periods import Period
 from metering import books, emitters, meters, schedule, store, windows
 from metering.evidence import answer_digest
-from metering.models import CollectionWindow, Enrolment, MeteringScope, SourceAnswer
+from metering.models import Enrolment, MeteringScope, SourceAnswer
 from metering.partitions import make_months
 from metering.services.enrolment import advance_watermarks, open_windows
 from metering.services.unattributed import note_unattributed
 
 QUERIES_PER_CALL = 500
+POINTS_PER_CALL = 100_800
 # A week of hours at most: with 200 tenants in a scope that is a few hundred thousand points in memory.
 WINDOWS_PER_CLAIM = 168
 
@@ -61,7 +62,7 @@ class _Member:
 
 
 @dataclass(slots=True)
-class _Batch:
+class Batch:
     """What reading one stretch of hours gave, before anything is written."""
 
     fetched_at: datetime
@@ -71,6 +72,7 @@ class _Batch:
     answers: list[SourceAnswer] = field(default_factory=list)
     queries: int = 0
     problem: str = ""
+    is_lost: bool = False
 
 
 def collect_usage(*, as_of: datetime | None = None, budget_seconds: float | None = None) -> CollectionReport:
@@ -86,7 +88,8 @@ def collect_usage(*, as_of: datetime | None = None, budget_seconds: float | None
     while claimed := _claim(as_of):
         scope = MeteringScope.objects.get(pk=claimed[0].scope_id)
         for stretch in windows.runs(claimed):
-            _read_and_record(scope, stretch, as_of, report)
+            for part in _by_retention(stretch, scope.bucket_seconds, as_of):
+                _read_and_record(scope, part, as_of, report)
         read += claimed
         if stop_at is not None and time.monotonic() >= stop_at:
             break
@@ -95,12 +98,6 @@ def collect_usage(*, as_of: datetime | None = None, budget_seconds: float | None
         report.values_unattributed = note_unattributed(span=span, as_of=as_of, problems=report.problems)
         advance_watermarks()
     return report
-
-
-def read_again(*, start: datetime, end: datetime, as_of: datetime | None = None) -> int:
-    """Make every window of [start, end) due at once, to fill a gap or to look for late points; return how many."""
-    found = CollectionWindow.objects.filter(starts_at__lt=end, ends_at__gt=start)
-    return found.update(due_at=as_of or clock.now())
 
 
 def _claim(as_of: datetime) -> list[windows.Claimed]:
@@ -114,7 +111,7 @@ def _read_and_record(
     scope: MeteringScope, stretch: Sequence[windows.Claimed], as_of: datetime, report: CollectionReport
 ) -> None:
     crashpoint("before metering read")
-    batch = _read(scope, stretch, as_of)
+    batch = read_span(scope, Period(stretch[0].starts_at, stretch[-1].ends_at), as_of)
     crashpoint("after metering read")
     report.queries += batch.queries
     make_months(reading.bucket_start for reading in batch.readings)
@@ -125,7 +122,12 @@ def _read_and_record(
         report.values_changed += store.write_readings([r for r in batch.readings if _hour(r.bucket_start) in hours])
         report.values_parked += store.write_refused([r for r in batch.refused if _hour(r.bucket_start) in hours])
         report.windows_settled += windows.record(
-            ours, as_of=as_of, fetched_at=batch.fetched_at, request_ids=batch.request_ids, problem=batch.problem
+            ours,
+            as_of=as_of,
+            fetched_at=batch.fetched_at,
+            request_ids=batch.request_ids,
+            problem=batch.problem,
+            is_lost=batch.is_lost,
         )
         crashpoint("before metering commit")
     crashpoint("after metering commit")
@@ -136,21 +138,38 @@ def _read_and_record(
         report.windows_read += len(ours)
 
 
-def _read(scope: MeteringScope, stretch: Sequence[windows.Claimed], as_of: datetime) -> _Batch:
-    """Ask the sources about a stretch of hours. Never raises for AWS: the batch carries the problem."""
-    span = Period(stretch[0].starts_at, stretch[-1].ends_at)
-    batch = _Batch(fetched_at=clock.now())
+def _by_retention(
+    stretch: Sequence[windows.Claimed], bucket_seconds: int, as_of: datetime
+) -> list[Sequence[windows.Claimed]]:
+    """A stretch as the part that CloudWatch may have forgotten and the part that it still has."""
+    kept = [not schedule.is_beyond_retention(window.starts_at, bucket_seconds, as_of) for window in stretch]
+    first_kept = kept.index(True) if True in kept else len(stretch)
+    return [part for part in (stretch[:first_kept], stretch[first_kept:]) if part]
+
+
+def read_span(
+    scope: MeteringScope, span: Period, as_of: datetime, *, tenant_ids: Collection[int] | None = None
+) -> Batch:
+    """Ask the sources about whole hours of a scope, and write nothing; `tenant_ids` None means all of its tenants.
+
+    Never raises for AWS: the batch carries the problem.
+    """
+    batch = Batch(fetched_at=clock.now())
     members = _members(scope, span)
+    if tenant_ids is not None:
+        members = {tenant_id: member for tenant_id, member in members.items() if tenant_id in tenant_ids}
     _read_books(scope, span, members, batch)
     if schedule.is_beyond_retention(span.start, scope.bucket_seconds, as_of):
         batch.problem = f"CloudWatch no longer keeps {scope.bucket_seconds}-second values this old"
+        batch.is_lost = True
         return batch
     asked: dict[str, list[emitters.Emission]] = {}
     for emission in emitters.emissions(list(members)):
         if emission.can_emit_in(span.start, span.end):
             asked.setdefault(emission.emitter.region, []).append(emission)
     for region, emissions in asked.items():
-        for questions in _chunks(_questions(emissions, scope.bucket_seconds)):
+        points = span.seconds // scope.bucket_seconds
+        for questions in _chunks(_questions(emissions, scope.bucket_seconds), max(1, POINTS_PER_CALL // points)):
             try:
                 answer = connect.metrics(region).read_series(
                     [question.query for question in questions.values()], span.start, span.end
@@ -205,12 +224,12 @@ def _questions(emissions: Iterable[emitters.Emission], seconds: int) -> Iterator
             number += 1
 
 
-def _chunks(questions: Iterable[_Question]) -> Iterator[dict[str, _Question]]:
-    """The questions by id, as many as one call takes."""
+def _chunks(questions: Iterable[_Question], most: int) -> Iterator[dict[str, _Question]]:
+    """The questions by id, as many as one call takes; `most` keeps the points of the answer within one page."""
     chunk: dict[str, _Question] = {}
     for question in questions:
         chunk[question.query.id] = question
-        if len(chunk) == QUERIES_PER_CALL:
+        if len(chunk) == min(QUERIES_PER_CALL, most):
             yield chunk
             chunk = {}
     if chunk:
@@ -223,7 +242,7 @@ def _take(
     scope: MeteringScope,
     members: Mapping[int, _Member],
     request_id: str,
-    batch: _Batch,
+    batch: Batch,
 ) -> None:
     """Turn the answers of one call into readings; an incomplete or missing series makes the whole batch incomplete."""
     for id_, question in questions.items():
@@ -252,7 +271,7 @@ def _take(
                 batch.readings.append(store.Reading(*key, scope.bucket_seconds, count, source, *stamp))
 
 
-def _read_books(scope: MeteringScope, span: Period, members: Mapping[int, _Member], batch: _Batch) -> None:
+def _read_books(scope: MeteringScope, span: Period, members: Mapping[int, _Member], batch: Batch) -> None:
     """What our own books say: time in service, and what was stored."""
     for row in books.read(list(members), span, scope.bucket_seconds, now=batch.fetched_at):
         if members[row.tenant_id].covers(row.bucket_start):

@@ -9,17 +9,19 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Exists, OuterRef
 
 from core import clock
 from core.actors import Actor
 from core.errors import Conflict, FieldError, Invalid
 from core.ids import new_id
-from core.locks import advisory_lock
+from core.locks import advisory_lock, shared_lock
 from events.record import Happening, record_events
 from metering import queries
 from metering.counting import COUNTS, JOIN_SOURCE
-from metering.models import Enrolment, ParkedPoint, Seal
+from metering.models import Enrolment, ParkedPoint, Seal, UsageGap
 from metering.services.events import fold_events
+from metering.states import GapState
 
 GAPS_TOLD = 100
 # A tenant-month is some thousand buckets; a statement over more tenants would come near the statement timeout.
@@ -98,6 +100,8 @@ def seal_usage(
     tenants = sorted(set(tenant_ids))
     fold_events(tenant_ids=tenants)
     with transaction.atomic(durable=True):
+        # Which source counts must not change between two tenants of one sealing.
+        shared_lock("metering.sources")
         for tenant_id in tenants:
             advisory_lock(f"metering.seal.{tenant_id}")
         _refuse_off_grid(tenants, period_start, period_end)
@@ -142,7 +146,13 @@ def _refuse_incomplete(tenants: list[int], start: datetime, end: datetime) -> No
     if end > clock.now():
         problems += [(tenant_id, f"the period ends only at {end.isoformat()}") for tenant_id in tenants]
     problems += [(gap.tenant_id, str(gap)) for gap in queries.unsettled(tenant_ids=tenants, start=start, end=end)]
-    parked = ParkedPoint.objects.filter(tenant_id__in=tenants, bucket_start__gte=start, bucket_start__lt=end)
+    accepted = UsageGap.objects.filter(
+        tenant=OuterRef("tenant"), state=GapState.ACCEPTED,
+        starts_at__lte=OuterRef("bucket_start"), ends_at__gt=OuterRef("bucket_start"),
+    )  # fmt: skip
+    parked = ParkedPoint.objects.filter(
+        ~Exists(accepted), tenant_id__in=tenants, bucket_start__gte=start, bucket_start__lt=end
+    )
     problems += [
         (point.tenant_id, f"{point.meter} at {point.bucket_start.isoformat()} is {point.value}: {point.reason}")
         for point in parked.order_by("bucket_start")[:GAPS_TOLD]
@@ -152,7 +162,7 @@ def _refuse_incomplete(tenants: list[int], start: datetime, end: datetime) -> No
     raise UsageIncomplete(
         f"{len(problems)} stretch(es) of usage are not final: {'; '.join(text for _, text in problems[:3])}.",
         hint="Usage settles 72 hours after its hour. `manage.py meter gaps` lists what is missing, "
-        "`manage.py meter collect` reads what is due.",
+        "`manage.py meter collect` reads what is due. A gap that nobody can fill can be accepted on purpose.",
         errors=[
             FieldError(f"/tenants/{tenant_id}", "usage_incomplete", text) for tenant_id, text in problems[:GAPS_TOLD]
         ],

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from metering import queries
-from metering.services import collection
+from metering.services import backfill, collection
 
 
 class Command(BaseCommand):
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         if (start is None) != (end is None):
             raise CommandError("give both --from and --to, or neither")
         if start and end:
-            collection.read_again(start=start, end=end)
+            backfill.read_again(start=start, end=end)
         report = collection.collect_usage()
         if as_json:
             self.stdout.write(json.dumps(asdict(report)))

@@ -16,7 +16,8 @@ from core.periods import Period, billing_month, bucket_seconds
 from events.models import Event
 from metering import queries
 from metering.models import Seal, SealedBucket, UsageBucket
-from metering.services.collection import collect_usage, read_again
+from metering.services.backfill import read_again
+from metering.services.collection import collect_usage
 from metering.services.sealing import PeriodOffGrid, SealOverlaps, UsageIncomplete, seal_usage
 from provisioning.models import ManagedResource, ResourceInterval, ServingLine
 from tests.factories import TESTER, make_tenant
