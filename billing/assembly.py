@@ -1,13 +1,13 @@
 """From segments with their usage to the rows of an invoice. Nothing is saved here, so a preview is the same code."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from billing.content import content_of, digest, money_text, plain
-from billing.models import Adjustment, Invoice, InvoiceLine, Issuer, TaxProfile
+from billing.content import LineRow, content_of, digest_of_head, digest_of_lines, money_text, plain
+from billing.models import Adjustment, Invoice, Issuer, TaxProfile
 from billing.rating.discounts import DiscountLine, DiscountTerms, discount_lines
 from billing.rating.lines import RatedLine, Segment, rate_segment, uncharged
 from billing.rating.parameters import Flat, MinimumCommitment
@@ -35,7 +35,7 @@ class Assembled:
     """An invoice and its lines, not saved."""
 
     invoice: Invoice
-    lines: list[InvoiceLine]
+    lines: list[LineRow]
 
 
 def assemble(
@@ -64,6 +64,7 @@ def assemble(
     charges += [(made.amount, terms_for(made.tax_category, terms.taxes)) for made in adjustments]
     totals = total_up(charges, currency)
     invoice = Invoice(
+        created_at=at,
         tenant=tenant,
         issuer=issuer,
         kind=InvoiceKind.INVOICE,
@@ -82,13 +83,19 @@ def assemble(
         refreshed_at=at,
         grace_until=period.end + GRACE,
     )
-    rows = [line_row(invoice, line) for line in rated]
-    rows += [discount_row(invoice, line, period) for line in discounts]
-    rows += [adjustment_row(invoice, made, period) for made in adjustments]
+    rows = [line_row(line, at) for line in rated]
+    rows += [discount_row(line, period, at) for line in discounts]
+    rows += [adjustment_row(made, period, at) for made in adjustments]
     for position, (row, (_, tax)) in enumerate(zip(rows, charges, strict=True), start=1):
         row.position, row.tax_rate = position, tax.rate if tax else ZERO
-    invoice.content_sha256 = digest(content_of(invoice, rows, corrects=""))
+    seal_content(invoice, content_of(invoice, rows, corrects=""))
     return Assembled(invoice, rows)
+
+
+def seal_content(invoice: Invoice, content: Mapping[str, Any]) -> None:
+    """Set the two digests of an invoice from its whole content."""
+    invoice.lines_sha256 = digest_of_lines(content)
+    invoice.content_sha256 = digest_of_head(content, lines_sha256=invoice.lines_sha256)
 
 
 def discounts_on(
@@ -100,10 +107,9 @@ def discounts_on(
     return discount_lines(rated, terms.discounts, period=period, month=segments[0].month, currency=currency)
 
 
-def line_row(invoice: Invoice, line: RatedLine) -> InvoiceLine:
-    """A rated line as a row of `invoice`, which need not be saved yet; the caller gives position and tax rate."""
-    return InvoiceLine(
-        invoice=invoice,
+def line_row(line: RatedLine, at: datetime) -> LineRow:
+    """A rated line as a row; the caller gives position and tax rate."""
+    return LineRow(
         kind=kind_of(line),
         rate_id=line.rate.id,
         description=line.rate.description,
@@ -117,6 +123,7 @@ def line_row(invoice: Invoice, line: RatedLine) -> InvoiceLine:
         per=line.per,
         amount=line.amount,
         explanation=line.explanation,
+        created_at=at,
     )
 
 
@@ -131,44 +138,40 @@ def kind_of(line: RatedLine) -> LineKind:
             return LineKind.USAGE
 
 
-def discount_row(invoice: Invoice, line: DiscountLine, period: Period) -> InvoiceLine:
+def discount_row(line: DiscountLine, period: Period, at: datetime) -> LineRow:
     """A discount as a row; the caller gives position and tax rate."""
-    return _plain_row(
-        invoice, LineKind.DISCOUNT, line.terms.name, line.terms.name_ja, line.amount, line.explanation, period
-    )
+    terms = line.terms
+    return _plain_row(LineKind.DISCOUNT, (terms.name, terms.name_ja), line.amount, line.explanation, period, at)
 
 
-def adjustment_row(invoice: Invoice, made: Adjustment, period: Period) -> InvoiceLine:
+def adjustment_row(made: Adjustment, period: Period, at: datetime) -> LineRow:
     """An adjustment as a row; the caller gives position and tax rate."""
     explanation: dict[str, object] = {
         "adjustment": {"id": made.public_id, "reason": made.reason, "by": made.actor_name}
     }
-    return _plain_row(
-        invoice, LineKind.ADJUSTMENT, made.description, made.description_ja, made.amount, explanation, period
-    )
+    names = (made.description, made.description_ja)
+    return _plain_row(LineKind.ADJUSTMENT, names, made.amount, explanation, period, at)
 
 
 def _plain_row(
-    invoice: Invoice,
     kind: LineKind,
-    description: str,
-    description_ja: str,
+    names: tuple[str, str],
     amount: Decimal,
     explanation: dict[str, object],
     period: Period,
-) -> InvoiceLine:
-    return InvoiceLine(
-        invoice=invoice,
+    at: datetime,
+) -> LineRow:
+    return LineRow(
         kind=kind,
-        description=description,
-        description_ja=description_ja,
+        description=names[0],
+        description_ja=names[1],
         span_start=period.start,
         span_end=period.end,
         quantity=Decimal(1),
         unit="unit",
-        per=1,
         amount=amount,
         explanation=explanation,
+        created_at=at,
     )
 
 

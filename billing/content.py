@@ -1,26 +1,60 @@
 """What an invoice says, as one canonical document: printed by `documents`, hashed when the invoice is closed.
 
 The same rows always give the same bytes: keys sorted, no spaces, amounts with exactly the digits of their currency.
+The lines have a digest of their own within the whole one, so that closing an invoice, which changes its head only, need
+not read them again.
 """
 
 import hashlib
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, localcontext
 from typing import Any
 
+import msgspec
+
 from billing.models import Invoice, InvoiceLine
 from billing.rating.proration import DIGITS
 from billing.states import LineKind
-from core.money import round_money
+from core.ids import new_id
+from core.money import exponent, round_money
 
 # Kinds of lines and prepaid credit came with the second form; what was hashed before keeps saying what it said.
 SCHEMAS = {1: "invoice/1", 2: "invoice/2"}
 NEWEST_SCHEMA = max(SCHEMAS)
+_CANONICAL = msgspec.json.Encoder(order="sorted")
 
 
-def content_of(invoice: Invoice, lines: Sequence[InvoiceLine], *, corrects: str) -> dict[str, Any]:
+@dataclass(slots=True)
+class LineRow:
+    """A line that is not in the database yet: the columns of `InvoiceLine`, without what a model costs to make."""
+
+    kind: str
+    description: str
+    description_ja: str
+    span_start: datetime
+    span_end: datetime
+    quantity: Decimal
+    unit: str
+    amount: Decimal
+    explanation: dict[str, object]
+    created_at: datetime
+    rate_id: int | None = None
+    meter: str = ""
+    unit_price: Decimal | None = None
+    per: int = 1
+    position: int = 0
+    tax_rate: Decimal = Decimal(0)
+    invoice_id: int | None = None
+    public_id: str = field(default_factory=lambda: new_id(InvoiceLine.PREFIX))
+    pk: None = None
+
+
+Line = InvoiceLine | LineRow
+
+
+def content_of(invoice: Invoice, lines: Sequence[Line], *, corrects: str) -> dict[str, Any]:
     """Everything that `invoice` says. `corrects` is the number of the invoice that a note corrects, else empty.
 
     `lines` make the subtotal; `credits` are the prepaid credit that was drawn to pay a part of the total.
@@ -56,14 +90,31 @@ def content_of(invoice: Invoice, lines: Sequence[InvoiceLine], *, corrects: str)
     return content
 
 
-def digest(content: dict[str, Any]) -> str:
-    """The sha256 of the canonical form, in hex."""
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+def digest(content: Mapping[str, Any]) -> str:
+    """The sha256 of the canonical form, in hex; since the second form the lines enter as their own digest."""
+    if content["schema"] == SCHEMAS[1]:
+        return _sha256(content)
+    return digest_of_head(content, lines_sha256=digest_of_lines(content))
+
+
+def digest_of_lines(content: Mapping[str, Any]) -> str:
+    """The sha256 over the lines that make the subtotal."""
+    return _sha256(content["lines"])
+
+
+def digest_of_head(content: Mapping[str, Any], *, lines_sha256: str) -> str:
+    """`digest` of a content whose lines are known by their digest alone."""
+    return _sha256({**content, "lines": lines_sha256})
+
+
+def _sha256(document: Any) -> str:
+    return hashlib.sha256(_CANONICAL.encode(document)).hexdigest()
 
 
 def money_text(amount: Decimal, currency: str) -> str:
     """An amount with the digits of its currency, whatever digits the column carries."""
+    if amount.as_tuple().exponent == -exponent(currency):
+        return str(amount)
     with localcontext(prec=DIGITS):
         return str(round_money(amount, currency))
 
@@ -79,7 +130,7 @@ def instant(at: datetime) -> str:
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _line(line: InvoiceLine, currency: str, is_first_form: bool) -> dict[str, Any]:
+def _line(line: Line, currency: str, is_first_form: bool) -> dict[str, Any]:
     said = {
         "position": line.position,
         "description": line.description,

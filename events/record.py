@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from django.db import connection, models, transaction
 
+from core import clock
 from core.actors import Actor
 from events.catalog import CATALOG
 from events.dispatch import ring_bell
@@ -59,15 +61,17 @@ def record_events(name: str, happenings: Sequence[Happening], *, actor: Actor) -
         raise RuntimeError("an event needs the transaction of the change it tells about")
     if not happenings:
         return []
-    events = Event.objects.bulk_create(_row(name, happening, actor) for happening in happenings)
+    now = clock.now()
+    events = Event.objects.bulk_create(_row(name, happening, actor, now) for happening in happenings)
     Outbox.objects.bulk_create(Outbox(event=event) for event in events)
     transaction.on_commit(_ring_dispatcher)
     return events
 
 
-def _row(name: str, happening: Happening, actor: Actor) -> Event:
+def _row(name: str, happening: Happening, actor: Actor, now: datetime) -> Event:
     tenant, subject = happening.tenant, happening.subject
     return Event(
+        created_at=now,
         name=name,
         tenant_pk=tenant.pk if tenant else None,
         tenant_ref=tenant.public_id if tenant else "",

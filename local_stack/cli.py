@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
 
     bench = words.add_parser("bench", help="measure one thing in a stack of its own; without a name: list them")
     bench.add_argument("name", nargs="?", metavar="NAME")
+    bench.add_argument("--long", action="store_true", help="with the full counts")
     bench.set_defaults(run=_bench)
 
     words.add_parser("manage", help="a management command, with the running stack's settings and data")
@@ -106,7 +107,7 @@ def _bench(options: argparse.Namespace, argv: list[str]) -> int:
     _install("dev", argv)
     from local_stack import side_commands
 
-    return side_commands.bench(options.name)
+    return side_commands.bench(options.name, is_long=options.long)
 
 
 def _manage(_options: argparse.Namespace, argv: list[str]) -> int:

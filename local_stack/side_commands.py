@@ -35,8 +35,11 @@ def manage(command: list[str]) -> int:
         return subprocess.run(argv, env=stack.env).returncode
 
 
-def bench(name: str | None) -> int:
-    """Run `bench/NAME.py` with an empty stack of its own; without a name, list them with their first lines."""
+def bench(name: str | None, *, is_long: bool = False) -> int:
+    """Run `bench/NAME.py` with an empty stack of its own; without a name, list them with their first lines.
+
+    `is_long` asks for the full counts, of those that have any.
+    """
     known = {file.stem: file for file in sorted((ROOT / "bench").glob("*.py")) if "__main__" in file.read_text()}
     if name not in known:
         for stem, file in known.items():
@@ -47,7 +50,8 @@ def bench(name: str | None) -> int:
     with Stack(home, say=terminal.nothing) as stack:
         stack.start_services()
         stack.prepare()
-        return subprocess.run([sys.executable, "-m", f"bench.{name}"], cwd=ROOT, env=stack.env).returncode
+        counts = ["--long"] if is_long else []
+        return subprocess.run([sys.executable, "-m", f"bench.{name}", *counts], cwd=ROOT, env=stack.env).returncode
 
 
 def reset(*, confirmed: bool) -> int:

@@ -80,6 +80,7 @@ class Invoice(PublicModel):
     reason = models.TextField(blank=True)
     uncharged = models.JSONField(default=dict)
     content_schema = models.PositiveSmallIntegerField(default=2)
+    lines_sha256 = models.CharField(max_length=64, blank=True)
     content_sha256 = models.CharField(max_length=64)
     refreshed_at = models.DateTimeField()
     grace_until = models.DateTimeField(null=True)

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from billing.assembly import assemble
-from billing.models import Invoice, InvoiceLine
+from billing.content import LineRow
+from billing.models import Invoice
 from billing.queries.issuers import the_issuer
 from billing.queries.segments import plan_segments
 from billing.queries.terms import customer_terms
@@ -20,7 +21,7 @@ class Preview:
     """An invoice that does not exist, with lines that do not either; `computed_at` says from which knowledge."""
 
     invoice: Invoice
-    lines: list[InvoiceLine]
+    lines: list[LineRow]
     computed_at: datetime
 
 

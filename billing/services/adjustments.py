@@ -1,12 +1,13 @@
 """Adjustments: an amount that a person puts on a draft, or takes off it, and why. Only while it is a draft."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from django.db import transaction
 
-from billing.assembly import adjustment_row, taxes_as_terms, taxes_printed
-from billing.content import content_of, digest
-from billing.models import Adjustment, Invoice, InvoiceLine
+from billing.assembly import adjustment_row, seal_content, taxes_as_terms, taxes_printed
+from billing.content import Line, LineRow, content_of
+from billing.models import Adjustment, Invoice
 from billing.queries.issuers import the_issuer
 from billing.queries.terms import customer_terms
 from billing.rating.totals import terms_for, total_up
@@ -56,7 +57,8 @@ def adjust_draft(
             actor_name=actor.name,
         )
         lines = list(invoice.lines.order_by("position"))
-        row = adjustment_row(invoice, adjustment, Period(invoice.period_start, invoice.period_end))
+        row = adjustment_row(adjustment, Period(invoice.period_start, invoice.period_end), clock.now())
+        row.invoice_id = invoice.pk
         row.position = max((line.position for line in lines), default=0) + 1
         _retotal(invoice, lines, row)
         copy_lines([row])
@@ -88,22 +90,23 @@ def _lock_draft(invoice_id: int) -> Invoice:
     return invoice
 
 
-def _retotal(invoice: Invoice, lines: list[InvoiceLine], added: InvoiceLine | None) -> None:
+def _retotal(invoice: Invoice, before: Sequence[Line], added: LineRow | None) -> None:
     """Figures and hash of a draft for its lines and one more; the taxes are those it has, or would have."""
     period = Period(invoice.period_start, invoice.period_end)
     taxes = customer_terms(the_issuer(), [invoice.tenant], period)[invoice.tenant_id].taxes
     terms = taxes_as_terms(invoice.taxes)
+    lines = list(before)
     if added is not None:
         tax = terms_for("standard", taxes)
         added.tax_rate = tax.rate if tax else Decimal(0)
         if tax is not None:
             terms.setdefault(tax.rate, tax)
-        lines = [*lines, added]
+        lines.append(added)
     totals = total_up(((line.amount, terms.get(line.tax_rate)) for line in lines), invoice.currency)
     invoice.subtotal, invoice.tax, invoice.total = totals.subtotal, totals.tax, totals.total
     invoice.taxes = taxes_printed(totals, invoice.currency)
     invoice.version, invoice.refreshed_at = invoice.version + 1, clock.now()
-    invoice.content_sha256 = digest(content_of(invoice, lines, corrects=""))
+    seal_content(invoice, content_of(invoice, lines, corrects=""))
     rewrite([invoice])
 
 

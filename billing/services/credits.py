@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import Sum
 
 from billing.assembly import buyer_of, seller_of, taxes_as_terms, taxes_printed
-from billing.content import money_text
+from billing.content import Line, content_of, digest_of_lines, money_text
 from billing.models import Invoice, InvoiceLine, UsageClaim
 from billing.queries.issuers import tax_profiles
 from billing.rating.totals import TaxTotal, Totals, total_up
@@ -50,7 +50,7 @@ class InvalidCredit(Invalid):
 class NoteLine:
     """A line of a note: which line it corrects and by how much, positive in the note's own direction."""
 
-    line: InvoiceLine
+    line: Line
     amount: Decimal
     quantity: Decimal
     unit: str
@@ -136,9 +136,9 @@ def write_note(
     rows = [_row(note, position, line) for position, line in enumerate(lines, start=1)]
     InvoiceLine.objects.bulk_create(rows)
     UsageClaim.objects.bulk_create(UsageClaim(invoice=note, tenant_id=note.tenant_id, seal=seal) for seal in seals)
-    lines_of_note = {note.pk: rows}
-    draw_credit([note], lines_of_note, at=clock.now(), actor=actor)
-    close([note], lines_of_note, corrects={note.pk: str(invoice)})
+    note.lines_sha256 = digest_of_lines(content_of(note, rows, corrects=str(invoice)))
+    drawn = draw_credit([note], at=clock.now(), actor=actor)
+    close([note], drawn, corrects={note.pk: str(invoice)})
     return note
 
 
@@ -149,7 +149,7 @@ def _row(note: Invoice, position: int, line: NoteLine) -> InvoiceLine:
         position=position,
         kind=original.kind,
         rate_id=original.rate_id,
-        corrects_line=original if original.pk else None,
+        corrects_line_id=original.pk,
         description=original.description,
         description_ja=original.description_ja,
         meter=original.meter,

@@ -6,31 +6,33 @@ An invoice run writes tens of thousands of rows at a time, and COPY takes them s
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
+import msgspec
 from django.db import connection
 
-from billing.content import content_of, digest
+from billing.assembly import seal_content
+from billing.content import LineRow, content_of
 from billing.models import Invoice, InvoiceLine, UsageClaim
 from billing.states import InvoiceState
-from metering.models import Seal
 
 REWRITE = """
     UPDATE billing_invoice AS invoice
     SET version = fresh.version, subtotal = fresh.subtotal, tax = fresh.tax, total = fresh.total, taxes = fresh.taxes,
         seller = fresh.seller, buyer = fresh.buyer, language = fresh.language, uncharged = fresh.uncharged,
-        content_schema = fresh.content_schema, content_sha256 = fresh.content_sha256,
-        refreshed_at = fresh.refreshed_at
+        content_schema = fresh.content_schema, lines_sha256 = fresh.lines_sha256,
+        content_sha256 = fresh.content_sha256, refreshed_at = fresh.refreshed_at
     FROM unnest(%s::bigint[], %s::int[], %s::numeric[], %s::numeric[], %s::numeric[], %s::jsonb[], %s::jsonb[],
-                %s::jsonb[], %s::text[], %s::jsonb[], %s::int[], %s::text[], %s::timestamptz[])
+                %s::jsonb[], %s::text[], %s::jsonb[], %s::int[], %s::text[], %s::text[], %s::timestamptz[])
         AS fresh (id, version, subtotal, tax, total, taxes, seller, buyer, language, uncharged, content_schema,
-                  content_sha256, refreshed_at)
+                  lines_sha256, content_sha256, refreshed_at)
     WHERE invoice.id = fresh.id
 """
 INVOICE_COLUMNS = (
     "id", "public_id", "created_at", "tenant_id", "issuer_id", "kind", "state", "version", "currency", "period_start",
     "period_end", "timezone", "language", "subtotal", "tax", "total", "prepaid", "reason", "content_schema",
-    "content_sha256", "refreshed_at", "grace_until", "payment_reference", "void_reason",
+    "lines_sha256", "content_sha256", "refreshed_at", "grace_until", "payment_reference", "void_reason",
 )  # fmt: skip
 INVOICE_JSON = ("taxes", "seller", "buyer", "uncharged")
 LINE_COLUMNS = (
@@ -45,8 +47,8 @@ class Draft:
     """An invoice with its lines and the seals that it bills, ready to be saved."""
 
     invoice: Invoice
-    lines: Sequence[InvoiceLine]
-    seals: Sequence[Seal]
+    lines: Sequence[LineRow]
+    seal_ids: Sequence[int]
 
 
 def take_over(draft: Draft, before: Invoice, claimed: set[int]) -> bool:
@@ -59,8 +61,8 @@ def take_over(draft: Draft, before: Invoice, claimed: set[int]) -> bool:
     fresh = draft.invoice
     fresh.pk, fresh.public_id, fresh.created_at = before.pk, before.public_id, before.created_at
     fresh.version = before.version + 1
-    fresh.content_sha256 = digest(content_of(fresh, draft.lines, corrects=""))
-    return fresh.content_sha256 != before.content_sha256 or claimed != {seal.pk for seal in draft.seals}
+    seal_content(fresh, content_of(fresh, draft.lines, corrects=""))
+    return fresh.content_sha256 != before.content_sha256 or claimed != set(draft.seal_ids)
 
 
 def save_drafts(new: Sequence[Draft], rewritten: Sequence[Draft]) -> None:
@@ -78,12 +80,11 @@ def save_drafts(new: Sequence[Draft], rewritten: Sequence[Draft]) -> None:
         for line in draft.lines:
             line.invoice_id = draft.invoice.pk  # now that it has one
     copy_lines(line for draft in drafts for line in draft.lines)
-    claims = (
-        UsageClaim(invoice_id=draft.invoice.pk, tenant_id=draft.invoice.tenant_id, seal_id=seal.pk)
-        for draft in drafts
-        for seal in draft.seals
-    )
-    _copy("billing_usageclaim", ("invoice_id", "tenant_id", "seal_id"), (), claims)
+    statement = "COPY billing_usageclaim (invoice_id, tenant_id, seal_id) FROM STDIN"
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for draft in drafts:
+            for seal_id in draft.seal_ids:
+                copy.write_row((draft.invoice.pk, draft.invoice.tenant_id, seal_id))
 
 
 def rewrite(drafts: Sequence[Invoice]) -> None:
@@ -93,13 +94,13 @@ def rewrite(drafts: Sequence[Invoice]) -> None:
     columns += [[json.dumps(getattr(draft, name)) for draft in drafts] for name in ("taxes", "seller", "buyer")]
     columns.append([draft.language for draft in drafts])
     columns.append([json.dumps(draft.uncharged) for draft in drafts])
-    last = ("content_schema", "content_sha256", "refreshed_at")
+    last = ("content_schema", "lines_sha256", "content_sha256", "refreshed_at")
     columns += [[getattr(draft, name) for draft in drafts] for name in last]
     with connection.cursor() as cursor:
         cursor.execute(REWRITE, columns)
 
 
-def copy_lines(lines: Iterable[InvoiceLine]) -> None:
+def copy_lines(lines: Iterable[LineRow]) -> None:
     """Write new lines of drafts; they keep no key in memory."""
     _copy("billing_invoiceline", LINE_COLUMNS, LINE_JSON, lines)
 
@@ -117,7 +118,7 @@ def _keys(count: int) -> list[int]:
 def _copy(table: str, columns: Sequence[str], documents: Sequence[str], rows: Iterable[Any]) -> None:
     """One COPY of model instances; `documents` are columns of JSON."""
     statement = f"COPY {table} ({', '.join([*columns, *documents])}) FROM STDIN"
+    plain, encode = attrgetter(*columns), msgspec.json.encode
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         for row in rows:
-            values = [getattr(row, name) for name in columns]
-            copy.write_row(values + [json.dumps(getattr(row, name), ensure_ascii=False) for name in documents])
+            copy.write_row((*plain(row), *(encode(getattr(row, name)).decode() for name in documents)))

@@ -5,11 +5,11 @@ in a circle; the ledger's trigger and its CHECK refuse what would go below zero 
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from django.db.models import Q
+from django.db.models import Max, Q
 
 from billing.models import CreditEntry, CreditGrant, Invoice, InvoiceLine
 from billing.rating.wallet import Balance, Draw, plan_draws
@@ -19,18 +19,21 @@ from core.actors import Actor
 NAMES = ("Prepaid credit", "前払いクレジット")
 
 
-def draw_credit(
-    invoices: Sequence[Invoice], lines: Mapping[int, list[InvoiceLine]], *, at: datetime, actor: Actor
-) -> None:
-    """Pay locked drafts from their tenants' credit as far as it goes: sets `prepaid`, adds a line per grant used."""
+def draw_credit(invoices: Sequence[Invoice], *, at: datetime, actor: Actor) -> dict[int, list[InvoiceLine]]:
+    """Pay locked drafts from their tenants' credit as far as it goes: sets `prepaid`, writes a line per grant used.
+
+    Answers those lines, by pk of the invoice.
+    """
     payable = [invoice for invoice in invoices if invoice.kind != InvoiceKind.CREDIT_NOTE and invoice.total > 0]
     grants = _lock_open({invoice.tenant_id for invoice in payable}, at)
+    drawn: dict[int, list[InvoiceLine]] = defaultdict(list)
     if not grants:
-        return
+        return drawn
+    last = InvoiceLine.objects.filter(invoice__in=payable, invoice__tenant__credit_grants__in=list(grants))
+    positions = dict(last.values_list("invoice_id").annotate(Max("position")).order_by())
     balances: dict[tuple[int, str], list[CreditGrant]] = defaultdict(list)
     for grant in grants.values():
         balances[grant.tenant_id, grant.currency].append(grant)
-    rows: list[InvoiceLine] = []
     entries: list[CreditEntry] = []
     for invoice in payable:
         own = balances[invoice.tenant_id, invoice.currency]
@@ -40,12 +43,13 @@ def draw_credit(
             grant.remaining -= (
                 draw.amount
             )  # in memory, for the tenant's next invoice; the ledger's trigger does the row
-            rows.append(_line(invoice, lines[invoice.pk], draw, grant))
-            lines[invoice.pk].append(rows[-1])
+            row = _line(invoice, positions[invoice.pk] + 1 + len(drawn[invoice.pk]), draw, grant)
+            drawn[invoice.pk].append(row)
             entries.append(_entry(grant, CreditEntryKind.DRAW, -draw.amount, actor, invoice=invoice))
         invoice.prepaid = sum((draw.amount for draw in draws), Decimal(0))
-    InvoiceLine.objects.bulk_create(rows)
+    InvoiceLine.objects.bulk_create(row for rows in drawn.values() for row in rows)
     CreditEntry.objects.bulk_create(entries)
+    return drawn
 
 
 def give_back(invoice: Invoice, *, at: datetime, actor: Actor) -> Decimal:
@@ -82,11 +86,11 @@ def _lock_open(tenant_ids: set[int], at: datetime) -> dict[int, CreditGrant]:
     return {grant.pk: grant for grant in rows.filter(remaining__gt=0).order_by("pk")}
 
 
-def _line(invoice: Invoice, before: Sequence[InvoiceLine], draw: Draw, grant: CreditGrant) -> InvoiceLine:
+def _line(invoice: Invoice, position: int, draw: Draw, grant: CreditGrant) -> InvoiceLine:
     name, name_ja = NAMES
     return InvoiceLine(
         invoice=invoice,
-        position=max((line.position for line in before), default=0) + 1,
+        position=position,
         kind=LineKind.CREDIT,
         description=name,
         description_ja=name_ja,

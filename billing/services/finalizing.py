@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import connection
 
-from billing.content import NEWEST_SCHEMA, content_of, digest
+from billing.content import NEWEST_SCHEMA, content_of, digest_of_head
 from billing.models import Invoice, InvoiceLine
 from billing.services.numbers import take_numbers
 from billing.states import InvoiceKind, InvoiceState
@@ -19,27 +19,22 @@ CLOSE = """
     UPDATE billing_invoice AS invoice
     SET state = 'finalized', version = version + 1, number = closed.number, finalized_at = %s, due_on = closed.due_on,
         seller = closed.seller, buyer = closed.buyer, prepaid = closed.prepaid, content_schema = closed.content_schema,
+        lines_sha256 = closed.lines_sha256,
         content_sha256 = closed.content_sha256, grace_until = NULL
-    FROM unnest(%s::bigint[], %s::text[], %s::date[], %s::jsonb[], %s::jsonb[], %s::numeric[], %s::int[], %s::text[])
-        AS closed (id, number, due_on, seller, buyer, prepaid, content_schema, content_sha256)
+    FROM unnest(%s::bigint[], %s::text[], %s::date[], %s::jsonb[], %s::jsonb[], %s::numeric[], %s::int[], %s::text[],
+                %s::text[])
+        AS closed (id, number, due_on, seller, buyer, prepaid, content_schema, lines_sha256, content_sha256)
     WHERE invoice.id = closed.id AND invoice.state = 'draft'
 """
 
 
-def lines_of(invoices: Sequence[Invoice]) -> dict[int, list[InvoiceLine]]:
-    """The lines of many invoices in one query, in their order."""
-    found: dict[int, list[InvoiceLine]] = defaultdict(list)
-    for line in InvoiceLine.objects.filter(invoice__in=invoices).order_by("invoice_id", "position"):
-        found[line.invoice_id].append(line)
-    return found
-
-
 def close(
-    drafts: Sequence[Invoice], lines: Mapping[int, Sequence[InvoiceLine]], *, corrects: Mapping[int, str]
+    drafts: Sequence[Invoice], drawn: Mapping[int, Sequence[InvoiceLine]], *, corrects: Mapping[int, str]
 ) -> None:
     """Finalize locked drafts with their final `seller`, `buyer` and `prepaid`; inside the caller's transaction.
 
-    `corrects` holds, by pk of a note, the number of what it corrects. Numbers are taken as one block per issuer, kind
+    `drawn` holds the lines of prepaid credit by pk, `corrects`, by pk of a note, the number of what it corrects; the
+    other lines are those that `lines_sha256` was made of. Numbers are taken as one block per issuer, kind
     and year, in the order of the drafts. Raises StaleState when a row is no draft any more.
     """
     now = clock.now()
@@ -55,8 +50,8 @@ def close(
         numbers = take_numbers(issuer=block[0].issuer, kind=kind, year=year, count=len(block))
         for draft, number in zip(block, numbers, strict=True):
             draft.number, draft.content_schema = number, NEWEST_SCHEMA
-            content = content_of(draft, lines[draft.pk], corrects=corrects.get(draft.pk, ""))
-            draft.content_sha256 = digest(content)
+            head = content_of(draft, drawn.get(draft.pk, ()), corrects=corrects.get(draft.pk, ""))
+            draft.content_sha256 = digest_of_head(head, lines_sha256=draft.lines_sha256)
     _write(drafts, now)
     for draft in drafts:
         draft.state, draft.version, draft.grace_until = InvoiceState.FINALIZED, draft.version + 1, None
@@ -71,6 +66,7 @@ def _write(drafts: Sequence[Invoice], now: datetime) -> None:
         [json.dumps(draft.buyer) for draft in drafts],
         [draft.prepaid for draft in drafts],
         [draft.content_schema for draft in drafts],
+        [draft.lines_sha256 for draft in drafts],
         [draft.content_sha256 for draft in drafts],
     ]
     with connection.cursor() as cursor:

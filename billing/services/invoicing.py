@@ -1,22 +1,21 @@
 """The life of an invoice: drafted from sealed usage, refreshed, finalized under a number, paid or voided."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from django.db import transaction
 from django.db.models import QuerySet
 
-from billing.assembly import assemble, buyer_of, seller_of
-from billing.models import Adjustment, Invoice, InvoiceLine, UsageClaim
+from billing.assembly import buyer_of, seller_of
+from billing.content import NEWEST_SCHEMA, content_of, digest_of_lines
+from billing.models import Invoice, InvoiceLine, UsageClaim
 from billing.queries.issuers import tax_profiles, the_issuer
-from billing.queries.segments import SegmentPlan, plan_segments
-from billing.queries.terms import customer_terms
-from billing.rating.lines import Segment, Usage
-from billing.services.drafts import Draft, save_drafts, take_over
+from billing.queries.segments import plan_segments
+from billing.services.drafting import standing, write_drafts
 from billing.services.drawing import draw_credit, give_back
-from billing.services.finalizing import close, lines_of
+from billing.services.finalizing import close
 from billing.services.records import record_invoice_events
-from billing.services.usage import billable_seals, seal_spans, usage_of
+from billing.services.usage import seal_spans
 from billing.states import INVOICE_MOVES, InvoiceKind, InvoiceState
 from core import clock
 from core.actors import Actor
@@ -41,13 +40,6 @@ class NegativeTotal(Conflict):
     title = "Negative total"
 
 
-class PeriodOverlaps(Conflict):
-    """Part of the period is on another invoice that stands."""
-
-    code = "period_overlaps"
-    title = "Period invoiced already"
-
-
 class HasNotes(Conflict):
     """An invoice with notes that stand is not voided: the notes would correct nothing."""
 
@@ -65,42 +57,10 @@ def draft_invoices(*, tenant_ids: Collection[int], period: Period, actor: Actor)
     tenants = list(Tenant.objects.filter(pk__in=tenant_ids).order_by("pk"))
     issuer = the_issuer()
     plans = plan_segments(tenants, period)
-    settled = {
-        tenant_id for tenant_id, found in _standing(tenants, period).items() if found.state != InvoiceState.DRAFT
-    }
+    settled = {tenant_id for tenant_id, found in standing(tenants, period).items() if found.state != InvoiceState.DRAFT}
     open_plans = {tenant.pk: plans[tenant.pk] for tenant in tenants if tenant.pk not in settled and plans[tenant.pk]}
     seal_spans(open_plans, actor=actor)
-    with transaction.atomic(durable=True):
-        locked = list(Tenant.objects.select_for_update(no_key=True).filter(pk__in=list(open_plans)).order_by("pk"))
-        existing = _standing(locked, period, lock=True)
-        by_hand = _once_voided(locked, period)
-        terms = customer_terms(issuer, locked, period)
-        adjustments, claimed = _adjustments(existing), _claimed(existing)
-        seals = billable_seals(open_plans)
-        usage = usage_of(seals)
-        now = clock.now()
-        new: list[Draft] = []
-        rewritten: list[Draft] = []
-        for tenant in locked:
-            spans, before = open_plans[tenant.pk], existing.get(tenant.pk)
-            made = assemble(
-                tenant=tenant,
-                issuer=issuer,
-                period=period,
-                segments=[_segment(plan, usage[tenant.pk, plan.span]) for plan in spans],
-                terms=terms[tenant.pk],
-                adjustments=adjustments[before.pk] if before else (),
-                at=now,
-            )
-            draft = Draft(made.invoice, made.lines, [seal for plan in spans for seal in seals[tenant.pk, plan.span]])
-            if tenant.pk in by_hand:
-                draft.invoice.grace_until = None
-            if before is None and draft.lines:
-                new.append(draft)
-            elif before is not None and take_over(draft, before, claimed[before.pk]):
-                rewritten.append(draft)
-        save_drafts(new, rewritten)
-        record_invoice_events("invoice.drafted", [draft.invoice for draft in new], actor=actor)
+    write_drafts(plans=open_plans, issuer=issuer, period=period, actor=actor)
     crashpoint("draft: after commit")
     ids = [tenant.pk for tenant in tenants]
     return list(_exactly(ids, period).select_related("tenant", "issuer").order_by("pk"))
@@ -128,15 +88,15 @@ def finalize_invoices(*, invoice_ids: Collection[int], actor: Actor) -> list[Inv
         invoices = list(rows.select_for_update(of=("self",), no_key=True).order_by("pk"))
         drafts = [invoice for invoice in invoices if invoice.state == InvoiceState.DRAFT]
         if drafts:
-            lines = lines_of(drafts)
-            refuse_empty(drafts, lines)
+            _refuse_empty(drafts)
+            _digest_older(drafts)
             profiles = tax_profiles([draft.tenant_id for draft in drafts])
             for draft in drafts:
                 draft.seller = seller_of(draft.issuer)
                 draft.buyer = buyer_of(draft.tenant, profiles.get(draft.tenant_id))
-            draw_credit(drafts, lines, at=clock.now(), actor=actor)
+            drawn = draw_credit(drafts, at=clock.now(), actor=actor)
             crashpoint("finalize: before numbers")
-            close(drafts, lines, corrects={})
+            close(drafts, drawn, corrects={})
             crashpoint("finalize: numbered, before events")
             record_invoice_events("invoice.finalized", drafts, actor=actor)
             crashpoint("finalize: before commit")
@@ -144,19 +104,30 @@ def finalize_invoices(*, invoice_ids: Collection[int], actor: Actor) -> list[Inv
     return invoices
 
 
-def refuse_empty(drafts: Sequence[Invoice], lines: dict[int, list[InvoiceLine]]) -> None:
+def _refuse_empty(drafts: Sequence[Invoice]) -> None:
     """Raises NothingToInvoice for a draft without lines, and NegativeTotal."""
+    filled = set(
+        InvoiceLine.objects.filter(invoice__in=drafts).order_by().values_list("invoice_id", flat=True).distinct()
+    )
     for draft in drafts:
         if draft.total < 0:
             raise NegativeTotal(
                 f"The draft {draft.public_id} of {draft.tenant.name} comes to {draft.total} {draft.currency}.",
                 hint="Take adjustments off it, and give the rest back by a credit note on an earlier invoice.",
             )
-        if not lines.get(draft.pk):
+        if draft.pk not in filled:
             raise NothingToInvoice(
                 f"The draft {draft.public_id} of {draft.tenant.name} has no lines.",
                 hint="Check the tenant's tier, its rate card and its usage, then draft the period again.",
             )
+
+
+def _digest_older(drafts: Sequence[Invoice]) -> None:
+    """Drafts from before lines had a digest of their own get one."""
+    for draft in drafts:
+        if not draft.lines_sha256:
+            draft.content_schema = NEWEST_SCHEMA
+            draft.lines_sha256 = digest_of_lines(content_of(draft, list(draft.lines.order_by("position")), corrects=""))
 
 
 def mark_paid(*, invoice_id: int, reference: str, actor: Actor) -> Invoice:
@@ -201,51 +172,3 @@ def _exactly(tenant_ids: Collection[int], period: Period) -> QuerySet[Invoice]:
     return Invoice.objects.standing().filter(
         tenant_id__in=tenant_ids, kind=InvoiceKind.INVOICE, period_start=period.start, period_end=period.end
     )
-
-
-def _once_voided(tenants: Sequence[Tenant], period: Period) -> set[int]:
-    """Tenants with a void invoice for this period: a person finalizes what replaces it, not the clock."""
-    void = Invoice.objects.filter(tenant__in=tenants, kind=InvoiceKind.INVOICE, state=InvoiceState.VOID)
-    return set(
-        void.filter(period_start=period.start, period_end=period.end).values_list("tenant_id", flat=True).distinct()
-    )
-
-
-def _standing(tenants: Sequence[Tenant], period: Period, *, lock: bool = False) -> dict[int, Invoice]:
-    """The standing invoice of each tenant for this period. Raises PeriodOverlaps for one of another period.
-
-    Asked before sealing, so that nothing is sealed for a refusal, and again under the locks of the tenants.
-    """
-    rows = Invoice.objects.standing().filter(tenant__in=tenants, kind=InvoiceKind.INVOICE)
-    if lock:
-        rows = rows.select_for_update(no_key=True)
-    found: dict[int, Invoice] = {}
-    for invoice in rows.filter(period_start__lt=period.end, period_end__gt=period.start):
-        if (invoice.period_start, invoice.period_end) != (period.start, period.end):
-            raise PeriodOverlaps(
-                f"{invoice} covers {invoice.period_start.isoformat()} to {invoice.period_end.isoformat()}.",
-                hint="Invoice the rest of the period, or void that invoice first.",
-            )
-        found[invoice.tenant_id] = invoice
-    return found
-
-
-def _adjustments(existing: Mapping[int, Invoice]) -> dict[int, list[Adjustment]]:
-    found: dict[int, list[Adjustment]] = defaultdict(list)
-    if existing:
-        for row in Adjustment.objects.filter(invoice__in=list(existing.values())).order_by("pk"):
-            found[row.invoice_id].append(row)
-    return found
-
-
-def _claimed(existing: Mapping[int, Invoice]) -> dict[int, set[int]]:
-    found: dict[int, set[int]] = defaultdict(set)
-    if existing:
-        claims = UsageClaim.objects.filter(invoice__in=list(existing.values()))
-        for invoice_id, seal_id in claims.values_list("invoice_id", "seal_id"):
-            found[invoice_id].add(seal_id)
-    return found
-
-
-def _segment(plan: SegmentPlan, usage: tuple[Usage, ...]) -> Segment:
-    return Segment(plan.span, plan.fee_span, plan.month, plan.card, usage)

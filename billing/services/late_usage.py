@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from billing.assembly import CustomerTerms, discount_row, discounts_on, line_row, taxes_as_terms
+from billing.content import Line, LineRow
 from billing.models import Invoice, InvoiceLine, UsageClaim
 from billing.queries.issuers import the_issuer
 from billing.queries.segments import SegmentPlan, plan_segments
@@ -130,7 +131,7 @@ def _difference(
     if was == now:
         return None
     had, has = (Decimal(0) if line is None else line.quantity for line in (before, after))
-    row = original or _untold(line_row(invoice, shown), invoice, terms, shown.rate.tax_category)
+    row: Line = original or _untold(line_row(shown, invoice.refreshed_at), invoice, terms, shown.rate.tax_category)
     explanation: dict[str, object] = {
         "difference": {"billed": str(was), "now": str(now)},
         "before": None if before is None else before.explanation,
@@ -152,7 +153,7 @@ def _discount_differences(
             continue
         shown = has or had
         assert shown is not None  # the key is in one of the two
-        row = _untold(discount_row(invoice, shown, period), invoice, terms, shown.tax_category)
+        row = _untold(discount_row(shown, period, invoice.refreshed_at), invoice, terms, shown.tax_category)
         explanation: dict[str, object] = {
             "difference": {"billed": str(amounts[0]), "now": str(amounts[1])},
             "before": None if had is None else had.explanation,
@@ -162,7 +163,7 @@ def _discount_differences(
     return found
 
 
-def _untold(row: InvoiceLine, invoice: Invoice, terms: CustomerTerms, category: str) -> InvoiceLine:
+def _untold(row: LineRow, invoice: Invoice, terms: CustomerTerms, category: str) -> LineRow:
     """A line that the invoice does not have, at the tax that it would have had there."""
     tax = terms_for(category, terms.taxes)
     printed = taxes_as_terms(invoice.taxes)

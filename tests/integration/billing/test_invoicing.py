@@ -9,10 +9,10 @@ from billing.models import Invoice, InvoiceLine, UsageClaim
 from billing.queries import content_is_unchanged, explain_line, get_invoice, preview, reconcile
 from billing.queries.segments import NoRateCard, PeriodSpansMonths
 from billing.services.credits import issue_credit_note
+from billing.services.drafting import PeriodOverlaps
 from billing.services.invoicing import (
     HasNotes,
     NothingToInvoice,
-    PeriodOverlaps,
     draft_invoices,
     finalize_invoices,
     mark_paid,

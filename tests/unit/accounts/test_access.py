@@ -16,8 +16,11 @@ from accounts.roles import ALL_PERMISSIONS, TENANT_KEY_PERMISSIONS, Role
 from core.actors import Actor
 
 READS = {"tenants.view", "adapters.view", "operations.view", "usage.view", "scenarios.view"}
-MONEY = {"invoices.view", "rate_cards.view"}
-CHARGING = {"invoices.draft", "invoices.finalize", "invoices.void", "invoices.credit"}
+MONEY = {"invoices.view", "rate_cards.view", "credits.view"}
+CHARGING = {"invoices.draft", "invoices.finalize", "invoices.void", "invoices.credit"} | {
+    "rate_cards.manage",
+    "credits.manage",
+}
 EXPECTED = {
     "viewer": READS | MONEY,
     "ml_engineer": READS | {"adapters.upload", "adapters.release", "adapters.approve", "playground.use"},
