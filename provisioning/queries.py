@@ -53,6 +53,19 @@ def needs_lines(tenant: Tenant) -> bool:
     return served_tenants().filter(pk=tenant.pk).exists()
 
 
+def is_put_away(tenant: Tenant) -> bool:
+    """Whether a tenant's own resources should be gone: its tier removes them on suspension, and data planes know of it.
+
+    In the middle of a tier change they stay, because the change goes by what serves.
+    """
+    if tenant.state != TenantState.SUSPENDED or open_change(tenant.pk) is not None:
+        return False
+    removes = TierVersion.Suspension.REMOVE
+    on_it = tenant.assignments.filter(period__contains=clock.now(), tier_version__on_suspend=removes)
+    config = current_config(tenant.pk)
+    return on_it.exists() and config is not None and config.document["status"] == "suspended"
+
+
 def lines_of(tenant_id: int) -> list[ServingLine]:
     """The serving lines that the tenant's traffic should be on now, in the tier's order: those of its tier version, and
     from the cut-over of a tier change on those of the new one."""

@@ -7,7 +7,7 @@ Leaving: publish withdrawn -> wish nothing -> (the loop deletes) -> nothing left
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -125,8 +125,8 @@ def _serve(tenant: Tenant) -> None:
         lines = queries.lines_of(tenant.pk)  # the new tier's, once everything there serves
     wanted = wanted_releases(tenant.pk)  # without what was refused
     if wishes.is_founded or queries.current_config(tenant.pk) is not None:
-        status = SUSPENDED if tenant.state == TenantState.SUSPENDED else ACTIVE
-        routes = routing.routes_of(tenant, lines, wishes, wanted)
+        routes = {} if queries.is_put_away(tenant) else routing.routes_of(tenant, lines, wishes, wanted)
+        status = ACTIVE if _may_answer(tenant, wishes, wanted, routes) else SUSPENDED
         publishing.publish(tenant_id=tenant.pk, status=status, region=lines[0].region, routes=routes)
         if _record_what_serves(tenant.pk, wanted):
             # The old version is not routed any more: keep it warm, or let it go.
@@ -135,6 +135,19 @@ def _serve(tenant: Tenant) -> None:
     _advance(tenant, wishes)
     if held_up is not None:
         raise held_up  # only now: one adapter that cannot be asked must not keep the others from being routed
+
+
+def _may_answer(tenant: Tenant, wishes: Wishes, wanted: Sequence[WantedRelease], routes: Mapping[str, Route]) -> bool:
+    """Whether data planes should answer: not while it is suspended, nor, after that, until all that served does again.
+
+    The second matters where the tier removes a suspended tenant's resources.
+    """
+    if tenant.state == TenantState.SUSPENDED:
+        return False
+    config = queries.current_config(tenant.pk)
+    if config is None or config.document["status"] != SUSPENDED:
+        return True
+    return wishes.is_founded and all(each.live_version is None or each.adapter.name in routes for each in wanted)
 
 
 def _adapters(tenant_id: int) -> list[AdapterFacts]:
@@ -224,9 +237,9 @@ def _record_what_serves(tenant_id: int, wanted: Sequence[WantedRelease]) -> bool
     if config is None or config.written_at is None:
         return False
     news = _record_releases(config, config.written_at, wanted)
-    if config.document["routes"]:
+    is_routed = config.document["status"] == ACTIVE
+    if config.document["routes"] or not is_routed:
         # What served ends with a suspension, and goes on after it.
-        is_routed = config.document["status"] == ACTIVE
         with boundary("commit traffic"):
             releases.follow_traffic(tenant_id=tenant_id, is_routed=is_routed, at=config.written_at)
     return news

@@ -84,7 +84,8 @@ def lines_for(tenant_id: int) -> list[LineFacts]:
 
 
 def _line_groups(tenant: Tenant) -> list[list[ServingLine]]:
-    return queries.lines_kept_for(tenant.pk) if queries.needs_lines(tenant) else []
+    has_lines = queries.needs_lines(tenant) and not queries.is_put_away(tenant)
+    return queries.lines_kept_for(tenant.pk) if has_lines else []
 
 
 class WishWriter:

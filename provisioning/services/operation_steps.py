@@ -57,9 +57,10 @@ def steps_of(operation: Operation, tenant: Tenant, config: PublishedConfig | Non
         case Kind.ONBOARD:
             return _onboarding(tenant, config)
         case Kind.SUSPEND:
-            return [Step("publish", "Withdraw traffic in the runtime config", status == "suspended")]
+            withdrawn = Step("publish", "Withdraw traffic in the runtime config", status == "suspended")
+            return [withdrawn, *_put_away(operation, tenant)]
         case Kind.RESUME:
-            return [Step("publish", "Route traffic in the runtime config", status == "active")]
+            return [*_made_again(operation, tenant), Step("publish", "Route traffic again", status == "active")]
         case Kind.OFFBOARD:
             return _leaving(operation, tenant, status)
         case Kind.CHANGE_TIER if operation.tier_change is not None:
@@ -83,13 +84,33 @@ def _onboarding(tenant: Tenant, config: PublishedConfig | None) -> list[Step]:
     return steps
 
 
+def _put_away(operation: Operation, tenant: Tenant) -> list[Step]:
+    """What a tier that keeps nothing for a suspended tenant deletes."""
+    followed = set(operation.steps.values_list("resource_id", flat=True))
+    own = ManagedResource.objects.filter(tenant=tenant).order_by("-pk")
+    going = own if queries.is_put_away(tenant) else own.filter(pk__in=followed)
+    return [_deletion(row) for row in going if row.phase != Phase.GONE or row.pk in followed]
+
+
+def _made_again(operation: Operation, tenant: Tenant) -> list[Step]:
+    """What a resumption has to make before traffic can flow; nothing where all of it stayed."""
+    slots = needed_slots(tenant, queries.lines_of(tenant.pk))
+    rows = ManagedResource.objects.filter(tenant=tenant, slot__in=slots, created_at__gte=operation.started_at)
+    newest = {row.slot: row for row in rows.order_by("incarnation", "pk")}
+    return [Step(slot, row.get_kind_display(), row.phase in SERVES, row) for slot, row in newest.items()]
+
+
+def _deletion(row: ManagedResource) -> Step:
+    title = f"Delete {row.get_kind_display().lower()} {row.name}"
+    return Step(f"delete {row.name}", title, row.phase == Phase.GONE, row)
+
+
 def _leaving(operation: Operation, tenant: Tenant, status: str) -> list[Step]:
     steps = [Step("withdraw", "Withdraw traffic in the runtime config", status in ("", "withdrawn"))]
     followed = set(operation.steps.values_list("resource_id", flat=True))
     for row in ManagedResource.objects.filter(tenant=tenant).order_by("-pk"):
         if row.phase != Phase.GONE or row.pk in followed:
-            title = f"Delete {row.get_kind_display().lower()} {row.name}"
-            steps.append(Step(f"delete {row.name}", title, row.phase == Phase.GONE, row))
+            steps.append(_deletion(row))
     for step in OffboardingStep.objects.filter(tenant=tenant):
         steps.append(Step(step.key, step.get_key_display(), step.done_at is not None))
     return steps
@@ -130,9 +151,7 @@ def _changing(operation: Operation, change: TierChange) -> list[Step]:
     followed = set(operation.steps.filter(key__startswith="delete ").values_list("resource_id", flat=True))
     going = leftovers(change) if is_proved or is_back else []
     gone = ManagedResource.objects.filter(pk__in=followed, phase=Phase.GONE)
-    for row in [*going, *gone]:
-        title = f"Delete {row.get_kind_display().lower()} {row.name}"
-        steps.append(Step(f"delete {row.name}", title, row.phase == Phase.GONE, row))
+    steps += [_deletion(row) for row in [*going, *gone]]
     if not is_back:
         return steps
     # What was not reached on the way forward is not waited for any more.

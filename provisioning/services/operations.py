@@ -139,6 +139,8 @@ def _judge(operation: Operation, tenant: Tenant, config: PublishedConfig | None)
     state, status = wanted[Kind(operation.kind)]
     if tenant.state != state:
         return OperationState.SUPERSEDED, "The opposite was asked for."
+    if operation.kind == Kind.SUSPEND and queries.is_put_away(tenant):
+        status = "" if ManagedResource.objects.filter(tenant=tenant).living().exists() else status
     return (OperationState.SUCCEEDED if followed == status else OperationState.RUNNING), ""
 
 

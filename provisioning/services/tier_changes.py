@@ -283,6 +283,9 @@ def _against_the_tenant(tenant: Tenant, current: TierVersion, wanted: TierVersio
     if tenant.state not in CHANGEABLE:
         state = tenant.get_state_display().lower()
         found.append(Obstacle("tenant_not_running", f"{tenant.name} is {state}.", "Change a tenant that is active."))
+    if queries.is_put_away(tenant):
+        detail = f"{tenant.name} is suspended and {current} keeps nothing for it meanwhile."
+        found.append(Obstacle("put_away", detail, "Resume it first: there is nothing to move."))
     if current == wanted:
         found.append(Obstacle("same_tier", f"{tenant.name} is on {wanted} already."))
     if wanted.published_at is None:

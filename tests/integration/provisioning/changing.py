@@ -1,5 +1,6 @@
 """A tenant that serves an adapter, on its way from tier to tier."""
 
+from dataclasses import fields
 from datetime import timedelta
 
 from core.clock import real_now
@@ -7,9 +8,11 @@ from models_registry.services.adapters import create_adapter
 from models_registry.services.releases import release_version
 from provisioning import queries
 from provisioning.models import Operation, TierChange
+from provisioning.services.catalogue import route_tier
 from provisioning.services.tier_changes import change_tier
-from tenants.models import Tenant
+from tenants.models import Tenant, TierVersion
 from tenants.queries import current_tier_version
+from tenants.services.tiers import TierLimits, draft_tier_version, publish_tier_version
 from tests.factories import TESTER
 from tests.integration.models_registry.uploading import upload
 from tests.integration.provisioning.world import World
@@ -24,6 +27,17 @@ def served_tenant(world: World, slug: str = "acme", tier: str = "basic") -> Tena
     release_version(version_id=upload(adapter, "ok-r8-qv").pk, reason="", actor=TESTER)
     world.settle(tenant)
     return tenant
+
+
+def new_version(tier: str, **limits: object) -> TierVersion:
+    """The next version of an example tier, published, on the same lines, with other limits."""
+    before = current_tier_version(tier)
+    names = (field.name for field in fields(TierLimits))
+    wanted = TierLimits(**{name: getattr(before, name) for name in names} | limits)
+    version = draft_tier_version(tier_key=tier, limits=wanted, tokens=(), actor=TESTER)
+    lines = [route.line for route in before.routes.order_by("position")]
+    route_tier(tier_version_id=version.pk, lines=lines)
+    return publish_tier_version(tier_version_id=version.pk, actor=TESTER)
 
 
 def change_to(tenant: Tenant, tier: str) -> Operation:
