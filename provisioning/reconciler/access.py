@@ -3,7 +3,7 @@
 What runs there is left as it is. The condition ends by itself with the first answer from inside the account.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from django.db import transaction
 
@@ -13,6 +13,8 @@ from core.clock import now, real_now
 from core.crashpoints import boundary
 from events.record import record_event
 from provisioning.models import AwsAccount, ManagedResource
+from provisioning.reconciler.act import Result
+from provisioning.reconciler.observe import Observation
 from provisioning.states import StuckReason
 
 
@@ -39,6 +41,22 @@ def note_access(*, entered: Collection[str], lost: Mapping[str, errors.AccessLos
                 account=row.account_id, stuck_reason=StuckReason.ACCESS_LOST
             )
             waiting.update(look_again_at=real_now())
+
+
+def note_pass(
+    rows: Iterable[ManagedResource], observations: Mapping[int, Observation], results: Mapping[int, Result]
+) -> None:
+    """What a pass has learned about the accounts of its rows."""
+    entered, lost = set(), {}
+    for row in rows:
+        result = results.get(row.pk)
+        met = (observations[row.pk].error, result.error if result else None)
+        refused = next((error for error in met if isinstance(error, errors.AccessLost)), None)
+        if refused is not None:
+            lost[row.account] = refused
+        elif met == (None, None):
+            entered.add(row.account)
+    note_access(entered=entered, lost=lost)
 
 
 def _save_and_tell(row: AwsAccount, name: str) -> None:

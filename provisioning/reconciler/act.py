@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from aws import connect, errors
+from aws import errors
 from aws.gateway import Receipt
 from core.clock import real_now
 from core.crashpoints import boundary
+from provisioning.doors import Doors
 from provisioning.models import ManagedResource
 from provisioning.reconciler.observe import INSTALL_TAG, RESOURCE_TAG
 from provisioning.reconciler.plan import Action
@@ -32,8 +33,8 @@ class Result:
     wait_seconds: float = 0
 
 
-def perform(row: ManagedResource, action: Action, *, install: str, send_until: datetime) -> Result:
-    """Carry out CREATE, UPDATE or DELETE for a row, unless `send_until` (real time) has passed.
+def perform(row: ManagedResource, action: Action, *, install: str, send_until: datetime, doors: Doors) -> Result:
+    """Carry out CREATE, UPDATE or DELETE for a row in its account, unless `send_until` (real time) has passed.
 
     A create that reaches AWS after the lease, when somebody else may have found that nothing is there and closed the
     row, would be a leak; so a worker that was held up sends nothing.
@@ -42,7 +43,7 @@ def perform(row: ManagedResource, action: Action, *, install: str, send_until: d
         return Result()
     try:
         with boundary(f"{action} {row.kind}"):
-            return Result(receipt=_send(row, action, install))
+            return Result(receipt=_send(row, action, install, doors))
     except errors.AwsError as error:
         return Result(error=error)
 
@@ -57,8 +58,8 @@ def tags_of(row: ManagedResource, *, install: str) -> dict[str, str]:
     }
 
 
-def _send(row: ManagedResource, action: Action, install: str) -> Receipt:
-    hosting = connect.hosting(row.region)
+def _send(row: ManagedResource, action: Action, install: str, doors: Doors) -> Receipt:
+    hosting = doors.hosting(row.account, row.region)
     match action:
         case Action.CREATE:
             spec = hosted_spec(row.kind, row.name, row.identity, row.settings)

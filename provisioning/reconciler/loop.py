@@ -25,8 +25,10 @@ from core.crashpoints import boundary
 from core.locks import advisory_lock
 from events.record import record_event
 from models_registry.models import AdapterVersion
+from provisioning.doors import Doors
 from provisioning.models import ManagedResource
 from provisioning.queries import held_operations
+from provisioning.reconciler.access import note_pass
 from provisioning.reconciler.act import Result, perform
 from provisioning.reconciler.deadly import most_attempts_left, park, worth_claiming
 from provisioning.reconciler.ledger import keep_ledger
@@ -59,15 +61,17 @@ def run_pass(*, limit: int) -> PassReport:
     rows = claim(limit)
     if not rows:
         return PassReport(0, 0, 0)
+    doors = Doors(row.account for row in rows)
     with ThreadPoolExecutor(max_workers=THREADS) as threads:
-        observations = observe(rows, install=settings.INSTALL_NAME, threads=threads)
+        observations = observe(rows, install=settings.INSTALL_NAME, threads=threads, doors=doors)
         decisions = {row.pk: _decide(row, observations[row.pk]) for row in rows}
-        results = _act(rows, decisions, threads)
+        results = _act(rows, decisions, threads, doors)
     pace = Pace(sweep_seconds=settings.ENV.sweep_seconds, chance=random.random())
     outcomes = {
         row.pk: conclude(row, observations[row.pk], decisions[row.pk], results.get(row.pk), pace) for row in rows
     }
     recorded = record(rows, outcomes)
+    note_pass(rows, observations, results)
     return PassReport(len(rows), sum(not result.wait_seconds for result in results.values()), recorded)
 
 
@@ -163,7 +167,9 @@ def _seen(row: ManagedResource, seen: Observation) -> Seen:
     )
 
 
-def _act(rows: Iterable[ManagedResource], decisions: Mapping[int, Decision], threads: Executor) -> dict[int, Result]:
+def _act(
+    rows: Iterable[ManagedResource], decisions: Mapping[int, Decision], threads: Executor, doors: Doors
+) -> dict[int, Result]:
     """Make the changes that were decided and whose turn it is, in threads; boto3's sockets wait, Python does not."""
     acting = [row for row in rows if decisions[row.pk].action in CHANGES]
     turns = waits(acting, {row.pk: decisions[row.pk].action for row in acting})
@@ -173,7 +179,7 @@ def _act(rows: Iterable[ManagedResource], decisions: Mapping[int, Decision], thr
         if turns[row.pk]:
             return Result(wait_seconds=turns[row.pk])
         try:
-            return perform(row, action, install=settings.INSTALL_NAME, send_until=_send_until(row))
+            return perform(row, action, install=settings.INSTALL_NAME, send_until=_send_until(row), doors=doors)
         except Exception as bug:
             # One row that we cannot handle must not hold up the batch that it happens to be in, pass after pass.
             log.exception("%s of %s failed here", action, row.public_id)

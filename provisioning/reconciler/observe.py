@@ -10,9 +10,10 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 
-from aws import connect, errors
-from aws.gateway import HostingKind, Sighting
+from aws import errors
+from aws.gateway import HostingGateway, HostingKind, Sighting
 from core.crashpoints import boundary
+from provisioning.doors import Doors
 from provisioning.models import ManagedResource
 from provisioning.reconciler.plan import BROKEN, FAILED, IN_SERVICE
 from provisioning.specs import BASE_COMPONENT, ENDPOINT, HOSTING_KINDS, MODEL_PACKAGE, NAME_WORDS, handle, seen_approval
@@ -22,6 +23,7 @@ RESOURCE_TAG = "cp:resource"
 INSTALL_TAG = "cp:install"
 # A page of a hundred costs about as much as four Describes (measured: 3.4 ms and 0.8 ms).
 LISTING_PAYS_FROM = 4
+_Key = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +35,43 @@ class Observation:
     error: errors.AwsError | None = None
 
 
-def observe(rows: Iterable[ManagedResource], *, install: str, threads: Executor) -> dict[int, Observation]:
+class _Looks:
+    """Looks of one pass. An account that cannot be entered, or a region of it that does not answer, is asked nothing
+    more: every further call would fail or hang as the first did, and others wait for their turn.
+    """
+
+    def __init__(self, install: str, doors: Doors) -> None:
+        self.install, self._doors = install, doors
+        self._silent: dict[tuple[str, str], errors.AwsError] = {}
+
+    def hosting(self, account: str, region: str) -> HostingGateway:
+        """The way in. Raises what the last call there ended with, if that was the end of it."""
+        silence = self._silent.get((account, region)) or self._silent.get((account, ""))
+        if silence is not None:
+            raise silence
+        return self._doors.hosting(account, region)
+
+    def noted(self, error: errors.AwsError, account: str, region: str) -> errors.AwsError:
+        """The error, remembered when it speaks for more than one object."""
+        if isinstance(error, errors.AccessLost):
+            self._silent[(account, "")] = error
+        elif isinstance(error, errors.Unreachable):
+            self._silent[(account, region)] = error
+        return error
+
+
+def observe(
+    rows: Iterable[ManagedResource], *, install: str, threads: Executor, doors: Doors
+) -> dict[int, Observation]:
     """An Observation for each row, by primary key. AWS's refusals are answers here, not exceptions."""
-    groups: dict[tuple[str, str, str], list[ManagedResource]] = defaultdict(list)
+    groups: dict[_Key, list[ManagedResource]] = defaultdict(list)
     for row in rows:
-        groups[(row.region, row.kind, _package_group(row))].append(row)
-    silent: dict[str, errors.Unreachable] = {}
-    listings = {
-        key: _listing(*key, install, silent)
-        for key, group in groups.items()
-        if key[2] or len(group) >= LISTING_PAYS_FROM
-    }
+        groups[(row.account, row.region, row.kind, _package_group(row))].append(row)
+    looks = _Looks(install, doors)
+    # Places side by side, so that one that hangs delays no other; one listing after the other within a place.
+    worth_it = [key for key, group in groups.items() if key[3] or len(group) >= LISTING_PAYS_FROM]
+    by_place = [[key for key in worth_it if key[:2] == place] for place in sorted({key[:2] for key in worth_it})]
+    listings = {key: found for each in threads.map(partial(_listings, looks), by_place) for key, found in each}
     answers: dict[int, Observation] = {}
     closely: list[ManagedResource] = []
     for key, group in groups.items():
@@ -57,31 +85,27 @@ def observe(rows: Iterable[ManagedResource], *, install: str, threads: Executor)
                 answers[row.pk] = Observation(sighting=listed)
             else:
                 closely.append(row)
-    for row, observation in zip(closely, threads.map(partial(_look, install, silent), closely), strict=True):
+    for row, observation in zip(closely, threads.map(partial(_look, looks), closely), strict=True):
         answers[row.pk] = observation
     return answers
 
 
+def _listings(looks: _Looks, keys: Iterable[_Key]) -> list[tuple[_Key, Mapping[str, Sighting] | errors.AwsError]]:
+    return [(key, _listing(looks, *key)) for key in keys]
+
+
 def _listing(
-    region: str, kind: str, package_group: str, install: str, silent: dict[str, errors.Unreachable]
+    looks: _Looks, account: str, region: str, kind: str, package_group: str
 ) -> Mapping[str, Sighting] | errors.AwsError:
-    if region in silent:
-        return silent[region]
     try:
+        hosting = looks.hosting(account, region)
         with boundary(f"list {kind}"):
-            text = f"{install}-{NAME_WORDS[kind]}-"
-            return connect.hosting(region).list(_hosting(kind), name_contains=text, group=package_group)
+            text = f"{looks.install}-{NAME_WORDS[kind]}-"
+            return hosting.list(_hosting(kind), name_contains=text, group=package_group)
     except errors.Missing:
         return {}  # the group is not there, so neither is anything in it
     except errors.AwsError as error:
-        return _noted(error, region, silent)
-
-
-def _noted(error: errors.AwsError, region: str, silent: dict[str, errors.Unreachable]) -> errors.AwsError:
-    """The error; a region that did not answer is asked nothing more in this pass, which would hang as often."""
-    if isinstance(error, errors.Unreachable):
-        silent[region] = error
-    return error
+        return looks.noted(error, account, region)
 
 
 def _needs_closer_look(row: ManagedResource, listed: Sighting | None) -> bool:
@@ -102,11 +126,9 @@ def _package_group(row: ManagedResource) -> str:
     return str(row.identity["group_name"]) if row.kind == MODEL_PACKAGE and row.identity else ""
 
 
-def _look(install: str, silent: dict[str, errors.Unreachable], row: ManagedResource) -> Observation:
-    if row.region in silent:
-        return Observation(error=silent[row.region])
+def _look(looks: _Looks, row: ManagedResource) -> Observation:
     try:
-        hosting = connect.hosting(row.region)
+        hosting = looks.hosting(row.account, row.region)
         with boundary(f"describe {row.kind}"):
             name = handle(row.kind, row.name, arn=row.arn, identity=row.identity)
             sighting = hosting.describe(_hosting(row.kind), name)
@@ -117,8 +139,8 @@ def _look(install: str, silent: dict[str, errors.Unreachable], row: ManagedResou
     except errors.Missing:
         return Observation()
     except errors.AwsError as error:
-        return Observation(error=_noted(error, row.region, silent))
-    is_ours = tags.get(RESOURCE_TAG) == row.public_id and tags.get(INSTALL_TAG) == install
+        return Observation(error=looks.noted(error, row.account, row.region))
+    is_ours = tags.get(RESOURCE_TAG) == row.public_id and tags.get(INSTALL_TAG) == looks.install
     return Observation(sighting=sighting, is_ours=is_ours)
 
 

@@ -54,7 +54,7 @@ def conclude(row: ManagedResource, seen: Observation, decision: Decision, result
         case Action.STUCK:
             return _stuck(row, _phase_seen(row, seen), decision, pace, changes)
         case Action.WAIT:
-            return Outcome(_phase_seen(row, seen), poll, {**changes, **_note(row, decision.why)})
+            return Outcome(_phase_seen(row, seen), poll, {**changes, **_note(row, changes, decision.why)})
     return _accepted(row, decision, result, poll, changes)
 
 
@@ -123,6 +123,9 @@ def _failed_call(
             stuck, after = StuckReason.QUOTA, backoff.scarce_seconds(sweep, failures, chance)
         case errors.CapacityUnavailable():
             stuck, after = StuckReason.CAPACITY, backoff.scarce_seconds(sweep, failures, chance)
+        case errors.AccessLost():
+            # Nothing is known and nothing was done: the row stays as it is, and waits for the role.
+            stuck, after = StuckReason.ACCESS_LOST, backoff.denied_seconds(sweep, chance)
         case errors.AccessDenied():
             stuck, after = StuckReason.AUTH, backoff.denied_seconds(sweep, chance)
         case errors.InProgress():
@@ -139,8 +142,9 @@ def _failed_call(
 
 def _from_sighting(row: ManagedResource, seen: Observation) -> dict[str, Any]:
     sighting = seen.sighting
+    regained = row.stuck_reason == StuckReason.ACCESS_LOST and not row.failed_digest
     if sighting is None or not seen.is_ours:
-        return {}
+        return {"stuck_reason": StuckReason.NONE} if regained else {}
     changes: dict[str, Any] = {"arn": sighting.arn, "aws_status": sighting.status}
     if row.kind == MODEL_PACKAGE:
         changes["shown"] = {
@@ -150,7 +154,7 @@ def _from_sighting(row: ManagedResource, seen: Observation) -> dict[str, Any]:
         }
     if sighting.status == CREATING:
         changes["creating_sightings"] = row.creating_sightings + 1
-    if row.stuck_reason in (StuckReason.AUTH, StuckReason.CONFLICT) and not row.failed_digest:
+    if regained or (row.stuck_reason in (StuckReason.AUTH, StuckReason.CONFLICT) and not row.failed_digest):
         changes["stuck_reason"] = StuckReason.NONE  # AWS let us look, and it is ours
     return changes
 
@@ -172,5 +176,5 @@ def _phase_seen(row: ManagedResource, seen: Observation) -> str:
     return Phase.READY if row.phase in (Phase.UPDATING, Phase.READY) and row.aws_status else row.phase
 
 
-def _note(row: ManagedResource, why: str) -> dict[str, Any]:
-    return {} if row.stuck_reason else {"detail": why}
+def _note(row: ManagedResource, changes: Mapping[str, Any], why: str) -> dict[str, Any]:
+    return {} if changes.get("stuck_reason", row.stuck_reason) else {"detail": why}

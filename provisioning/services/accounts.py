@@ -18,9 +18,12 @@ from core.clock import now
 from core.crashpoints import boundary
 from core.errors import Conflict, FieldError, Invalid
 from events.record import record_event
+from provisioning import queries
+from provisioning.desired import AWAITED
 from provisioning.models import AccountKind, AccountProof, AwsAccount, ManagedResource
 from tenants.models import Tenant
 from tenants.services.onboarding import MAX_REGIONS, REGION
+from tenants.states import TenantState
 
 Check = AccountProof.Check
 ACCOUNT_ID = re.compile(r"[0-9]{12}")
@@ -122,6 +125,17 @@ def close_account(*, aws_account_id: int, reason: str, actor: Actor) -> AwsAccou
             account.save(update_fields=["closed_at"])
             _tell("account.closed", account, actor, reason=reason)
     return account
+
+
+def obstacle(tenant: Tenant) -> str:
+    """What a tenant with an account to itself waits for, in a sentence with what to do; empty when for nothing."""
+    if tenant.state == TenantState.OFFBOARDED:
+        return ""
+    lines = queries.lines_of(tenant.pk)
+    if any(line.account == AWAITED for line in lines):
+        return "It waits for its AWS account: register it on the tenant's account page, and prove its roles."
+    lost = AwsAccount.objects.registered().filter(tenant=tenant, access_lost_at__isnull=False).order_by("pk").first()
+    return f"Access to account {lost} is lost: {lost.access_detail}. {lost.what_to_do}" if lost else ""
 
 
 def _register(

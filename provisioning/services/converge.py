@@ -25,7 +25,16 @@ from provisioning import queries
 from provisioning.desired import AdapterFacts
 from provisioning.models import ManagedResource, PublishedConfig
 from provisioning.runtime_config import Route
-from provisioning.services import cutting_over, operations, probing, publishing, routing
+from provisioning.services import (
+    accounts,
+    copies,
+    cutting_over,
+    first_steps,
+    operations,
+    probing,
+    publishing,
+    routing,
+)
 from provisioning.services.desired_state import Wishes, sync_tenant
 from provisioning.services.probing import Verdict
 from provisioning.states import Phase, StuckReason
@@ -56,6 +65,7 @@ def converge_tenant(*, tenant_id: int) -> None:
             _depart(tenant)
         elif tenant.state != TenantState.OFFBOARDED:
             _serve(tenant)
+        trouble = accounts.obstacle(tenant)
     except AwsError as error:
         trouble = (
             f"{error.operation}: {error.message or error.code} (request {error.request_id or 'without an answer'})"
@@ -117,7 +127,10 @@ def _serve(tenant: Tenant) -> None:
         with boundary("commit no line"):
             onboarding.fail_provisioning(tenant_id=tenant.pk, reason=NO_LINE, actor=SYSTEM)
         return
-    wishes = sync_tenant(tenant_id=tenant.pk, adapters=_adapters(tenant.pk))
+    if not first_steps.may_begin(tenant):
+        return
+    adapters, not_copied = _adapters(tenant.pk)
+    wishes = sync_tenant(tenant_id=tenant.pk, adapters=adapters)
     refused: dict[int, str] = {}
     held_up = _prove(wishes, wanted_releases(tenant.pk), refused)
     if held_up is None:
@@ -130,11 +143,13 @@ def _serve(tenant: Tenant) -> None:
         publishing.publish(tenant_id=tenant.pk, status=status, region=lines[0].region, routes=routes)
         if _record_what_serves(tenant.pk, wanted):
             # The old version is not routed any more: keep it warm, or let it go.
-            wishes = sync_tenant(tenant_id=tenant.pk, adapters=_adapters(tenant.pk))
+            wishes = sync_tenant(tenant_id=tenant.pk, adapters=_adapters(tenant.pk)[0])
         cutting_over.follow(tenant)
     _advance(tenant, wishes)
+    held_up = held_up or not_copied
     if held_up is not None:
         raise held_up  # only now: one adapter that cannot be asked must not keep the others from being routed
+    copies.erase_unused(tenant_id=tenant.pk)
 
 
 def _may_answer(tenant: Tenant, wishes: Wishes, wanted: Sequence[WantedRelease], routes: Mapping[str, Route]) -> bool:
@@ -150,25 +165,34 @@ def _may_answer(tenant: Tenant, wishes: Wishes, wanted: Sequence[WantedRelease],
     return wishes.is_founded and all(each.live_version is None or each.adapter.name in routes for each in wanted)
 
 
-def _adapters(tenant_id: int) -> list[AdapterFacts]:
-    """The versions that should have a component: wished for, live until that serves, and warm for a roll back."""
-    facts: dict[int, AdapterFacts] = {}
+def _adapters(tenant_id: int) -> tuple[list[AdapterFacts], AwsError | None]:
+    """The versions that should have a component: wished for, live until that serves, and warm for a roll back.
+
+    They are copied to where the tenant's lines read them; with the last error of AWS that kept one from being copied.
+    """
+    found: dict[int, tuple[WantedRelease, AdapterVersion]] = {}
     for wanted in wanted_releases(tenant_id):
         live = wanted.live_version if wanted.release.state == ReleaseState.PENDING else None
         warm = wanted.previous if _is_warm(tenant_id, wanted) else None
         for version in (wanted.version, live, warm):
             if version is not None:
-                facts[version.pk] = _facts(wanted, version)
-    return [facts[pk] for pk in sorted(facts)]
+                found[version.pk] = (wanted, version)
+    lines = [queries.line_facts(line) for group in queries.lines_kept_for(tenant_id) for line in group]
+    versions = [found[pk][1] for pk in sorted(found)]
+    places = copies.places_of(lines)
+    not_copied = copies.bring_copies(versions=versions, places=places)
+    urls = copies.urls_of(list(found)) if places else {}
+    return [_facts(*found[version.pk], urls.get(version.pk, {})) for version in versions], not_copied
 
 
-def _facts(wanted: WantedRelease, version: AdapterVersion) -> AdapterFacts:
+def _facts(wanted: WantedRelease, version: AdapterVersion, urls: Mapping[tuple[str, str], str]) -> AdapterFacts:
     return AdapterFacts(
         version_id=version.pk,
         version_ref=version.public_id,
         adapter_ref=wanted.adapter.public_id,
         adapter_name=wanted.adapter.name,
         artifact_url=connect.artifacts().url(version.artifact_key),
+        copies=urls,
     )
 
 
@@ -296,6 +320,7 @@ def _depart(tenant: Tenant) -> None:
     step = OffboardingStep.objects.get(tenant=tenant, key=OffboardingStep.Key.RESOURCES)
     if step.done_at is not None or ManagedResource.objects.filter(tenant=tenant).living().exists():
         return
+    erased_copies = copies.erase_unused(tenant_id=tenant.pk)
     with boundary("erase configs"):
         erased = connect.config_store().erase(tenant.public_id)
     with boundary("erase limits"):
@@ -303,6 +328,7 @@ def _depart(tenant: Tenant) -> None:
     gone = ManagedResource.objects.filter(tenant=tenant).order_by("pk")
     detail = {
         "deleted": [{"kind": row.kind, "name": row.name} for row in gone],
+        "artifact_copies_erased": erased_copies,
         "config_items_erased": erased,
         "limit_items_erased": counts,
     }

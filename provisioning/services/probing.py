@@ -7,8 +7,9 @@ answers all equal the base's has no effect: a quiet fall-back to the base looks 
 from dataclasses import dataclass
 from typing import Any
 
-from aws import connect, errors
+from aws import errors
 from core.crashpoints import boundary
+from provisioning.doors import Doors
 from provisioning.models import ManagedResource
 
 PROMPTS = ("Say in one sentence what you do best.", "Continue this list: one, two,")
@@ -36,9 +37,9 @@ def probe(adapter: ManagedResource) -> Verdict:
     asked: list[dict[str, Any]] = []
     for prompt in PROMPTS:
         body = {"prompt": prompt, "max_tokens": MAX_TOKENS, "temperature": 0}
-        base_answer = _ask(adapter.region, endpoint, base, body)
+        base_answer = _ask(adapter.account, adapter.region, endpoint, base, body)
         try:
-            answer = _ask(adapter.region, endpoint, adapter.name, body)
+            answer = _ask(adapter.account, adapter.region, endpoint, adapter.name, body)
         except errors.ModelError as error:
             detail = f"The container does not answer with the adapter: {error.answer or error.message}"
             evidence = {
@@ -58,12 +59,12 @@ def probe(adapter: ManagedResource) -> Verdict:
 def answer_of(component: ManagedResource) -> str:
     """What a component says to one short question. Raises AwsError; ModelError when the container refuses."""
     body = {"prompt": PROMPTS[0], "max_tokens": 1, "temperature": 0}
-    return _ask(component.region, component.identity["endpoint_name"], component.name, body)
+    return _ask(component.account, component.region, component.identity["endpoint_name"], component.name, body)
 
 
-def _ask(region: str, endpoint: str, component: str, body: dict[str, Any]) -> str:
+def _ask(account: str, region: str, endpoint: str, component: str, body: dict[str, Any]) -> str:
     with boundary("probe"):
-        reply = connect.inference(region).invoke(endpoint, component, body)
+        reply = Doors([account]).inference(account, region).invoke(endpoint, component, body)
     choices = reply.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise errors.ModelError(
