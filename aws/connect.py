@@ -57,9 +57,9 @@ def enter(role_arn: str, external_id: str | None) -> Entry:
     return boto_enter(clients.client("sts"), role_arn, external_id, lambda granted: clients.client_with("sts", granted))
 
 
-def metrics(region: str | None = None) -> MetricsGateway:
-    """CloudWatch in a region (default: the home region)."""
-    return BotoMetrics(_client("cloudwatch", region, epoch_timestamps=True))
+def metrics(region: str | None = None, *, role: Role | None = None) -> MetricsGateway:
+    """CloudWatch of a region (default: the home region) of our account, or of the role's."""
+    return BotoMetrics(_client("cloudwatch", region, role=role, epoch_timestamps=True))
 
 
 def artifacts() -> ArtifactStore:

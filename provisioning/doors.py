@@ -6,7 +6,7 @@ Nothing falls back: an account that is not ours and not registered cannot be ent
 from collections.abc import Iterable, Mapping
 
 from aws import connect, errors
-from aws.gateway import ArtifactStore, HostingGateway, InferenceGateway
+from aws.gateway import ArtifactStore, HostingGateway, InferenceGateway, MetricsGateway
 from aws.roles import Role
 from provisioning.models import AwsAccount
 
@@ -37,6 +37,10 @@ class Doors:
     def inference(self, account: str, region: str) -> InferenceGateway:
         """SageMaker invocation there."""
         return connect.inference(region, role=self.role(account))
+
+    def metrics(self, account: str, region: str) -> MetricsGateway:
+        """CloudWatch there."""
+        return connect.metrics(region, role=self.role(account))
 
     def copies(self, account: str, region: str, bucket: str) -> ArtifactStore:
         """A bucket for copies of artifacts there."""
