@@ -12,13 +12,25 @@ from metering.meters import DIMENSIONS, METRICS
 
 @dataclass(frozen=True, slots=True, order=True)
 class Emitter:
-    """Something that may put usage: a tenant's adapter version on a line, in a region and a namespace."""
+    """Something that may put usage: a tenant's adapter version on a line, in a region and a namespace.
+
+    `account` is empty for the installation's own. `profile` is the inference profile under which Bedrock counts, empty
+    for what a data plane counts.
+    """
 
     tenant: str
     adapter_version: str
     line: str
     region: str
     namespace: str
+    account: str = ""
+    profile: str = ""
+
+    @property
+    def source(self) -> str:
+        """Where a value of it comes from: `cloudwatch:[ACCOUNT/]REGION:NAMESPACE[:PROFILE]`."""
+        place = f"{self.account}/{self.region}" if self.account else self.region
+        return ":".join(filter(None, ("cloudwatch", place, self.namespace, self.profile)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,24 @@
-"""Which series can have been emitted in a span of time, from what was published; never from searching CloudWatch."""
+"""Which series can have been emitted in a span of time, from what was published; never from searching CloudWatch.
+
+A data plane puts what a config routed. Bedrock counts by itself per inference profile, which belonged to one tenant
+from its making to its end: names and ids are never used again.
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db.models import Min
+
 from metering.attribution import Emitter
-from provisioning.models import ManagedResource, PublishedConfig
+from metering.meters import BASE_VERSION, BEDROCK_NAMESPACE
+from provisioning.models import AwsAccount, ManagedResource, PublishedConfig
 
 # A data plane's clock may be off, and a replay stamps by its own; a day too many costs a query, a day too few costs
 # usage.
 SLACK = timedelta(days=1)
+HOSTED = "hosted"
+INFERENCE_PROFILE = "inference_profile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,8 @@ def emissions(tenant_ids: Collection[int]) -> list[Emission]:
     components: dict[tuple[int, Emitter], set[str]] = {}
     for tenant_id, public_id, created_at, document in configs.iterator():
         for route in document["routes"].values():
+            if route.get("kind", HOSTED) != HOSTED:
+                continue
             emitter = Emitter(
                 tenant=public_id,
                 adapter_version=route["adapter_version"],
@@ -54,13 +65,55 @@ def emissions(tenant_ids: Collection[int]) -> list[Emission]:
     return [
         Emission(tenant_id, emitter, begun, _last_end([gone_at.get(name) for name in components[tenant_id, emitter]]))
         for (tenant_id, emitter), begun in since.items()
+    ] + _inference_profiles(tenant_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a tenant's usage is to be looked for, and since when. `account` is empty for the installation's own."""
+
+    tenant_id: int
+    account: str
+    region: str
+    since: datetime
+
+
+def places() -> list[Place]:
+    """Every account and region in which any tenant was ever routed or counted."""
+    configs = PublishedConfig.objects.order_by().values_list("tenant_id", "document__region")
+    found = [Place(tenant, "", region, since) for tenant, region, since in configs.annotate(Min("created_at"))]
+    foreign = _foreign_accounts()
+    profiles = ManagedResource.objects.filter(kind=INFERENCE_PROFILE, tenant__isnull=False).order_by()
+    rows = profiles.values_list("tenant_id", "account", "region").annotate(Min("created_at"))
+    found += [
+        Place(tenant, account if account in foreign else "", region, since) for tenant, account, region, since in rows
     ]
+    return found
 
 
-def tenants_with_endpoints(tenant_ids: Collection[int]) -> list[int]:
-    """Those among the tenants that have or had an endpoint of their own."""
-    endpoints = ManagedResource.objects.filter(tenant_id__in=tenant_ids, kind="endpoint")
-    return list(endpoints.order_by("tenant_id").values_list("tenant_id", flat=True).distinct())
+def _inference_profiles(tenant_ids: Collection[int]) -> list[Emission]:
+    foreign = _foreign_accounts()
+    rows = ManagedResource.objects.filter(kind=INFERENCE_PROFILE, tenant_id__in=tenant_ids).exclude(arn="")
+    rows = rows.select_related("tenant", "line").order_by("pk")
+    found = []
+    for row in rows:
+        assert row.tenant is not None and row.line is not None  # a profile is a tenant's, on a line
+        emitter = Emitter(
+            tenant=row.tenant.public_id,
+            adapter_version=BASE_VERSION,
+            line=row.line.name,
+            region=row.region,
+            namespace=BEDROCK_NAMESPACE,
+            account=row.account if row.account in foreign else "",
+            profile=row.arn.rpartition("/")[2],
+        )
+        found.append(Emission(row.tenant.pk, emitter, row.created_at, row.gone_at))
+    return found
+
+
+def _foreign_accounts() -> set[str]:
+    """Accounts that were ever registered beside our own."""
+    return set(AwsAccount.objects.values_list("account_id", flat=True))
 
 
 def _gone_at(names: Collection[str]) -> dict[str, datetime | None]:

@@ -52,6 +52,10 @@ LEDGER_METERS = {
     "adapter_component": "adapter_seconds",
 }
 STORAGE_METER = "stored_byte_hours"
+# What Bedrock counts by itself, under the id of an application inference profile.
+BEDROCK_NAMESPACE = "AWS/Bedrock"
+BEDROCK_DIMENSION = "ModelId"
+BEDROCK_METRICS = {"input_tokens": "InputTokenCount", "output_tokens": "OutputTokenCount", "requests": "Invocations"}
 METRICS = {meter.metric: meter for meter in CLOUDWATCH_METERS}
 
 
@@ -78,7 +82,7 @@ def quantity(value: float) -> int:
 def describe_query(source: str, meter: str, tenant: str, adapter_version: str, line: str, bucket_seconds: int) -> str:
     """Say in one line where a bucket's value came from, so that anyone can ask again.
 
-    `source` is `cloudwatch:REGION:NAMESPACE`, `ledger`, `registry` or `events`.
+    `source` is `cloudwatch:[ACCOUNT/]REGION:NAMESPACE[:PROFILE]`, `ledger`, `registry` or `events`.
     """
     if source == "events":
         return f"usage events of {tenant}: {meter} of {adapter_version} on line {line}"
@@ -87,7 +91,10 @@ def describe_query(source: str, meter: str, tenant: str, adapter_version: str, l
     if source == "ledger":
         what = {meter: kind.replace("_", " ") for kind, meter in LEDGER_METERS.items()}[meter]
         return f"resource ledger: seconds in service of {tenant}'s own {what}s on line {line}"
-    _, region, namespace = source.split(":", 2)
+    _, place, namespace, *profile = source.split(":", 3)
     dimensions: Mapping[str, str] = dict(zip(DIMENSIONS, (tenant, adapter_version, line), strict=True))
+    metric = METERS[meter].metric
+    if profile:
+        dimensions, metric = {BEDROCK_DIMENSION: profile[0]}, BEDROCK_METRICS[meter]
     said = ",".join(f"{name}={value}" for name, value in dimensions.items())
-    return f"{region} {namespace} {METERS[meter].metric}{{{said}}} {STATISTIC}/{bucket_seconds}s"
+    return f"{place} {namespace} {metric}{{{said}}} {STATISTIC}/{bucket_seconds}s"

@@ -21,13 +21,15 @@ METER_CHOICES = [(meter.key, meter.title) for meter in METERS.values()]
 
 
 class MeteringScope(models.Model):
-    """A group of tenants whose usage is read together, in buckets of one size.
+    """A group of tenants whose usage in one account and region is read together, in buckets of one size.
 
     Small enough that one tenant's trouble holds up few others, large enough that a read is a handful of calls.
-    `settled_until` is the watermark: every window before it is settled.
+    `settled_until` is the watermark: every window before it is settled. `account` is empty for the installation's own.
     """
 
-    key = models.CharField(max_length=40, unique=True)
+    key = models.CharField(max_length=60, unique=True)
+    account = models.CharField(max_length=12, blank=True, default="")
+    region = models.CharField(max_length=20)
     bucket_seconds = models.PositiveIntegerField()
     starts_at = models.DateTimeField()
     settled_until = models.DateTimeField()
@@ -43,17 +45,24 @@ class MeteringScope(models.Model):
 
 
 class Enrolment(models.Model):
-    """From when until when a tenant's usage is read in which scope; on whole hours, one open per tenant."""
+    """From when until when a tenant's usage is read in which scope; on whole hours, one open per account and region.
+
+    `account` and `region` are the scope's, so that the database can hold that.
+    """
 
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="enrolments")
     scope = models.ForeignKey(MeteringScope, on_delete=models.PROTECT, related_name="enrolments")
+    account = models.CharField(max_length=12, blank=True, default="")
+    region = models.CharField(max_length=20)
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["tenant", "starts_at"], name="enrolment_unique"),
-            models.UniqueConstraint(fields=["tenant"], condition=Q(ends_at__isnull=True), name="enrolment_one_open"),
+            models.UniqueConstraint(fields=["tenant", "account", "region", "starts_at"], name="enrolment_unique"),
+            models.UniqueConstraint(
+                fields=["tenant", "account", "region"], condition=Q(ends_at__isnull=True), name="enrolment_one_open"
+            ),
             models.CheckConstraint(
                 condition=Q(ends_at__isnull=True) | Q(ends_at__gt=F("starts_at")), name="enrolment_in_order"
             ),

@@ -68,6 +68,8 @@ class Freshness:
     """How far one scope has been read; `read_until` and `settled_until` have no gap before them."""
 
     scope: str
+    account: str
+    region: str
     bucket_seconds: int
     tenants: int
     read_until: datetime
@@ -97,6 +99,7 @@ LEFT JOIN LATERAL (
         AND w.starts_at = to_timestamp(floor(extract(epoch FROM b.bucket_start) / 3600) * 3600)
     WHERE e.tenant_id = b.tenant_id AND e.starts_at <= b.bucket_start
       AND (e.ends_at IS NULL OR e.ends_at > b.bucket_start)
+    ORDER BY array_position(ARRAY['waiting', 'provisional', 'settled'], w.state::text) LIMIT 1
 ) known ON true
 """
 
@@ -125,7 +128,7 @@ b.id
 
 # Everything before a scope's watermark is settled.
 UNKNOWN_HOURS = """
-SELECT e.tenant_id, hour, coalesce(w.state, ''), coalesce(w.problem, '')
+SELECT DISTINCT ON (e.tenant_id, hour) e.tenant_id, hour, coalesce(w.state, ''), coalesce(w.problem, '')
 FROM metering_enrolment e JOIN metering_meteringscope s ON s.id = e.scope_id
 CROSS JOIN LATERAL generate_series(
     greatest(e.starts_at, s.settled_until, %(start)s),
@@ -135,11 +138,12 @@ WHERE (%(tenants)s::bigint[] IS NULL OR e.tenant_id = ANY(%(tenants)s))
   AND (w.id IS NULL OR NOT (w.state = ANY(%(good)s)))
   AND NOT EXISTS (SELECT 1 FROM metering_usagegap g WHERE g.tenant_id = e.tenant_id AND g.state = 'accepted'
                   AND g.starts_at <= hour AND g.ends_at > hour)
-ORDER BY e.tenant_id, hour
+ORDER BY e.tenant_id, hour, array_position(ARRAY['', 'waiting', 'provisional'], coalesce(w.state, '')::text)
 """
 
 FRESHNESS = """
-SELECT s.key, s.bucket_seconds, (SELECT count(*) FROM metering_enrolment e WHERE e.scope_id = s.id),
+SELECT s.key, s.account, s.region, s.bucket_seconds,
+       (SELECT count(*) FROM metering_enrolment e WHERE e.scope_id = s.id),
        coalesce(open.first_waiting, newest.ends_at, s.starts_at), s.settled_until, newest.fetched_at,
        coalesce(open.overdue, 0), coalesce(open.problem, '')
 FROM metering_meteringscope s

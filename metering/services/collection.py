@@ -17,7 +17,7 @@ from django.db import transaction
 
 from aws import connect
 from aws.errors import AwsError
-from aws.gateway import SeriesQuery, SeriesResult
+from aws.gateway import MetricsGateway, SeriesQuery, SeriesResult
 from core import clock
 from core.crashpoints import crashpoint
 from core.periods import Period
@@ -27,6 +27,7 @@ from metering.models import Enrolment, MeteringScope, SourceAnswer
 from metering.partitions import make_months
 from metering.services.enrolment import advance_watermarks, open_windows
 from metering.services.unattributed import note_unattributed
+from provisioning.doors import Doors
 
 QUERIES_PER_CALL = 500
 POINTS_PER_CALL = 100_800
@@ -158,32 +159,49 @@ def read_span(
     members = _members(scope, span)
     if tenant_ids is not None:
         members = {tenant_id: member for tenant_id, member in members.items() if tenant_id in tenant_ids}
-    _read_books(scope, span, members, batch)
+    if (scope.account, scope.region) == ("", settings.ENV.aws_region):
+        _read_books(scope, span, members, batch)
     if schedule.is_beyond_retention(span.start, scope.bucket_seconds, as_of):
         batch.problem = f"CloudWatch no longer keeps {scope.bucket_seconds}-second values this old"
         batch.is_lost = True
         return batch
-    asked: dict[str, list[emitters.Emission]] = {}
-    for emission in emitters.emissions(list(members)):
-        if emission.can_emit_in(span.start, span.end):
-            asked.setdefault(emission.emitter.region, []).append(emission)
-    for region, emissions in asked.items():
-        points = span.seconds // scope.bucket_seconds
-        for questions in _chunks(_questions(emissions, scope.bucket_seconds), max(1, POINTS_PER_CALL // points)):
-            try:
-                answer = connect.metrics(region).read_series(
-                    [question.query for question in questions.values()], span.start, span.end
-                )
-            except AwsError as error:
-                # The batch is read again as a whole; asking on would only hang or be throttled as often.
-                batch.problem = batch.problem or f"{error} (request {error.request_id or 'unknown'})"
-                return batch
-            batch.queries += len(questions)
-            batch.request_ids += answer.request_ids
-            request_id = " ".join(answer.request_ids)[:200]
-            batch.answers.append(_evidence(region, span, questions, answer.series, request_id, batch.fetched_at))
-            _take(answer.series, questions, scope, members, request_id, batch)
+    emissions = [
+        emission
+        for emission in emitters.emissions(list(members))
+        if (emission.emitter.account, emission.emitter.region) == (scope.account, scope.region)
+        and emission.can_emit_in(span.start, span.end)
+    ]
+    most = max(1, POINTS_PER_CALL // (span.seconds // scope.bucket_seconds))
+    try:
+        for questions in _chunks(_questions(emissions, scope.bucket_seconds), most):
+            _ask(scope, span, questions, members, batch)
+    except AwsError as error:
+        # The batch is read again as a whole; asking on would only hang or be throttled as often.
+        batch.problem = batch.problem or f"{error} (request {error.request_id or 'unknown'})"
     return batch
+
+
+def _ask(
+    scope: MeteringScope,
+    span: Period,
+    questions: Mapping[str, "_Question"],
+    members: Mapping[int, _Member],
+    batch: Batch,
+) -> None:
+    """One call, in the scope's account. Raises AwsError, also when the account cannot be entered."""
+    queries = [question.query for question in questions.values()]
+    answer = _metrics(scope).read_series(queries, span.start, span.end)
+    batch.queries += len(questions)
+    batch.request_ids += answer.request_ids
+    request_id = " ".join(answer.request_ids)[:200]
+    batch.answers.append(_evidence(scope.region, span, questions, answer.series, request_id, batch.fetched_at))
+    _take(answer.series, questions, scope, members, request_id, batch)
+
+
+def _metrics(scope: MeteringScope) -> MetricsGateway:
+    if not scope.account:
+        return connect.metrics(scope.region)
+    return Doors([scope.account]).metrics(scope.account, scope.region)
 
 
 def _evidence(
@@ -217,10 +235,14 @@ def _questions(emissions: Iterable[emitters.Emission], seconds: int) -> Iterator
     number = 0
     for emission in emissions:
         who = emission.emitter
-        dimensions = dict(zip(meters.DIMENSIONS, (who.tenant, who.adapter_version, who.line), strict=True))
-        for meter in meters.CLOUDWATCH_METERS:
-            query = SeriesQuery(f"q{number}", who.namespace, meter.metric, dimensions, seconds, meters.STATISTIC)
-            yield _Question(emission, meter.key, query)
+        if who.profile:
+            dimensions, metrics = {meters.BEDROCK_DIMENSION: who.profile}, meters.BEDROCK_METRICS
+        else:
+            dimensions = dict(zip(meters.DIMENSIONS, (who.tenant, who.adapter_version, who.line), strict=True))
+            metrics = {meter.key: meter.metric for meter in meters.CLOUDWATCH_METERS}
+        for meter, metric in metrics.items():
+            query = SeriesQuery(f"q{number}", who.namespace, metric, dimensions, seconds, meters.STATISTIC)
+            yield _Question(emission, meter, query)
             number += 1
 
 
@@ -254,7 +276,7 @@ def _take(
         emission = question.emission
         who = emission.emitter
         member = members[emission.tenant_id]
-        source = f"cloudwatch:{who.region}:{who.namespace}"
+        source = who.source
         for epoch, value in result.points:
             at = datetime.fromtimestamp(epoch - epoch % scope.bucket_seconds, UTC)
             if not member.covers(at):

@@ -2,11 +2,13 @@
 
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Count, F, Q
 
 from core.locks import advisory_lock
 from core.periods import bucket_seconds, floor_to_bucket
+from metering import emitters
 from metering.models import CollectionWindow, Enrolment, MeteringScope
 from metering.schedule import READS, WINDOW
 from metering.states import WindowState
@@ -48,9 +50,9 @@ def open_windows(*, as_of: datetime) -> int:
     """
     with transaction.atomic(durable=True):
         advisory_lock("metering.enrolment")
+        _enrol_new(as_of)
         _end_departed()
         _move_between_grids(as_of)
-        _enrol_new(as_of)
         with connection.cursor() as cursor:
             cursor.execute(OPEN_WINDOWS, [READS[0].total_seconds(), floor_to_bucket(as_of, HOUR_SECONDS)])
             return int(cursor.rowcount)
@@ -76,27 +78,41 @@ def _move_between_grids(as_of: datetime) -> None:
         for enrolment in running.filter(tenant__billing_timezone=zone, scope__bucket_seconds=seconds):
             enrolment.ends_at = _next_hour(as_of)
             enrolment.save(update_fields=["ends_at"])
-            _enrol(enrolment.tenant_id, wanted, enrolment.ends_at, as_of)
+            _enrol(enrolment.tenant_id, (enrolment.account, enrolment.region), wanted, enrolment.ends_at, as_of)
 
 
 def _enrol_new(as_of: datetime) -> None:
-    new = Tenant.objects.filter(enrolments=None, signed_up_at__lte=as_of).order_by("pk")
-    for tenant in new:
+    """Enrol new tenants at home, where our own books are read, and everybody wherever else they were routed since."""
+    home = ("", settings.ENV.aws_region)
+    new = Tenant.objects.filter(signed_up_at__lte=as_of).exclude(enrolments__account="", enrolments__region=home[1])
+    for tenant in new.order_by("pk"):
         wanted = bucket_seconds(tenant.billing_timezone, year=as_of.year)
-        _enrol(tenant.pk, wanted, floor_to_bucket(tenant.signed_up_at, HOUR_SECONDS), as_of)
+        _enrol(tenant.pk, home, wanted, floor_to_bucket(tenant.signed_up_at, HOUR_SECONDS), as_of)
+    enrolled = set(Enrolment.objects.values_list("tenant_id", "account", "region"))
+    for place in emitters.places():
+        if (place.tenant_id, place.account, place.region) in enrolled:
+            continue
+        tenant = Tenant.objects.get(pk=place.tenant_id)
+        wanted = bucket_seconds(tenant.billing_timezone, year=as_of.year)
+        since = floor_to_bucket(max(tenant.signed_up_at, place.since - emitters.SLACK), HOUR_SECONDS)
+        enrolled.add((place.tenant_id, place.account, place.region))
+        _enrol(tenant.pk, (place.account, place.region), wanted, since, as_of)
 
 
-def _enrol(tenant_id: int, seconds: int, starts_at: datetime, as_of: datetime) -> None:
+def _enrol(tenant_id: int, place: tuple[str, str], seconds: int, starts_at: datetime, as_of: datetime) -> None:
     """Put a tenant into a scope with room. Hours that the scope read before without this tenant are read again."""
-    scopes = MeteringScope.objects.filter(bucket_seconds=seconds)
+    account, region = place
+    scopes = MeteringScope.objects.filter(bucket_seconds=seconds, account=account, region=region)
     roomy = scopes.annotate(members=Count("enrolments")).filter(members__lt=TENANTS_PER_SCOPE)
     scope = scopes.filter(pk__in=roomy.values("pk")).order_by("pk").first() or MeteringScope.objects.create(
-        key=f"{seconds}s-{scopes.count() + 1:04d}",
+        key="-".join(filter(None, (account, region, f"{seconds}s", f"{scopes.count() + 1:04d}"))),
+        account=account,
+        region=region,
         bucket_seconds=seconds,
         starts_at=starts_at,
         settled_until=starts_at,
     )
-    Enrolment.objects.create(tenant_id=tenant_id, scope=scope, starts_at=starts_at)
+    Enrolment.objects.create(tenant_id=tenant_id, scope=scope, account=account, region=region, starts_at=starts_at)
     read_before = Q(reads__gt=0) | ~Q(lease_until=None)
     CollectionWindow.objects.filter(read_before, scope=scope, ends_at__gt=starts_at).update(
         state=WindowState.WAITING, due_at=as_of, fence=F("fence") + 1, lease_until=None
