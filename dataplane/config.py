@@ -27,12 +27,17 @@ from dataplane.errors import ConfigRefused, ConfigUnavailable, DataPlaneError, T
 SCHEMA = "runtime-config/1"
 BASE_VERSION = "base"
 STATUSES = ("active", "suspended", "withdrawn")
+# Of a route that answers elsewhere: another region, and another account with the role that is assumed for it.
+PLACE_TEXTS = ("region", "account", "role_arn", "external_id")
 ROUTE_TEXTS = ("adapter_version", "line", "kind", "endpoint", "component", "dialect")
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where one named adapter of the tenant answers, and what its answers are counted as."""
+    """Where one named adapter of the tenant answers, and what its answers are counted as.
+
+    `region` is set when it is another one than the data plane's own, the account and its role when it is another's.
+    """
 
     name: str
     adapter_version: str
@@ -41,6 +46,10 @@ class Route:
     endpoint: str
     component: str
     dialect: str
+    region: str = ""
+    account: str = ""
+    role_arn: str = ""
+    external_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +111,8 @@ def _route(name: str, found: Mapping[str, Any]) -> Route:
     if texts.pop("kind") != "hosted":
         raise ConfigRefused(f"Route {name!r} is of kind {found['kind']!r}; this kit serves hosted routes.")
     number = None if found["version_number"] is None else _integer(found, "version_number")
-    return Route(name=name, version_number=number, **texts)
+    places = {key: _text(found, key) for key in PLACE_TEXTS if key in found}
+    return Route(name=name, version_number=number, **texts, **places)
 
 
 def _text(found: Mapping[str, Any], key: str) -> str:

@@ -17,6 +17,7 @@ from dataplane.emit import Emitter, FlushReport
 from dataplane.errors import InvalidRequest, TenantSuspended, UnknownRoute
 from dataplane.invoke import invoke
 from dataplane.limits import Limiter, Ticket
+from dataplane.places import Runtimes
 from dataplane.stream import Delivered, Stream, open_stream
 
 CONNECTIONS = 16
@@ -62,7 +63,7 @@ class Kit:
             key=config_key,
             ttl_seconds=config_ttl_seconds,
         )
-        self._runtime = made.client("sagemaker-runtime", config=_runtime_config(invoke_timeout_seconds))
+        self._runtimes = Runtimes(made, _runtime_config(invoke_timeout_seconds))
         self._emitter = Emitter(
             client=made.client("cloudwatch", config=once), tenant=tenant, period_seconds=metric_period_seconds
         )
@@ -98,7 +99,7 @@ class Kit:
         body = _body(prompt, max_tokens, options)
         ticket = self._reserve(config, body, at)
         try:
-            answer = invoke(self._runtime, chosen, body)
+            answer = invoke(self._runtimes.of(chosen), chosen, body)
         except BaseException:
             ticket.release()
             raise
@@ -142,7 +143,7 @@ class Kit:
             return completion
 
         try:
-            return open_stream(self._runtime, chosen, body, end)
+            return open_stream(self._runtimes.of(chosen), chosen, body, end)
         except BaseException:
             ticket.release()
             raise

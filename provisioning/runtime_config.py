@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -30,7 +30,10 @@ MAX_OUTPUT_TOKENS = 4096
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where one name answers. The bare base model has neither adapter nor version number."""
+    """Where one name answers. The bare base model has neither adapter nor version number.
+
+    `place` holds region, account, role and external id of what answers elsewhere than at the installation.
+    """
 
     line: str
     endpoint: str
@@ -38,6 +41,7 @@ class Route:
     adapter: str | None = None
     adapter_version: str = BASE_VERSION
     version_number: int | None = None
+    place: Mapping[str, str] = field(default_factory=dict)
 
     def as_document(self) -> dict[str, Any]:
         """As it stands in the document."""
@@ -50,6 +54,7 @@ class Route:
             "endpoint": self.endpoint,
             "component": self.component,
             "dialect": DIALECT,
+            **self.place,
         }
 
 

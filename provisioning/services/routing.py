@@ -7,13 +7,14 @@ from models_registry.models import AdapterVersion
 from models_registry.queries import WantedRelease
 from provisioning import queries
 from provisioning.desired import adapter_slot, base_slot, endpoint_slot
-from provisioning.models import ManagedResource, Scope, ServingLine
+from provisioning.models import AwsAccount, ManagedResource, Scope, ServingLine
 from provisioning.runtime_config import BASE_ROUTE, Route
 from provisioning.services.desired_state import Wishes
 from provisioning.states import Phase
 from tenants.models import Tenant
 
 SERVING = (Phase.READY, Phase.UPDATING)
+PLACE = ("region", "account", "role_arn", "external_id")
 
 
 def routes_of(
@@ -51,7 +52,7 @@ def _base_route(tenant: Tenant, line: ServingLine, wishes: Wishes) -> Route | No
     )
     if endpoint is None or base is None or base.phase not in SERVING:
         return None
-    return Route(line=line.name, endpoint=endpoint.name, component=base.name)
+    return Route(line=line.name, endpoint=endpoint.name, component=base.name, place=place_of(line))
 
 
 def _version_route(
@@ -68,7 +69,18 @@ def _version_route(
         adapter=each.adapter.public_id,
         adapter_version=version.public_id,
         version_number=version.number,
+        place=place_of(line),
     )
+
+
+def place_of(line: ServingLine) -> dict[str, str]:
+    """What a data plane has to know to reach a line that is not at home; nothing for one that is."""
+    facts = queries.line_facts(line)
+    place = {"region": line.region} if facts.needs_copies else {}
+    if line.account:
+        account = AwsAccount.objects.registered().get(account_id=line.account)
+        place |= {"account": line.account, "role_arn": account.role_arn, "external_id": account.external_id}
+    return place
 
 
 def _published(tenant_id: int) -> dict[str, Route]:
@@ -87,6 +99,7 @@ def _published(tenant_id: int) -> dict[str, Route]:
             adapter=route["adapter"],
             adapter_version=route["adapter_version"],
             version_number=route["version_number"],
+            place={key: route[key] for key in PLACE if key in route},
         )
         for name, route in document["routes"].items()
         if {route["endpoint"], route["component"]} <= there

@@ -1,8 +1,12 @@
 """Accounts beside our own: proof before anything is made, all of it there, and a role that is lost."""
 
 import pytest
+from django.conf import settings
 
 from aws import connect
+from dataplane import Kit
+from dataplane.config import tenant_key
+from dataplane.places import invoking_only
 from events.models import Event
 from models_registry.services.adapters import create_adapter
 from models_registry.services.releases import release_version
@@ -216,3 +220,17 @@ def test_an_account_of_ours_waits_free_until_a_tenant_gets_it(world):
         assign_account(aws_account_id=free.pk, tenant_id=other.pk, actor=TESTER)
     converge_tenant(tenant_id=other.pk)
     assert not ManagedResource.objects.filter(tenant=other).exists()
+
+
+def test_a_data_plane_enters_the_account_of_the_route_and_may_only_invoke_there(world, split):
+    give_account(world, split)
+    world.settle(split)
+    with_adapter(world, split)
+    key = tenant_key(settings.CONFIG_SIGNING_KEY, split.public_id)
+    kit = Kit(split.public_id, key, settings.ENV.config_table)
+    answer = kit.complete("support", "How are you?", 5)
+    assert answer.output_tokens > 0 and answer.line == "dedicated"
+    route = queries.current_config(split.pk).document["routes"]["support"]
+    assert (route["account"], route["region"]) == (THEIRS, HOME)
+    [statement] = invoking_only(THEIRS)["Statement"]
+    assert {action.partition(":")[2][:6] for action in statement["Action"]} == {"Invoke"}
