@@ -1,5 +1,7 @@
 """Uploading a version, and what the gate had to say about it."""
 
+from typing import Any
+
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -12,6 +14,7 @@ from dashboard.polling import poll_ms
 from dashboard.reading import posted
 from dashboard.rendering import done, render_page_or_fragment
 from models_registry import queries
+from models_registry.services.multipart import parts_origin
 from models_registry.services.uploads import UploadedPart, receive_upload
 from models_registry.states import VersionState
 
@@ -41,15 +44,25 @@ def upload(request: OperatorRequest, ref: str) -> HttpResponse:
                 return done(
                     request, "The upload has arrived and is being checked.", "version-detail", version.public_id
                 )
+    return upload_page(request, adapter, form, status=status)
+
+
+def upload_page(request: OperatorRequest, adapter: Any, form: UploadForm, *, status: int) -> HttpResponse:
+    """The form. Where the bucket can be reached, its script may send parts there, and only there."""
+    origin = parts_origin()
     context = {
         "adapter": adapter,
         "form": form,
+        "parts_go_to_bucket": bool(origin),
         "crumbs": [
             ("Adapters", reverse("adapter-list")),
             (f"{adapter.tenant.name} › {adapter.name}", reverse("adapter-detail", args=[adapter.public_id])),
         ],
     }
-    return render(request, "dashboard/adapters/upload.html", context, status=status)
+    response = render(request, "dashboard/adapters/upload.html", context, status=status)
+    if origin:
+        response._csp_update = {"connect-src": ["'self'", origin]}  # type: ignore[attr-defined]  # django-csp's way
+    return response
 
 
 @requires("adapters.view")
@@ -59,7 +72,7 @@ def detail(request: OperatorRequest, ref: str) -> HttpResponse:
     version = queries.get_version(ref, tenant_ids=request.visible_tenants)
     adapter = queries.get_adapter(version.adapter.public_id, tenant_ids=request.visible_tenants)
     errors = [finding for finding in version.findings if finding["severity"] == "error"]
-    is_decided = version.state != VersionState.VALIDATING
+    is_decided = version.state not in (VersionState.IMPORTING, VersionState.VALIDATING)
     context = {
         "version": version,
         "adapter": adapter,

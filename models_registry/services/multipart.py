@@ -189,6 +189,14 @@ def abort_upload(*, upload_id: int) -> None:
     forget_upload(upload.version)
 
 
+def parts_origin() -> str:
+    """Scheme and host to which parts are sent, for a page's security policy; empty when AWS cannot be reached."""
+    try:
+        return multipart().origin()
+    except errors.AwsError:
+        return ""
+
+
 def sweep_orphaned_parts() -> int:
     """Abort what the bucket still takes parts for although no upload of ours is open; how many there were.
 

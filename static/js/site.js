@@ -92,57 +92,7 @@
     toast(html.dataset.lost, "bad");
   });
 
-  // --- Uploads ---------------------------------------------------------------------------------------------------
-  // Sent by XMLHttpRequest because fetch() does not tell how much has left the machine.
-  const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
-
-  const showRefusal = (text) => {
-    const refusal = new DOMParser().parseFromString(text, "text/html").querySelector("[role=alert]");
-    if (!refusal) { toast(html.dataset.failed, "bad"); return; }
-    byId("notices").replaceChildren(refusal);
-    refusal.focus();
-  };
-
-  const upload = (form) => {
-    const box = form.querySelector("[data-upload-progress]");
-    const bar = box.querySelector("progress");
-    const words = box.querySelector("[data-upload-words]");
-    const request = new XMLHttpRequest();
-    const setBusy = (busy) => {
-      box.hidden = !busy;
-      form.querySelectorAll("button[type=submit]").forEach((button) => { button.disabled = busy; });
-    };
-    request.upload.addEventListener("progress", (event) => {
-      if (!event.lengthComputable) return;
-      bar.value = event.loaded / event.total;
-      words.textContent = event.loaded < event.total
-        ? `${megabytes(event.loaded)} / ${megabytes(event.total)} MB`
-        : box.dataset.checking;
-    });
-    request.addEventListener("load", () => {
-      const next = request.getResponseHeader("HX-Redirect");
-      if (next) { location.assign(next); return; }
-      setBusy(false);
-      const fresh = new DOMParser().parseFromString(request.responseText, "text/html").querySelector("form[data-upload]");
-      if (!fresh) { showRefusal(request.responseText); return; }
-      form.replaceWith(fresh);
-      window.htmx.process(fresh);
-      fresh.querySelector("[role=alert]")?.focus();
-    });
-    request.addEventListener("error", () => { setBusy(false); toast(html.dataset.lost, "bad"); });
-    request.open("POST", form.action);
-    request.setRequestHeader("HX-Request", "true");
-    request.setRequestHeader("X-CSRFToken", form.elements.csrfmiddlewaretoken.value);
-    setBusy(true);
-    request.send(new FormData(form));
-  };
-
-  document.addEventListener("submit", (event) => {
-    if (!event.target.matches("form[data-upload]")) return;
-    event.preventDefault();
-    upload(event.target);
-  });
-
+  // --- Dropping files --------------------------------------------------------------------------------------------
   const zoneOf = (event) => event.target.closest?.("[data-drop]");
 
   ["dragover", "dragleave", "drop"].forEach((kind) => document.addEventListener(kind, (event) => {

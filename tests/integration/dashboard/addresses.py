@@ -16,6 +16,10 @@ CHANGES_ONLY = {
     "invoice-refresh",
     "webhook-test",
     "webhook-delivery-replay",
+    "upload-begin",
+    "upload-parts",
+    "upload-complete",
+    "upload-abort",
 }  # answer POST and nothing else
 
 

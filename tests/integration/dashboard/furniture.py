@@ -19,6 +19,7 @@ from tests.integration.api.making import (
     make_key,
     make_operation,
     make_release,
+    make_upload,
     make_version,
     make_webhook,
     make_webhook_delivery,
@@ -73,6 +74,8 @@ class Furnished:
             **{f"operation-{each}": self.operation for each in ("detail", "retry")},
             **{f"invoice-{each}": final for each in ("detail", "document", "pay", "void", "credit")},
             **{f"invoice-{each}": draft for each in ("refresh", "finalize")},
+            "upload-begin": self.adapter,
+            **{f"upload-{each}": make_upload(self.tenant).public_id for each in ("parts", "complete", "abort")},
             "invoice-line": self.line,
             "key-revoke": self.key,
             **{
