@@ -5,6 +5,7 @@ from django.urls import path, register_converter
 from api import (
     adapters,
     api_keys,
+    comparison,
     containers,
     events,
     exports,
@@ -82,6 +83,7 @@ urlpatterns = [
     path("rate-cards", rate_cards.RateCardList.as_view()),
     path("invoices", invoices.InvoiceList.as_view()),
     path("invoices/<ref:invoice>", invoices.InvoiceDetail.as_view()),
+    path("invoices/<ref:invoice>/comparison", comparison.InvoiceComparison.as_view()),
     path("invoices/<ref:invoice>/lines", invoices.InvoiceLines.as_view()),
     path("invoices/<ref:invoice>/refresh", invoices.InvoiceRefresh.as_view()),
     path("invoices/<ref:invoice>/finalize", invoices.InvoiceFinalization.as_view()),

@@ -5,6 +5,7 @@ from django.urls import path, register_converter
 from dashboard.views import (
     adapters,
     containers,
+    exports,
     home,
     inventory,
     invoices,
@@ -101,6 +102,7 @@ urlpatterns = [
     path("billing/draft/", invoices.draft, name="invoice-draft"),
     path("billing/rate-cards/", invoices.rate_cards, name="rate-card-list"),
     path("billing/invoices/<handle:ref>/", invoices.detail, name="invoice-detail"),
+    path("billing/invoices/<handle:ref>/comparison/", invoices.comparison, name="invoice-comparison"),
     path("billing/invoices/<handle:ref>/refresh/", invoices.refresh, name="invoice-refresh"),
     path("billing/invoices/<handle:ref>/finalize/", invoices.finalize, name="invoice-finalize"),
     path("billing/invoices/<handle:ref>/pay/", invoices.pay, name="invoice-pay"),
@@ -108,6 +110,9 @@ urlpatterns = [
     path("billing/invoices/<handle:ref>/credit/", invoices.credit, name="invoice-credit"),
     path("billing/invoices/<handle:ref>/document/<slug:format>/", invoices.document, name="invoice-document"),
     path("billing/lines/<handle:ref>/", invoices.line, name="invoice-line"),
+    path("billing/exports/", exports.listing, name="export-list"),
+    path("billing/exports/new/", exports.create, name="export-create"),
+    path("billing/exports/<handle:ref>/download/", exports.download, name="export-download"),
     # planner
     path("planner/", planner.planner, name="planner"),
     path("planner/save/", planner.save, name="scenario-save"),

@@ -81,6 +81,13 @@ _WORDS: dict[str, dict[str, Word]] = {
         "paid": Word("Paid", "ok", "circle-check"),
         "void": Word("Void", "idle", "ban"),
     },
+    "export": {
+        "queued": Word("Queued", "run", "clock"),
+        "running": Word("Being made", "run", _RUNNING),
+        "done": Word("Ready", "ok", "circle-check"),
+        "failed": Word("Failed", "bad", "circle-x"),
+        "expired": Word("Erased", "idle", "archive"),
+    },
     "key": {
         "active": Word("Active", "ok", "key-round"),
         "expired": Word("Expired", "warn", "clock"),

@@ -1,9 +1,11 @@
 """Reading invoices. `tenant_ids` has no default: None means that the caller may see all of them."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Case, Count, F, Prefetch, Q, QuerySet, Sum, When
 
 from billing.content import content_of, digest
 from billing.models import Invoice, InvoiceLine
@@ -54,6 +56,30 @@ def list_invoices(
             Q(number__icontains=q) | Q(tenant__name__icontains=q) | Q(tenant__external_id=q) | Q(public_id=q)
         )
     return invoices
+
+
+@dataclass(frozen=True, slots=True)
+class CurrencyTotal:
+    """What the documents of one currency come to; credit notes count against it, drafts and void ones do not."""
+
+    currency: str
+    documents: int
+    total: Decimal
+    open: Decimal
+
+
+def totals_of(invoices: QuerySet[Invoice]) -> list[CurrencyTotal]:
+    """What a list of documents comes to, per currency; `open` is the part of it that nobody has paid."""
+    signed = Case(When(kind=InvoiceKind.CREDIT_NOTE, then=-F("total")), default=F("total"))
+    counted = invoices.filter(state__in=(InvoiceState.FINALIZED, InvoiceState.PAID)).order_by()
+    rows = counted.values("currency").annotate(
+        how_many=Count("pk"),
+        sum=Sum(signed),
+        unpaid=Sum(signed, filter=Q(state=InvoiceState.FINALIZED), default=Decimal(0)),
+    )
+    return [
+        CurrencyTotal(row["currency"], row["how_many"], row["sum"], row["unpaid"]) for row in rows.order_by("currency")
+    ]
 
 
 def period_to_draft(tenant: Tenant, month: Period) -> Period:

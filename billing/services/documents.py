@@ -82,6 +82,12 @@ def render(*, invoice_id: int, format: str, language: str | None = None) -> Rend
     return _rendered(invoice, format, language, kept)
 
 
+def kept_hashes(invoice_id: int) -> dict[tuple[str, str], str]:
+    """The sha256 of every file of an invoice that was handed out, by format and language."""
+    kept = InvoiceDocument.objects.filter(invoice_id=invoice_id).values_list("format", "language", "sha256")
+    return {(format, language): sha256 for format, language, sha256 in kept}
+
+
 def _kept(invoice: Invoice, format: str, language: str) -> bytes | None:
     found = InvoiceDocument.objects.filter(invoice=invoice, format=format, language=language).first()
     return None if found is None else bytes(found.body)

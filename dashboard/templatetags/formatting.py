@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_datetime, format_timedelta
-from babel.numbers import format_compact_decimal, format_currency, format_decimal
+from babel.numbers import format_compact_decimal, format_currency, format_decimal, format_percent
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -101,6 +101,18 @@ def last_day(value: datetime | None, timezone: str = "UTC") -> str:
 def decimal(value: str | None) -> Decimal | None:
     """A number that JSON kept as text, as a number again."""
     return None if value in (None, "") else Decimal(str(value))
+
+
+@register.filter
+def minus(value: Decimal) -> Decimal:
+    """The other way round, for sentences that say the direction in words."""
+    return -value
+
+
+@register.filter
+def percent(share: str) -> str:
+    """A share that JSON kept as text, such as `0.1`, as `10%`."""
+    return format_percent(Decimal(share), format="#,##0.##%", locale=LOCALE)
 
 
 @register.filter

@@ -1,6 +1,7 @@
 """Invoices: the list, one invoice with its lines, why a line costs what it costs, and closing or correcting them."""
 
-from datetime import timedelta
+import re
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.http import HttpResponse
@@ -9,9 +10,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from billing import queries
 from billing.services import credits, documents, invoicing
-from billing.states import InvoiceKind, InvoiceState
+from billing.states import InvoiceKind, InvoiceState, LineKind
 from core import clock
-from core.errors import NotFound
+from core.errors import DomainError, NotFound
 from core.periods import billing_month, month_containing
 from dashboard.access import OperatorRequest, requires
 from dashboard.confirming import Question, ask_then_do
@@ -21,23 +22,37 @@ from dashboard.reading import posted, text_of
 from dashboard.rendering import done, render_page_or_fragment
 from dashboard.templatetags.formatting import day, money_of
 from dashboard.words import choices
+from events.queries import search_events
 from tenants.queries import get_tenant
 
 DRAFTABLE_MONTHS = 6
+STORY = 30
 
 
 @requires("invoices.view")
 @require_safe
 def listing(request: OperatorRequest) -> HttpResponse:
-    """Invoices and notes, newest first, with the drafts that wait for a look."""
-    state = text_of(request, "state")
-    found = queries.list_invoices(tenant_ids=request.visible_tenants, state=state or None)
+    """Invoices and notes, newest first, with the drafts that wait for a look, and what they come to."""
+    wanted = {name: text_of(request, name) for name in ("state", "kind", "month", "q")}
+    month = _month_of(wanted["month"])
+    found = queries.list_invoices(
+        tenant_ids=request.visible_tenants,
+        state=wanted["state"] or None,
+        kind=wanted["kind"] or None,
+        period_from=month[0] if month else None,
+        period_until=month[1] if month else None,
+        q=wanted["q"] or None,
+    )
     page = page_of(request, found)
     context = {
         "invoices": page.rows,
         "next_cursor": page.next_cursor,
-        "state": state,
+        "wanted": wanted,
+        "is_filtered": any(wanted.values()),
+        "totals": queries.totals_of(found),
         "states": [choice for choice in choices("invoice") if choice[0] in InvoiceState.values],
+        "kinds": InvoiceKind.choices,
+        "months": _past_months(),
     }
     return render_page_or_fragment(request, "dashboard/invoices/list.html", "dashboard/invoices/_table.html", context)
 
@@ -45,15 +60,21 @@ def listing(request: OperatorRequest) -> HttpResponse:
 @requires("invoices.view")
 @require_safe
 def detail(request: OperatorRequest, ref: str) -> HttpResponse:
-    """One invoice: what it asks for, line by line, and what may be done with it now."""
+    """One invoice: what it asks for, line by line, whether it agrees with its usage, and what may be done with it."""
     invoice = queries.get_invoice(ref, tenant_ids=request.visible_tenants)
     is_demand = invoice.kind == InvoiceKind.INVOICE
+    lines = list(invoice.lines.all())
     context = {
         "invoice": invoice,
-        "lines": list(invoice.lines.all()),
-        "notes": list(queries.notes_on(invoice)),
+        "lines": [line for line in lines if line.kind != LineKind.CREDIT],
+        "drawn": [line for line in lines if line.kind == LineKind.CREDIT],
+        "chain": _chain(invoice),
+        "files": _files(invoice),
         "agreed": queries.reconcile(invoice),
+        "since_previous": queries.compare_with_previous(invoice),
+        "events": search_events(tenant_ids=request.visible_tenants, subject_ref=invoice.public_id)[:STORY],
         "is_draft": invoice.state == InvoiceState.DRAFT,
+        "is_demand": is_demand,
         "can_pay": invoice.state == InvoiceState.FINALIZED and is_demand,
         "can_void": invoice.state == InvoiceState.FINALIZED,
         "can_credit": is_demand and invoice.state in credits.CORRECTABLE,
@@ -64,6 +85,33 @@ def detail(request: OperatorRequest, ref: str) -> HttpResponse:
     }
     return render_page_or_fragment(
         request, "dashboard/invoices/detail.html", "dashboard/invoices/_invoice.html", context
+    )
+
+
+@requires("invoices.view")
+@require_safe
+def comparison(request: OperatorRequest, ref: str) -> HttpResponse:
+    """An invoice beside the period before it, or beside what the engine says now."""
+    invoice = queries.get_invoice(ref, tenant_ids=request.visible_tenants)
+    basis = "now" if text_of(request, "with") == "now" else "previous"
+    refusal = None
+    try:
+        compare = queries.compare_with_now if basis == "now" else queries.compare_with_previous
+        seen = compare(invoice)
+    except DomainError as error:
+        seen, refusal = None, error
+    context = {
+        "invoice": invoice,
+        "seen": seen,
+        "basis": basis,
+        "refusal": refusal,
+        "crumbs": [
+            ("Billing", reverse("invoice-list")),
+            (str(invoice), reverse("invoice-detail", args=[invoice.public_id])),
+        ],
+    }
+    return render_page_or_fragment(
+        request, "dashboard/invoices/comparison.html", "dashboard/invoices/_comparison.html", context
     )
 
 
@@ -256,6 +304,41 @@ def rate_cards(request: OperatorRequest) -> HttpResponse:
     return render_page_or_fragment(
         request, "dashboard/invoices/rate_cards.html", "dashboard/invoices/_rate_cards.html", context
     )
+
+
+def _chain(invoice: Any) -> list[Any]:
+    """The invoice with every note on it, in their order; just itself when nothing corrects anything."""
+    root = invoice.corrects or invoice
+    return [root, *queries.notes_on(root)]
+
+
+def _files(invoice: Any) -> list[dict[str, str]]:
+    """Every file of the document in both languages, with the hash of those that are kept already."""
+    kept = documents.kept_hashes(invoice.pk)
+    other = "en" if invoice.language == "ja" else "ja"
+    wanted = [
+        ("pdf", invoice.language),
+        ("pdf", other),
+        *((f, invoice.language) for f in ("xlsx", "csv", "json", "focus")),
+    ]
+    return [
+        {
+            "format": format,
+            "name": {"pdf": "PDF", "focus": "FOCUS 1.2"}.get(format, format.upper()),
+            "language": language,
+            "sha256": kept.get((format, language), ""),
+        }
+        for format, language in wanted
+    ]
+
+
+def _month_of(text: str) -> tuple[datetime, datetime] | None:
+    """The month that the address names, with a day on either side: months begin at other hours elsewhere."""
+    match = re.fullmatch(r"(20\d\d)-(0[1-9]|1[0-2])", text, re.ASCII)
+    if match is None:
+        return None
+    period = billing_month(int(match[1]), int(match[2]), "UTC")
+    return period.start - timedelta(days=1), period.end - timedelta(days=1)
 
 
 def _past_months() -> list[tuple[str, str]]:

@@ -49,4 +49,4 @@ def addresses() -> Iterator[Address]:
 
 ALL = list(addresses())
 READABLE = [each for each in ALL if each.name not in CHANGES_ONLY]
-PAGES = [each for each in READABLE if each.name not in FILES | {"settings"}]
+PAGES = [each for each in READABLE if each.name not in FILES | {"export-download", "settings"}]

@@ -15,6 +15,7 @@ from tests.factories import TESTER
 from tests.integration.api.making import (
     make_adapter,
     make_config,
+    make_export,
     make_finding,
     make_key,
     make_operation,
@@ -44,6 +45,7 @@ class Furnished:
     final: Invoice
     note: Invoice
     line: str
+    export: str
     key: str
     scenario: str
     webhook: str
@@ -72,11 +74,12 @@ class Furnished:
             **{f"version-{each}": self.version for each in ("detail", "release", "archive")},
             **{f"finding-{each}": self.finding for each in ("delete", "ignore")},
             **{f"operation-{each}": self.operation for each in ("detail", "retry")},
-            **{f"invoice-{each}": final for each in ("detail", "document", "pay", "void", "credit")},
+            **{f"invoice-{each}": final for each in ("detail", "document", "comparison", "pay", "void", "credit")},
             **{f"invoice-{each}": draft for each in ("refresh", "finalize")},
             "upload-begin": self.adapter,
             **{f"upload-{each}": make_upload(self.tenant).public_id for each in ("parts", "complete", "abort")},
             "invoice-line": self.line,
+            "export-download": self.export,
             "key-revoke": self.key,
             **{
                 f"webhook-{each}": self.webhook
@@ -121,6 +124,7 @@ def furnish(set_clock: Callable[[datetime], None]) -> Furnished:
         final=final,
         note=note,
         line=line.public_id,
+        export=make_export(tenant).public_id,
         key=make_key(tenant).public_id,
         webhook=make_webhook(tenant).public_id,
         webhook_delivery=make_webhook_delivery(tenant).public_id,
