@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from billing.services import closing, departures, exports
+from billing.services import closing, departures, exports, late_usage, wallet
 
 # A long export outlives the lease that its rows are taken with: it renews the lease after every page, and what it
 # writes names its fence, so a second worker that took it over makes the file and the first makes none.
@@ -26,3 +26,15 @@ def make_exports(**_: object) -> None:
     """Make the files that were asked for, and those whose worker died; throw away those whose time is over."""
     exports.make_due_exports()
     exports.expire_exports()
+
+
+@shared_task(acks_late=True)
+def issue_late_notes(**_: object) -> None:
+    """Credit or debit what became known after an invoice was closed."""
+    late_usage.correct_due_invoices()
+
+
+@shared_task(acks_late=True)
+def expire_credits(**_: object) -> None:
+    """Write off prepaid credit whose time is over."""
+    wallet.expire_credits()

@@ -3,10 +3,11 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from billing.assembly import CustomerTerms, discount_row, discounts_on, line_row, taxes_as_terms
 from billing.content import Line, LineRow
@@ -17,15 +18,20 @@ from billing.queries.terms import customer_terms
 from billing.rating.discounts import DiscountLine
 from billing.rating.lines import RatedLine, Segment, Usage, rate_segment
 from billing.rating.totals import terms_for, total_up
-from billing.services.credits import NoteLine, lock_correctable, write_note
+from billing.services.closing import Waiting
+from billing.services.credits import CORRECTABLE, NoteLine, lock_correctable, write_note
 from billing.services.records import record_invoice_events
 from billing.services.usage import billable_seals, seal_spans, usage_of
 from billing.states import InvoiceKind
-from core.actors import Actor
-from core.errors import Conflict
+from core import clock
+from core.actors import SYSTEM, Actor
+from core.errors import Conflict, DomainError
 from core.periods import Period
 from metering.models import Seal
+from metering.queries import corrections
 
+# A seal that made no difference in money is claimed by nobody; it is looked at for as long as a note can be missing.
+LOOK_BACK = timedelta(days=7)
 NOTE_EVENTS = {InvoiceKind.CREDIT_NOTE: "credit_note.issued", InvoiceKind.DEBIT_NOTE: "debit_note.issued"}
 # Printed on the note, in the language of its invoice.
 REASONS = {"en": "Usage that became known after the invoice was closed", "ja": "請求書の確定後に判明した利用量の精算"}
@@ -77,6 +83,44 @@ def correct_late_usage(*, invoice_id: int, actor: Actor) -> Invoice | None:
         note = write_note(invoice, kind=kind, lines=lines, totals=totals, reason=reason, actor=actor, seals=seals)
         record_invoice_events(NOTE_EVENTS[kind], [note], actor=actor, reason=reason)
     return note
+
+
+def correct_due_invoices(
+    *, as_of: datetime | None = None, actor: Actor = SYSTEM
+) -> tuple[list[Invoice], list[Waiting]]:
+    """Write a note for every final invoice whose usage changed after it was closed; answers notes, and who waits.
+
+    What is due follows from the database: usage that differs from its seals, and seals of the last days that a run
+    made and died before it wrote their note. So a lost run costs one sweep, and a doubled one finds nothing.
+    """
+    notes, waiting = [], []
+    for invoice in _due(as_of or clock.now()):
+        try:
+            note = correct_late_usage(invoice_id=invoice.pk, actor=actor)
+        except DomainError as refusal:
+            period = Period(invoice.period_start, invoice.period_end)
+            waiting.append(Waiting(invoice.tenant.public_id, period, refusal.code, refusal.detail))
+            continue
+        if note is not None:
+            notes.append(note)
+    return notes, waiting
+
+
+def _due(at: datetime) -> list[Invoice]:
+    spans = {(found.tenant_id, found.period_start) for found in corrections(tenant_ids=None)}
+    claimed = UsageClaim.objects.filter(seal=OuterRef("pk"), released_at=None)
+    left = Seal.objects.filter(~Exists(claimed), revision__gt=1, sealed_at__gte=at - LOOK_BACK)
+    spans |= set(left.values_list("tenant_id", "period_start"))
+    final = Invoice.objects.filter(kind=InvoiceKind.INVOICE, state__in=CORRECTABLE).select_related("tenant")
+    rows = final.filter(tenant_id__in={tenant_id for tenant_id, _ in spans}).order_by("pk")
+    return [
+        invoice
+        for invoice in rows.filter(period_end__gt=min((start for _, start in spans), default=at))
+        if any(
+            tenant_id == invoice.tenant_id and invoice.period_start <= start < invoice.period_end
+            for tenant_id, start in spans
+        )
+    ]
 
 
 def _billed_seals(invoice: Invoice) -> dict[tuple[int, Period], list[Seal]]:
