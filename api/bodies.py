@@ -107,6 +107,12 @@ class NoBody(Body):
     """The operation takes no fields."""
 
 
+class ReasonIn(Body):
+    """Why somebody did it; it stays in the audit trail."""
+
+    reason = Text(max_length=500)
+
+
 class Query(serializers.Serializer[Any]):
     """The query string of an operation: only what is declared here may be in it."""
 

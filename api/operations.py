@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.bodies import PageQuery, Query
+from api.bodies import PageQuery, Query, ReasonIn
 from api.endpoint import ApiView, endpoint
 from api.fields import actions_open_to
 from api.idempotency import KeyRule
@@ -15,9 +15,14 @@ from core import clock
 from core.errors import NotFound
 from provisioning import queries
 from provisioning.runtime_config import difference
-from provisioning.services.operation_control import retry_operation
+from provisioning.services.operation_control import (
+    cancel_operation,
+    continue_operation,
+    hold_operation,
+    retry_operation,
+)
 from provisioning.states import OperationState, Phase
-from provisioning.typical import Typical, diagnosis, typical_times
+from provisioning.typical import Typical, diagnosis, elapsed_seconds, typical_times
 from tenants.queries import get_tenant
 
 
@@ -39,11 +44,17 @@ class StepOut(serializers.Serializer[Any]):
 
     title = serializers.CharField()
     state = serializers.ChoiceField(choices=["waiting", "running", "stuck", "done"])
+    attempts = serializers.IntegerField(help_text="How often it was tried so far.")
+    elapsed_seconds = serializers.SerializerMethodField(help_text="How long it took or takes; null: not begun.")
     began_at = serializers.DateTimeField(allow_null=True, help_text="Null: not yet, or nobody saw it begin.")
     done_at = serializers.DateTimeField(allow_null=True)
     typical_seconds = serializers.SerializerMethodField(help_text="Median of the last 50 of its kind; null: none yet.")
     diagnosis = serializers.SerializerMethodField(help_text="What to think of a step that takes far longer than usual.")
     resource = StepResourceOut(allow_null=True)
+
+    def get_elapsed_seconds(self, step: Any) -> float | None:
+        """Until it was done, or until now."""
+        return elapsed_seconds(step, clock.now())
 
     def get_typical_seconds(self, step: Any) -> float | None:
         """What such a step usually takes."""
@@ -71,7 +82,13 @@ class OperationOut(serializers.Serializer[Any]):
     release = serializers.CharField(source="release.public_id", default=None, allow_null=True)
     kind = serializers.CharField()
     title = serializers.CharField()
+    started_by = serializers.CharField(allow_blank=True)
     state = serializers.ChoiceField(choices=OperationState.choices)
+    held_at = serializers.DateTimeField(
+        allow_null=True, help_text="Since when it waits for somebody; null: it does not."
+    )
+    held_by = serializers.CharField(allow_blank=True)
+    hold_reason = serializers.CharField(allow_blank=True)
     detail = serializers.CharField(allow_blank=True, help_text="Why it failed or waits.")
     started_at = serializers.DateTimeField()
     finished_at = serializers.DateTimeField(allow_null=True)
@@ -85,8 +102,13 @@ class OperationOut(serializers.Serializer[Any]):
 
     def get_available_actions(self, operation: Any) -> list[str]:
         """What the caller may do with it now."""
-        possible = {"retry": operation.is_retryable}
-        return actions_open_to(self.context["principal"], {"retry": "operations.retry"}, possible)
+        possible = {
+            "retry": operation.is_retryable,
+            "cancel": not operation.why_not_cancellable,
+            "hold": operation.is_holdable,
+            "continue": operation.is_held,
+        }
+        return actions_open_to(self.context["principal"], dict.fromkeys(possible, "operations.retry"), possible)
 
 
 class ResourceOut(serializers.Serializer[Any]):
@@ -207,6 +229,68 @@ class OperationRetry(ApiView):
         retry_operation(operation_id=found.pk, actor=self.actor)
         again = queries.operation(found.public_id, tenant_ids=self.visible_tenants)
         return self.reply(OperationOut, again, status=202, location=f"/api/v1/operations/{again.public_id}")
+
+
+class OperationView(ApiView):
+    """What can be done to one operation."""
+
+    def find(self, ref: str) -> Any:
+        """The operation as the caller sees it. Raises NotFound."""
+        return queries.operation(ref, tenant_ids=self.visible_tenants)
+
+    def followed(self, public_id: str) -> Response:
+        """The operation after it."""
+        return self.reply(OperationOut, self.find(public_id), status=202)
+
+
+class OperationCancellation(OperationView):
+    """Undoing it."""
+
+    @endpoint(
+        "cancel_operation",
+        scope="operations.retry",
+        body=ReasonIn,
+        reply=OperationOut,
+        status=202,
+        request_example={"reason": "It was the wrong tenant."},
+    )
+    def post(self, request: Request, operation: str) -> Response:
+        """Cancel an operation and undo what it has done.
+
+        A tier change goes back, a release to what is live, a suspension is resumed, an onboarding becomes a departure.
+        """
+        found = self.find(operation)
+        cancel_operation(operation_id=found.pk, reason=self.body["reason"], actor=self.actor)
+        return self.followed(found.public_id)
+
+
+class OperationHold(OperationView):
+    """Letting it wait."""
+
+    @endpoint(
+        "hold_operation",
+        scope="operations.retry",
+        body=ReasonIn,
+        reply=OperationOut,
+        status=202,
+        request_example={"reason": "Until the quota is raised."},
+    )
+    def post(self, request: Request, operation: str) -> Response:
+        """Hold an operation: nothing more is begun for its tenant, and what AWS was asked for already ends."""
+        found = self.find(operation)
+        hold_operation(operation_id=found.pk, reason=self.body["reason"], actor=self.actor)
+        return self.followed(found.public_id)
+
+
+class OperationContinuation(OperationView):
+    """Letting it go on."""
+
+    @endpoint("continue_operation", scope="operations.retry", reply=OperationOut, status=202)
+    def post(self, request: Request, operation: str) -> Response:
+        """Continue an operation that is on hold."""
+        found = self.find(operation)
+        continue_operation(operation_id=found.pk, actor=self.actor)
+        return self.followed(found.public_id)
 
 
 class ResourceList(ScopedView):

@@ -7,11 +7,12 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.bodies import Body, PageQuery, Text
+from api.bodies import Body, PageQuery, ReasonIn, Text
 from api.doors import door_of
 from api.endpoint import ApiView, endpoint
 from api.fields import actions_open_to
 from api.idempotency import KeyRule
+from core import clock
 from tenants import queries
 from tenants.services import lifecycle, offboarding, onboarding
 from tenants.states import TenantState
@@ -162,12 +163,6 @@ class TenantChangesIn(Body):
     tags = serializers.DictField(child=Text(max_length=100), required=False)
 
 
-class ReasonIn(Body):
-    """Why somebody did it; it stays in the audit trail."""
-
-    reason = Text(max_length=500)
-
-
 class OptionalReasonIn(Body):
     """Why somebody did it, if they want to say."""
 
@@ -304,13 +299,21 @@ class TenantResumption(TenantView):
         return self.changed(found.public_id)
 
 
+class DepartureIn(ReasonIn):
+    """Why it ends, and how long artifacts stay."""
+
+    retention_days = serializers.IntegerField(
+        required=False, min_value=0, max_value=3650, help_text="Default: as the tenant's tier version says."
+    )
+
+
 class TenantDeparture(TenantView):
     """Ending the relation with a tenant."""
 
     @endpoint(
         "offboard_tenant",
         scope="tenants.manage",
-        body=ReasonIn,
+        body=DepartureIn,
         reply=TenantOut,
         status=202,
         idempotency=KeyRule.REQUIRED,
@@ -326,7 +329,12 @@ class TenantDeparture(TenantView):
         """
         found = self.find(tenant)
         self.match(found.version)
-        offboarding.begin_offboarding(tenant_id=found.pk, reason=self.body["reason"], actor=self.actor)
+        offboarding.begin_offboarding(
+            tenant_id=found.pk,
+            reason=self.body["reason"],
+            retention_days=self.body.get("retention_days"),
+            actor=self.actor,
+        )
         response = self.changed(found.public_id, status=202)
         response["Location"] = f"/api/v1/tenants/{found.public_id}/offboarding"
         return response
@@ -345,6 +353,8 @@ class OffboardingOut(serializers.Serializer[Any]):
 
     tenant = serializers.CharField()
     state = serializers.ChoiceField(choices=TenantState.choices)
+    retain_until = serializers.DateTimeField(allow_null=True, help_text="Until then artifacts stay.")
+    erasure_waits_for = serializers.CharField(allow_blank=True, help_text="Why artifacts are not erased yet.")
     steps = OffboardingStepOut(many=True)
 
 
@@ -356,7 +366,14 @@ class TenantOffboarding(TenantView):
         """Read how far a departure is; there are no steps before it begins."""
         found = self.find(tenant)
         steps = queries.offboarding_steps(found.pk)
-        return self.reply(OffboardingOut, {"tenant": found.public_id, "state": found.state, "steps": steps})
+        told = {
+            "tenant": found.public_id,
+            "state": found.state,
+            "retain_until": found.retain_until,
+            "erasure_waits_for": queries.erasure_waits_for(found, clock.now()),
+            "steps": steps,
+        }
+        return self.reply(OffboardingOut, told)
 
 
 class TierVersionOut(serializers.Serializer[Any]):

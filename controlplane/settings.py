@@ -148,6 +148,8 @@ SPECTACULAR_SETTINGS = {
         "InvoiceKindEnum": "billing.states.InvoiceKind",
         "WebhookStateEnum": "events.webhooks.states.EndpointState",
         "WebhookDeliveryStateEnum": "events.webhooks.states.DeliveryState",
+        "ApprovalPolicyEnum": ["none", "required", "four_eyes"],
+        "BulkItemStateEnum": ["waiting", "working", "done", "skipped", "failed"],
         "RateCardStateEnum": "billing.states.RateCardState",
     },
 }

@@ -14,19 +14,23 @@ def deletion_certificates(tenant_id: int, *, tenant_ids: Collection[int] | None)
     return rows.select_related("tenant").defer("pdf")
 
 
-def deletion_certificate(tenant_id: int, *, tenant_ids: Collection[int] | None) -> DeletionCertificate:
-    """The newest one, with its PDF. Raises NotFound when there is none yet."""
-    newest = deletion_certificates(tenant_id, tenant_ids=tenant_ids).defer(None).first()
-    if newest is None:
-        raise NotFound("There is no deletion certificate yet.", hint="It is issued after the departure has ended.")
-    return newest
+def deletion_certificate(ref: str, *, tenant_ids: Collection[int] | None) -> DeletionCertificate:
+    """One by public id, with its PDF. Raises NotFound."""
+    found = DeletionCertificate.objects.visible_to(tenant_ids).filter(public_id=ref).select_related("tenant").first()
+    if found is None:
+        raise NotFound(f"There is no deletion certificate {ref}.")
+    return found
 
 
-def bulk_operations() -> QuerySet[BulkOperation]:
-    """Bulk operations, newest first, with how many tenants have which outcome: `total`, `ended` and `failed`."""
+def bulk_operations(*, tenant_ids: Collection[int] | None) -> QuerySet[BulkOperation]:
+    """Bulk operations, newest first, with how many tenants have which outcome: `total`, `ended` and `failed`.
+
+    They touch many tenants, so they are for those who may see all; others find none.
+    """
     ended = Q(items__state__in=["done", "skipped", "failed"])
+    visible = BulkOperation.objects.all() if tenant_ids is None else BulkOperation.objects.none()
     return (
-        BulkOperation.objects.select_related("tier_version__tier")
+        visible.select_related("tier_version__tier")
         .annotate(
             total=Count("items"),
             ended=Count("items", filter=ended),
@@ -36,9 +40,9 @@ def bulk_operations() -> QuerySet[BulkOperation]:
     )
 
 
-def bulk_operation(ref: str) -> BulkOperation:
+def bulk_operation(ref: str, *, tenant_ids: Collection[int] | None) -> BulkOperation:
     """One by public id. Raises NotFound."""
-    found = bulk_operations().filter(public_id=ref).first()
+    found = bulk_operations(tenant_ids=tenant_ids).filter(public_id=ref).first()
     if found is None:
         raise NotFound(f"There is no bulk operation {ref}.")
     return found

@@ -228,6 +228,7 @@ _LIMITS = (
     "warm_window_hours",
     "on_suspend",
     "retention_days",
+    "approval",
 )
 
 

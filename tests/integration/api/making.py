@@ -23,12 +23,21 @@ from models_registry.services.catalogue import define_serving_profile, register_
 from models_registry.services.multipart import PART_BYTES
 from models_registry.services.releases import record_live, release_version
 from models_registry.states import VersionState
-from provisioning.models import ManagedResource, Operation, OperationStep, PublishedConfig
+from provisioning.models import (
+    BulkOperation,
+    DeletionCertificate,
+    ManagedResource,
+    Operation,
+    OperationStep,
+    PublishedConfig,
+)
 from provisioning.models.findings import InventoryFinding
 from provisioning.planner.presets import BLANK, load_presets
+from provisioning.services.bulk import start_bulk
 from provisioning.services.scenarios import save_scenario
 from provisioning.states import OperationState
 from tenants.models import Tenant
+from tenants.queries import tier_version_of
 from tests.factories import TESTER, make_tier
 from tests.unit.models_registry.making import BASE
 
@@ -252,8 +261,31 @@ def make_export(tenant: Tenant) -> Export:
 
 
 # By the name of the variable in the address.
+def make_bulk(tenant: Tenant) -> BulkOperation:
+    """A bulk suspension of the tenant, not begun."""
+    return start_bulk(kind="suspend", tenant_ids=[tenant.pk], tier_version_id=None, reason="late", actor=TESTER)
+
+
+def make_certificate(tenant: Tenant) -> DeletionCertificate:
+    """What a second read might have found, without a departure."""
+    there = DeletionCertificate.objects.filter(tenant=tenant).first()
+    content = {"tenant": {"name": tenant.name}, "second_read": {"looked_for": [], "found": 1}}
+    return there or DeletionCertificate.objects.create(
+        tenant=tenant,
+        number=1,
+        content=content,
+        content_sha256="0" * 64,
+        pdf=b"%PDF-",
+        pdf_sha256="1" * 64,
+        is_clean=False,
+    )
+
+
 MAKERS: dict[str, Callable[[Tenant], str]] = {
     "tenant": _tenant_with_config,
+    "tier_version": lambda tenant: tier_version_of(tenant.pk, clock.now()).public_id,
+    "bulk_operation": lambda tenant: make_bulk(tenant).public_id,
+    "deletion_certificate": lambda tenant: make_certificate(tenant).public_id,
     "api_key": lambda tenant: make_key(tenant).public_id,
     "adapter": lambda tenant: make_release(tenant).adapter.public_id,
     "adapter_upload": lambda tenant: make_upload(tenant).public_id,
@@ -271,6 +303,7 @@ MAKERS: dict[str, Callable[[Tenant], str]] = {
 
 # By the name of the operation: parameters without which it cannot be asked.
 QUERIES: dict[str, str] = {
+    "preview_tier_change": "tier=basic",
     "get_served_at": "at=2026-11-20T00:00:00Z",
     "compare_runtime_configs": "before=1&after=1",
 }

@@ -22,7 +22,9 @@ def test_an_operation_says_which_step_is_stuck_why_and_what_to_do(ops: Caller) -
     operation = make_operation(tenant)
     [listed] = ops.get("operations?tenant=acme&state=failed").json()["data"]
     assert listed == ops.get(f"operations/{operation.public_id}").json()
-    assert (listed["kind"], listed["state"], listed["available_actions"]) == ("onboard", "failed", ["retry"])
+    assert (listed["kind"], listed["state"], listed["available_actions"]) == (
+        "onboard", "failed", ["retry", "cancel"],
+    )  # fmt: skip
     [step] = listed["steps"]
     assert (step["state"], step["resource"]["stuck_reason"]) == ("stuck", "quota")
     assert step["resource"]["aws_request_id"] == "aws-request-1"

@@ -46,7 +46,7 @@ def test_a_bulk_suspension_tells_what_became_of_each(world):
     retry_failed(bulk_id=bulk.pk, actor=TESTER)
     assert advance_bulk_operations() == 1
     assert outcome(bulk) == {"one": "done", "two": "done", "three": "done"}
-    found = outcomes.bulk_operation(bulk.public_id)
+    found = outcomes.bulk_operation(bulk.public_id, tenant_ids=None)
     assert (found.total, found.ended, found.failed) == (3, 3, 0) and found.finished_at is not None
     with pytest.raises(NothingFailed):
         retry_failed(bulk_id=bulk.pk, actor=TESTER)

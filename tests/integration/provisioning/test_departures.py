@@ -73,7 +73,7 @@ def test_a_certificate_lists_what_a_second_read_looked_for_and_never_changes(wor
     assert certify_departed() == 0 and not DeletionCertificate.objects.exists()  # it has not left yet
     erase_departed_artifacts()
     assert certify_departed() == 1
-    found = outcomes.deletion_certificate(tenant.pk, tenant_ids=None)
+    found = outcomes.deletion_certificates(tenant.pk, tenant_ids=None)[0]
     read = found.content["second_read"]
     assert found.is_clean and read["found"] == 0
     assert names <= {entry["name"] for entry in read["looked_for"]}
@@ -95,7 +95,7 @@ def test_what_is_still_there_is_on_record_and_a_later_read_comes_clean(world):
     s3, key = boto3.client("s3"), f"tenants/{tenant.public_id}/adapters/late"
     s3.put_object(Bucket=settings.ENV.artifact_bucket, Key=key, Body=b"came late")
     assert certify_departed() == 0
-    dirty = outcomes.deletion_certificate(tenant.pk, tenant_ids=None)
+    dirty = outcomes.deletion_certificates(tenant.pk, tenant_ids=None)[0]
     assert not dirty.is_clean
     [entry] = [each for each in dirty.content["second_read"]["looked_for"] if each["found"] != "no"]
     assert entry["name"] == f"tenants/{tenant.public_id}/" and entry["found"] == "yes: 1"
