@@ -14,15 +14,22 @@ from api.fields import actions_open_to
 from api.uploads import ARCHIVE_TYPES, MULTIPART, received
 from core import clock
 from models_registry import queries
-from models_registry.services.adapters import create_adapter
+from models_registry.services.adapters import create_adapter, describe_adapter
 from models_registry.services.uploads import receive_upload
-from models_registry.states import VersionState
+from models_registry.states import Approval, OutsideApprovals, VersionState
 from tenants.queries import get_tenant, tier_version_of
 
 ADAPTER_ACTIONS = {
     "upload": "adapters.upload",
     "roll_back": "adapters.release",
     "withdraw": "adapters.release",
+}
+VERSION_ACTIONS = {
+    "release": "adapters.release",
+    "approve": "adapters.approve",
+    "reject": "adapters.approve",
+    "archive": "adapters.release",
+    "restore": "adapters.release",
 }
 
 
@@ -62,6 +69,13 @@ class AdapterOut(serializers.Serializer[Any]):
     serving_profile = NamedOut()
     latest_version = VersionRefOut(allow_null=True, help_text="The newest that passed the gate.")
     live_version = VersionRefOut(allow_null=True, help_text="The one that answers now.")
+    state = serializers.ChoiceField(choices=queries.ADAPTER_STATES)
+    version_count = serializers.IntegerField(help_text="How many passed the gate, archived ones too.")
+    description = serializers.CharField(allow_blank=True)
+    tags = serializers.DictField(child=serializers.CharField())
+    outside_approvals = serializers.ChoiceField(
+        choices=OutsideApprovals.choices, help_text="What an approval in SageMaker's model registry is worth."
+    )
     created_at = serializers.DateTimeField()
     available_actions = serializers.SerializerMethodField()
 
@@ -87,6 +101,26 @@ class PartOut(serializers.Serializer[Any]):
 
     name = serializers.CharField()
     size = serializers.IntegerField(help_text="Bytes.")
+
+
+class ApprovalOut(serializers.Serializer[Any]):
+    """Whether the version may serve, who said so, when and why."""
+
+    state = serializers.ChoiceField(source="approval", choices=Approval.choices)
+    policy = serializers.ChoiceField(
+        source="approval_policy", choices=["none", "required", "four_eyes"], help_text="The tier's, when it was set."
+    )
+    by = serializers.CharField(source="approval_by", allow_blank=True)
+    at = serializers.DateTimeField(source="approval_at", allow_null=True)
+    reason = serializers.CharField(source="approval_reason", allow_blank=True)
+
+
+class RetirementOut(serializers.Serializer[Any]):
+    """The day from which the version should not serve; new releases are refused then, traffic is never cut off."""
+
+    retires_at = serializers.DateTimeField()
+    replacement = VersionRefOut(allow_null=True)
+    reason = serializers.CharField(source="retirement_reason", allow_blank=True)
 
 
 class AdapterVersionOut(serializers.Serializer[Any]):
@@ -115,6 +149,8 @@ class AdapterVersionOut(serializers.Serializer[Any]):
     uploaded_by = serializers.CharField()
     created_at = serializers.DateTimeField()
     decided_at = serializers.DateTimeField(allow_null=True)
+    approval = ApprovalOut(source="*")
+    retirement = serializers.SerializerMethodField()
     available_actions = serializers.SerializerMethodField()
 
     @extend_schema_field(FindingOut(many=True))
@@ -122,10 +158,22 @@ class AdapterVersionOut(serializers.Serializer[Any]):
         """What the gate saw, errors and warnings."""
         return version.findings
 
+    @extend_schema_field(RetirementOut(allow_null=True))
+    def get_retirement(self, version: Any) -> Any:
+        """When it should stop serving; null without a plan."""
+        return RetirementOut(version).data if version.retires_at else None
+
     def get_available_actions(self, version: Any) -> list[str]:
         """What the caller may do with it now."""
-        possible = {"release": version.state == VersionState.READY}
-        return actions_open_to(self.context["principal"], {"release": "adapters.release"}, possible)
+        is_ready = version.state == VersionState.READY
+        possible = {
+            "release": is_ready and version.approval in (Approval.APPROVED, Approval.NOT_REQUIRED),
+            "approve": is_ready and version.approval != Approval.APPROVED,
+            "reject": is_ready and version.approval != Approval.REJECTED,
+            "archive": is_ready,
+            "restore": version.state == VersionState.ARCHIVED,
+        }
+        return actions_open_to(self.context["principal"], VERSION_ACTIONS, possible)
 
 
 class AdapterQuery(PageQuery):
@@ -133,6 +181,10 @@ class AdapterQuery(PageQuery):
 
     tenant = serializers.CharField(required=False, max_length=110, help_text="A tenant's id, slug or `ext:…`.")
     q = serializers.CharField(required=False, max_length=120, help_text="Part of a name, or an id.")
+    foundation_model = serializers.CharField(required=False, max_length=80, help_text="A base model's id or name.")
+    state = serializers.ChoiceField(choices=queries.ADAPTER_STATES, required=False)
+    has_live = serializers.BooleanField(required=False, allow_null=True, default=None)
+    tag = serializers.CharField(required=False, max_length=262, help_text="key:value")
 
 
 class VersionQuery(PageQuery):
@@ -141,6 +193,11 @@ class VersionQuery(PageQuery):
     state = serializers.ChoiceField(
         choices=[state for state in VersionState.values if state != VersionState.UPLOADING], required=False
     )
+    approval = serializers.ChoiceField(
+        choices=Approval.choices, required=False, help_text="Of versions that are ready."
+    )
+    uploader = serializers.CharField(required=False, max_length=200, help_text="A name, or the id of a person or key.")
+    metric = serializers.CharField(required=False, max_length=160, help_text="Such as exact_match>=0.8 or loss<=0.4.")
 
 
 class AdapterIn(Body):
@@ -149,6 +206,13 @@ class AdapterIn(Body):
     tenant = Text(max_length=110, help_text="A tenant's id, slug or `ext:…`.")
     name = Text(max_length=40, help_text="Small letters, digits and single hyphens; the route that is asked for.")
     foundation_model = Text(max_length=80, help_text="A base model's id or name.")
+
+
+class AdapterChangeIn(Body):
+    """What can be changed of an adapter."""
+
+    description = Text(max_length=2000, allow_blank=True, required=False)
+    tags = serializers.DictField(child=Text(max_length=200, allow_blank=True), required=False)
 
 
 class UploadIn(serializers.Serializer[Any]):
@@ -182,7 +246,16 @@ class AdapterList(ApiView):
         """List adapters, newest first."""
         tenant = self.query.get("tenant")
         tenant_id = get_tenant(tenant, tenant_ids=self.visible_tenants).pk if tenant else None
-        found = queries.list_adapters(tenant_ids=self.visible_tenants, tenant_id=tenant_id, q=self.query.get("q"))
+        base = self.query.get("foundation_model")
+        found = queries.list_adapters(
+            tenant_ids=self.visible_tenants,
+            tenant_id=tenant_id,
+            base_id=queries.get_foundation_model(base).pk if base else None,
+            state=self.query.get("state"),
+            has_live=self.query.get("has_live"),
+            tag=self.query.get("tag"),
+            q=self.query.get("q"),
+        )
         return self.page(found, AdapterOut)
 
     @endpoint(
@@ -212,6 +285,24 @@ class AdapterDetail(ApiView):
         """Read an adapter."""
         return self.reply(AdapterOut, queries.get_adapter(adapter, tenant_ids=self.visible_tenants))
 
+    @endpoint(
+        "update_adapter",
+        scope="adapters.upload",
+        body=AdapterChangeIn,
+        reply=AdapterOut,
+        request_example={"description": "Answers support questions.", "tags": {"team": "support"}},
+    )
+    def patch(self, request: Request, adapter: str) -> Response:
+        """Change an adapter's description or replace its tags; what is left out stays."""
+        found = queries.get_adapter(adapter, tenant_ids=self.visible_tenants)
+        describe_adapter(
+            adapter_id=found.pk,
+            description=self.body.get("description"),
+            tags=self.body.get("tags"),
+            actor=self.actor,
+        )
+        return self.reply(AdapterOut, queries.get_adapter(adapter, tenant_ids=self.visible_tenants))
+
 
 class VersionList(ApiView):
     """The versions of one adapter."""
@@ -221,7 +312,12 @@ class VersionList(ApiView):
         """List an adapter's versions, newest first, refused ones too."""
         found = queries.get_adapter(adapter, tenant_ids=self.visible_tenants)
         versions = queries.list_versions(
-            tenant_ids=self.visible_tenants, adapter_id=found.pk, state=self.query.get("state")
+            tenant_ids=self.visible_tenants,
+            adapter_id=found.pk,
+            state=self.query.get("state"),
+            approval=self.query.get("approval"),
+            uploader=self.query.get("uploader"),
+            metric=self.query.get("metric"),
         )
         return self.page(versions, AdapterVersionOut)
 

@@ -29,6 +29,8 @@ class Environment(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     artifact_bucket: str = "controlplane-artifacts"
+    # Where adapters are imported from: s3://bucket/prefix/, with {tenant} where each tenant has its own place.
+    import_sources: Annotated[list[str], NoDecode] = []
     config_table: str = "controlplane-runtime-config"
     limits_table: str = "controlplane-limits"
     execution_role_arn: str = "arn:aws:iam::123456789012:role/controlplane-execution"
@@ -50,10 +52,18 @@ class Environment(BaseSettings):
     )
     aws_region: str = Field("us-west-2", validation_alias="AWS_DEFAULT_REGION")
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("allowed_hosts", "import_sources", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
         return [host.strip() for host in value.split(",") if host.strip()] if isinstance(value, str) else value
+
+    @field_validator("import_sources")
+    @classmethod
+    def _end_with_a_slash(cls, sources: list[str]) -> list[str]:
+        for source in sources:
+            if not source.startswith("s3://") or not source.endswith("/") or source.count("/") < 3:
+                raise ValueError(f"{source} is no place to import from: write s3://bucket/ or s3://bucket/prefix/")
+        return sources
 
     @field_validator("aws_endpoint_url", "aws_expected_account_id", "test_clock_file", mode="before")
     @classmethod

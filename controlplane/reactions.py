@@ -21,6 +21,7 @@ REACTIONS: dict[str, tuple[Reaction, ...]] = {
     "adapter.release_requested": (CONVERGE,),
     "adapter.roll_back_requested": (CONVERGE,),
     "adapter.withdraw_requested": (CONVERGE,),
+    "adapter.import_requested": (ring("models_registry.tasks.copy_import", version_id="subject"),),
     "adapter.version_ready": (MIRROR,),
     "adapter.version_approved": (MIRROR,),
     "adapter.version_not_approved": (MIRROR,),

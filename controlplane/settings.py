@@ -141,6 +141,7 @@ SPECTACULAR_SETTINGS = {
         "TenantStateEnum": "tenants.states.TenantState",
         "VersionStateEnum": "models_registry.states.VersionState",
         "ReleaseStateEnum": "models_registry.states.ReleaseState",
+        "VersionApprovalEnum": "models_registry.states.Approval",
         "OperationStateEnum": "provisioning.states.OperationState",
         "PhaseEnum": "provisioning.states.Phase",
         "StepStateEnum": ["waiting", "running", "stuck", "done"],

@@ -18,7 +18,8 @@ from core import clock
 from dashboard.freshness import KnownGap, known_gaps
 from events.webhooks.queries import disabled_by_themselves
 from events.webhooks.states import DisabledReason
-from models_registry.queries import list_versions
+from models_registry.queries import list_versions, retiring, waiting_for_approval
+from models_registry.services.retirement import REMINDED_AHEAD
 from models_registry.states import VersionState
 from provisioning.queries import operations, stuck_resources
 from provisioning.states import OperationState
@@ -73,6 +74,9 @@ def needs_attention(principal: Principal) -> list[Item]:
         items += _shared(principal)
     if can(principal, "adapters.view"):
         items += _refused_uploads(principal)
+        items += _retiring(principal)
+    if can(principal, "adapters.approve"):
+        items += _waiting_for_approval(principal)
     if can(principal, "usage.view"):
         items += [_gap(gap) for gap in known_gaps(principal.tenant_ids)[:MOST_OF_A_KIND]]
     if can(principal, "invoices.finalize"):
@@ -113,6 +117,26 @@ def _refused_uploads(principal: Principal) -> Iterable[Item]:
         why = version.findings[0]["message"] if version.findings else ""
         title = f"Upload of {version.adapter.name} for {version.tenant.name} was refused"
         yield Item("warn", title, why, reverse("version-detail", args=[version.public_id]), "See the findings")
+
+
+def _waiting_for_approval(principal: Principal) -> Iterable[Item]:
+    for version in waiting_for_approval(tenant_ids=principal.tenant_ids)[:MOST_OF_A_KIND]:
+        title = f"{version.adapter.name} {version} of {version.tenant.name} waits for approval"
+        why = f"Uploaded by {version.uploaded_by}; it cannot be released before."
+        yield Item("warn", title, why, reverse("version-detail", args=[version.public_id]), "Look at it")
+
+
+def _retiring(principal: Principal) -> Iterable[Item]:
+    """Versions that serve although their day has come, or comes soon."""
+    now = clock.now()
+    for version in retiring(tenant_ids=principal.tenant_ids, before=now + REMINDED_AHEAD)[:MOST_OF_A_KIND]:
+        day = version.retires_at or now
+        is_due = day <= now
+        verb = "should have retired on" if is_due else "retires on"
+        title = f"{version.adapter.name} {version} of {version.tenant.name} {verb} {day:%Y-%m-%d}"
+        why = f"Release {version.replacement} instead." if version.replacement else "Release another version."
+        url = reverse("adapter-detail", args=[version.adapter.public_id])
+        yield Item("bad" if is_due else "warn", title, f"It serves. {why}", url, "Open")
 
 
 def _gap(gap: KnownGap) -> Item:

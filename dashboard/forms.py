@@ -10,6 +10,7 @@ from django.core.validators import RegexValidator
 
 from core.errors import DomainError
 from events.webhooks.destinations import LONGEST_URL
+from models_registry.states import OutsideApprovals
 
 _CLASSES: dict[type[forms.Widget], str] = {
     forms.Select: "form-select",
@@ -188,6 +189,57 @@ class UploadForm(PlainForm):
         if not isinstance(metrics, dict):
             raise forms.ValidationError('Give a JSON object, such as {"exact_match": 0.84}.')
         return metrics
+
+
+class ImportForm(UploadForm):
+    """Where in S3 a version lies, and what is to be said of it."""
+
+    uri = forms.CharField(
+        label="S3 address",
+        max_length=1024,
+        widget=forms.TextInput(attrs={"class": "form-control mono", "spellcheck": "false", "autocomplete": "off"}),
+        help_text="s3://bucket/key.tar.gz, or s3://bucket/prefix/ with adapter_config.json and the weights.",
+    )
+    field_order = ("uri",)
+
+
+class RetirementForm(PlainForm):
+    """The day from which a version should not serve; empty takes it back."""
+
+    retires_at = forms.DateTimeField(
+        label="Retires at (UTC)",
+        required=False,
+        widget=_MINUTES,
+        input_formats=_MINUTE_FORMATS,
+        help_text="Leave it empty to take a planned retirement back.",
+    )
+    replacement = forms.ChoiceField(required=False, help_text="What should serve instead.")
+    reason = forms.CharField(
+        required=False, max_length=REASON_LENGTH, widget=forms.Textarea(attrs={"rows": 2, "class": "form-control"})
+    )
+
+    def __init__(self, *args: Any, others: list[tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        cast(forms.ChoiceField, self.fields["replacement"]).choices = [("", "Not decided yet"), *others]
+
+
+class ApprovalPolicyForm(ReasonForm):
+    """What an approval given in SageMaker's registry is worth."""
+
+    outside_approvals = forms.ChoiceField(
+        label="An approval given in SageMaker", choices=OutsideApprovals.choices, widget=forms.RadioSelect
+    )
+    field_order = ("outside_approvals",)
+
+
+class HistoryForm(PlainForm):
+    """A range and an instant, in UTC; all of them may be left out."""
+
+    start = forms.DateTimeField(label="From (UTC)", required=False, widget=_MINUTES, input_formats=_MINUTE_FORMATS)
+    end = forms.DateTimeField(label="Until (UTC)", required=False, widget=_MINUTES, input_formats=_MINUTE_FORMATS)
+    at = forms.DateTimeField(
+        label="What served at (UTC)", required=False, widget=_MINUTES, input_formats=_MINUTE_FORMATS
+    )
 
 
 class DraftForm(PlainForm):

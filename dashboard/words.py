@@ -34,10 +34,23 @@ _WORDS: dict[str, dict[str, Word]] = {
     },
     "version": {
         "uploading": Word("Uploading", "run", _RUNNING),
+        "importing": Word("Importing", "run", _RUNNING),
         "validating": Word("Checking", "run", _RUNNING),
         "ready": Word("Accepted", "ok", "circle-check"),
         "rejected": Word("Refused", "bad", "circle-x"),
         "archived": Word("Archived", "idle", "archive"),
+    },
+    "approval": {
+        "not_required": Word("No approval needed", "idle", "circle-dashed"),
+        "pending": Word("Waits for approval", "warn", "clock"),
+        "approved": Word("Approved", "ok", "circle-check"),
+        "rejected": Word("Not approved", "bad", "circle-x"),
+    },
+    "gap": {
+        "not_released": Word("Nothing released yet", "idle", "circle-dashed"),
+        "withdrawn": Word("Withdrawn", "idle", "ban"),
+        "suspended": Word("Tenant suspended", "warn", "pause"),
+        "left": Word("Tenant left", "idle", "archive"),
     },
     "release": {
         "pending": Word("Going live", "run", _RUNNING),

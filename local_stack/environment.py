@@ -46,6 +46,7 @@ def embedded(
         "CP_PUBLIC_URL": public_url,
         "CP_TEST_CLOCK_FILE": str(clock_file or ""),
         "CP_ARTIFACT_BUCKET": BUCKET,
+        "CP_IMPORT_SOURCES": f"s3://{BUCKET}/incoming/{{tenant}}/",
         "CP_CONFIG_TABLE": TABLE,
         "CP_LIMITS_TABLE": LIMITS_TABLE,
         "CP_LEASE_SECONDS": "10",

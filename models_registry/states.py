@@ -52,6 +52,8 @@ VERSION_MOVES: Moves = {
 }
 UNNUMBERED = (VersionState.UPLOADING, VersionState.IMPORTING, VersionState.VALIDATING, VersionState.REJECTED)
 """A version gets its number when it passes the gate."""
+UNDECIDED = (VersionState.UPLOADING, VersionState.IMPORTING, VersionState.VALIDATING)
+"""What is still on its way."""
 
 
 class Approval(models.TextChoices):

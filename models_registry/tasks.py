@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from models_registry.services import artifacts, multipart, retirement, uploads, validation
+from models_registry.services import artifacts, imports, multipart, retirement, uploads, validation
 
 # Longer than any lease: the largest upload takes minutes, and two workers that judge one upload decide it once.
 LONGEST_VALIDATION_SECONDS = 900
@@ -36,6 +36,18 @@ def erase_departed_artifacts(**_: object) -> None:
 def sweep_orphaned_parts(**_: object) -> None:
     """Abort what the bucket still takes parts for although no upload is open."""
     multipart.sweep_orphaned_parts()
+
+
+@shared_task(acks_late=True, time_limit=imports.LONGEST_COPY_SECONDS)
+def copy_import(*, version_id: int, **_: object) -> None:
+    """Copy one import into quarantine."""
+    imports.copy_import(version_id=version_id)
+
+
+@shared_task(acks_late=True, time_limit=imports.LONGEST_COPY_SECONDS)
+def copy_waiting_imports(**_: object) -> None:
+    """Copy imports whose bell was lost or whose worker died."""
+    imports.copy_waiting_imports()
 
 
 @shared_task(acks_late=True)

@@ -20,7 +20,7 @@ from dashboard.rendering import render_page_or_fragment
 from models_registry import queries
 from models_registry.services import releases
 from models_registry.services.adapters import archive_version, create_adapter
-from models_registry.states import ReleaseState, VersionState
+from models_registry.states import Approval, ReleaseState, VersionState
 from provisioning.queries import resources_of
 from provisioning.states import Phase
 from tenants.queries import get_tenant
@@ -33,10 +33,22 @@ RELEASES = 20
 @require_safe
 def listing(request: OperatorRequest) -> HttpResponse:
     """Adapters of every tenant, with what serves and what waits."""
-    q = text_of(request, "q")
-    page = page_of(request, queries.list_adapters(tenant_ids=request.visible_tenants, q=q or None))
-    checking = queries.adapters_being_checked(adapter.pk for adapter in page.rows)
-    context = {"adapters": page.rows, "checking": checking, "next_cursor": page.next_cursor, "q": q}
+    q, state, tag = text_of(request, "q"), text_of(request, "state"), text_of(request, "tag")
+    found = queries.list_adapters(
+        tenant_ids=request.visible_tenants,
+        state=state if state in queries.ADAPTER_STATES else None,
+        tag=tag or None,
+        q=q or None,
+    )
+    page = page_of(request, found)
+    context = {
+        "adapters": page.rows,
+        "checking": queries.adapters_being_checked(adapter.pk for adapter in page.rows),
+        "next_cursor": page.next_cursor,
+        "q": q,
+        "state": state,
+        "tag": tag,
+    }
     return render_page_or_fragment(request, "dashboard/adapters/list.html", "dashboard/adapters/_table.html", context)
 
 
@@ -82,7 +94,7 @@ def detail(request: OperatorRequest, ref: str) -> HttpResponse:
     decisions = list(queries.list_releases(adapter.pk)[:RELEASES])
     pending = next((each for each in decisions if each.state == ReleaseState.PENDING), None)
     versions = page_of(request, queries.list_versions(tenant_ids=request.visible_tenants, adapter_id=adapter.pk))
-    undecided = [each for each in versions.rows if each.state == VersionState.VALIDATING]
+    undecided = [each for each in versions.rows if each.state in (VersionState.IMPORTING, VersionState.VALIDATING)]
     warm = _warm_versions(adapter)
     since = max([each.created_at for each in undecided] + ([pending.requested_at] if pending else []), default=None)
     context = {
@@ -197,14 +209,14 @@ def archive(request: OperatorRequest, ref: str) -> HttpResponse:
     question = Question(
         heading=f"Archive {version.adapter.name} {version}",
         verb=f"Archive {version}",
-        plan=["It can no longer be released. What it served stays in the timeline."],
+        plan=["It can no longer be released until it is restored. What it served stays in the timeline."],
         back_url=reverse("adapter-detail", args=[version.adapter.public_id]),
     )
     return ask_then_do(
         request,
         question,
         OptionalReasonForm(posted(request)),
-        lambda _typed: archive_version(version_id=version.pk, actor=request.actor),
+        lambda typed: archive_version(version_id=version.pk, reason=typed["reason"], actor=request.actor),
         message=f"{version} is archived.",
     )
 
@@ -224,7 +236,8 @@ class VersionRow:
 def _row(version: Any, adapter: Any, pending: Any, warm: set[int]) -> VersionRow:
     is_live = version.pk == adapter.live_version_id
     is_pending = pending is not None and pending.version_id == version.pk
-    is_free = version.state == VersionState.READY and not is_live and not is_pending
+    is_allowed = version.approval in (Approval.APPROVED, Approval.NOT_REQUIRED)
+    is_free = version.state == VersionState.READY and is_allowed and not is_live and not is_pending
     live = adapter.live_version
     is_earlier = live is not None and version.number is not None and version.number < live.number
     return VersionRow(

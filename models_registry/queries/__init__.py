@@ -16,8 +16,15 @@ from models_registry.queries.releases import previous_served as previous_served
 from models_registry.queries.releases import served_at as served_at
 from models_registry.queries.releases import timeline as timeline
 from models_registry.queries.releases import wanted_releases as wanted_releases
+from models_registry.queries.serving import ServedThen as ServedThen
+from models_registry.queries.serving import Stretch as Stretch
+from models_registry.queries.serving import adapters_of as adapters_of
+from models_registry.queries.serving import refuse_too_much as refuse_too_much
+from models_registry.queries.serving import served_stretches as served_stretches
+from models_registry.queries.serving import served_then as served_then
 from models_registry.queries.uploads import get_upload as get_upload
 from models_registry.queries.uploads import list_open_uploads as list_open_uploads
+from models_registry.queries.versions import compared_by_default as compared_by_default
 from models_registry.queries.versions import get_version as get_version
 from models_registry.queries.versions import list_versions as list_versions
 from models_registry.queries.versions import mirrored_versions as mirrored_versions

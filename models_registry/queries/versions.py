@@ -36,7 +36,7 @@ def list_versions(
 
     Raises FilterInvalid for a metric that is written otherwise.
     """
-    versions = _versions(tenant_ids).defer("adapter__foundation_model__config")
+    versions = _versions(tenant_ids).defer("adapter__foundation_model__config", "replacement__findings")
     if adapter_id is not None:
         versions = versions.filter(adapter_id=adapter_id)
     if state:
@@ -48,6 +48,14 @@ def list_versions(
     if metric:
         versions = _by_metric(versions, metric)
     return versions.order_by("-id")
+
+
+def compared_by_default(version: AdapterVersion) -> AdapterVersion:
+    """What a version is compared with unless somebody says: the live one, else the one numbered before, else itself."""
+    others = AdapterVersion.objects.filter(adapter_id=version.adapter_id, number__isnull=False).exclude(pk=version.pk)
+    live = others.filter(adapter__live_version_id=F("id")).first()
+    earlier = others.filter(number__lt=version.number or 0).order_by("-number").first()
+    return live or earlier or version
 
 
 def waiting_for_approval(*, tenant_ids: Collection[int] | None) -> QuerySet[AdapterVersion]:
@@ -87,5 +95,5 @@ def _versions(tenant_ids: Collection[int] | None) -> QuerySet[AdapterVersion]:
     return (
         AdapterVersion.objects.visible_to(tenant_ids)
         .exclude(state=VersionState.UPLOADING)
-        .select_related("tenant", "adapter__foundation_model", "adapter__serving_profile")
+        .select_related("tenant", "adapter__foundation_model", "adapter__serving_profile", "replacement")
     )

@@ -13,7 +13,7 @@ from models_registry.artifacts import artifact_prefix, clear, quarantine_prefix,
 from models_registry.inspection.findings import Finding
 from models_registry.models import AdapterVersion
 from models_registry.services.releases import end_serving
-from models_registry.states import VERSION_MOVES, VersionState
+from models_registry.states import UNDECIDED, VERSION_MOVES, VersionState
 from tenants.models import OffboardingStep, Tenant
 from tenants.queries import erasure_waits_for
 from tenants.services.offboarding import complete_offboarding_step
@@ -73,10 +73,10 @@ def _stop_validations(tenant: Tenant) -> bool:
     """Reject what nobody has begun to judge; False while a request or a worker may still store something."""
     with transaction.atomic(durable=True):
         versions = AdapterVersion.objects.filter(tenant=tenant)
-        busy = versions.filter(state__in=[VersionState.UPLOADING, VersionState.VALIDATING])
+        busy = versions.filter(state__in=UNDECIDED)
         if busy.filter(claimed_until__gt=clock.real_now()).exists():
             return False
-        waiting = versions.filter(state=VersionState.VALIDATING)
+        waiting = versions.filter(state__in=[VersionState.IMPORTING, VersionState.VALIDATING])
         finding = Finding("tenant_leaving", "error", "The tenant is leaving; nothing new is taken in.")
         for version in waiting.select_for_update(no_key=True):
             move(

@@ -25,7 +25,7 @@ from models_registry.models import Adapter, AdapterVersion
 from models_registry.services import provenance
 from models_registry.services.adapters import lock_staying_tenant
 from models_registry.services.provenance import UploadInvalid
-from models_registry.states import VERSION_MOVES, VersionState
+from models_registry.states import UNDECIDED, VERSION_MOVES, VersionState
 from tenants.models import Tenant
 from tenants.queries import tier_version_of
 
@@ -128,9 +128,8 @@ def sweep_abandoned_uploads() -> int:
     for version in AdapterVersion.objects.filter(died, state=VersionState.UPLOADING).select_related("tenant"):
         forget_upload(version)
         done += 1
-    undecided = [VersionState.UPLOADING, VersionState.VALIDATING]
     decided = (
-        AdapterVersion.objects.filter(quarantine_cleared_at=None).exclude(state__in=undecided).select_related("tenant")
+        AdapterVersion.objects.filter(quarantine_cleared_at=None).exclude(state__in=UNDECIDED).select_related("tenant")
     )
     for version in decided[:100]:
         clear_quarantine(version)
@@ -182,8 +181,7 @@ def open_version(
 ) -> AdapterVersion:
     """The row of an upload that begins, inside the caller's transaction. Raises TenantLeaving, TooManyUploads."""
     tenant = lock_staying_tenant(adapter.tenant_id)
-    undecided = [VersionState.UPLOADING, VersionState.VALIDATING]
-    if AdapterVersion.objects.filter(tenant=tenant, state__in=undecided).count() >= MAX_UNDECIDED:
+    if AdapterVersion.objects.filter(tenant=tenant, state__in=UNDECIDED).count() >= MAX_UNDECIDED:
         raise TooManyUploads(
             f"{tenant.name} has {MAX_UNDECIDED} uploads on their way already.",
             hint="Wait until one is decided, or abort one that is not going on.",
