@@ -174,7 +174,7 @@ class InvoiceOut(serializers.Serializer[Any]):
         }
 
 
-class CheckOut(serializers.Serializer[Any]):
+class MeterCheckOut(serializers.Serializer[Any]):
     """One meter three times: they agree to the unit, or the numbers show where they part."""
 
     meter = serializers.CharField()
@@ -201,7 +201,7 @@ class ReconciliationOut(serializers.Serializer[Any]):
     )
     buckets = serializers.IntegerField(help_text="How many buckets its seals hold.")
     seals = SealOut(many=True)
-    checks = CheckOut(many=True)
+    checks = MeterCheckOut(many=True)
 
 
 class InvoiceDetailOut(InvoiceOut):

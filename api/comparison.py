@@ -63,7 +63,7 @@ class LineChangeOut(serializers.Serializer[Any]):
         return money(line.change, self.context["currency"])
 
 
-class ComparisonOut(serializers.Serializer[Any]):
+class InvoiceComparisonOut(serializers.Serializer[Any]):
     """Two sides, line by line, the largest change first; amounts are without tax."""
 
     basis = serializers.ChoiceField(choices=["previous", "now"])
@@ -87,7 +87,7 @@ class ComparisonOut(serializers.Serializer[Any]):
 class InvoiceComparison(InvoiceView):
     """What changed."""
 
-    @endpoint("compare_invoice", scope="invoices.view", query=ComparisonQuery, reply=ComparisonOut)
+    @endpoint("compare_invoice", scope="invoices.view", query=ComparisonQuery, reply=InvoiceComparisonOut)
     def get(self, request: Request, invoice: str) -> Response:
         """Compare an invoice with the period before, or with what the engine says now.
 
@@ -99,7 +99,7 @@ class InvoiceComparison(InvoiceView):
         seen = queries.compare_with_now(found) if is_now else queries.compare_with_previous(found)
         currency, nothing = found.currency, money(Decimal(0), found.currency)
         return self.reply(
-            ComparisonOut,
+            InvoiceComparisonOut,
             {
                 "basis": self.query["basis"],
                 "invoice": found.public_id,

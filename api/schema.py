@@ -15,6 +15,7 @@ from rest_framework import serializers
 
 from api.bodies import Query
 from api.doors import Door, door_of
+from api.examples import add_examples
 from api.idempotency import KeyRule
 from api.problems import MEDIA_TYPE
 
@@ -156,8 +157,7 @@ class DoorSchema(AutoSchema):
 @lru_cache(maxsize=1)
 def document() -> Mapping[str, Any]:
     """The whole document, made once per process: it depends on nothing but the code."""
-    schema: Mapping[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
-    return schema
+    return add_examples(SchemaGenerator().get_schema(request=None, public=True))
 
 
 @require_GET

@@ -5,6 +5,7 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 from django.test import Client
+from jsonschema import Draft202012Validator
 
 from api.schema import document
 
@@ -41,3 +42,32 @@ def test_anybody_may_read_it() -> None:
     assert response.status_code == 200
     assert response.json()["openapi"].startswith("3.1")
     assert Client().post("/api/v1/openapi.json").status_code == 405
+
+
+def test_every_operation_has_an_example_that_is_what_its_schema_promises(
+    operations: dict[str, dict[str, object]],
+) -> None:
+    """Examples are read more than schemas, so they must not lie."""
+    without, wrong = [], []
+    for address, said in operations.items():
+        contents = [(said.get("requestBody") or {}).get("content", {})]  # type: ignore[attr-defined]
+        contents += [reply.get("content", {}) for s, reply in said["responses"].items() if s.startswith("2")]  # type: ignore[attr-defined]
+        shown = 0
+        for content in contents:
+            for described in content.values():
+                examples = [each["value"] for each in described.get("examples", {}).values()]
+                examples += [described["example"]] if "example" in described else []
+                shown += len(examples)
+                for example in examples:
+                    wrong += [f"{address} {each}" for each in problems(described["schema"], example)]
+        if not shown and any(contents):
+            without.append(address)
+    assert (without, wrong) == ([], [])
+
+
+def problems(schema: dict[str, object], example: object) -> list[str]:
+    """What is wrong with the example, in the document that holds what its schema refers to."""
+    if schema.get("format") == "binary":
+        return []
+    whole = {**schema, "components": document()["components"]}
+    return [f"{each.json_path}: {each.message}" for each in Draft202012Validator(whole).iter_errors(example)]
