@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,9 +11,8 @@ from django.utils.safestring import SafeString
 
 from core.periods import Period
 from dashboard.charts import NARROW, Bar, sparkline, stacked_bars
-from metering.meters import METERS
-from metering.queries import gaps, usage_by_day
-from tenants.queries import list_tenants
+from metering.queries import gaps
+from metering.queries.explorer import Cut, points
 
 LONGEST_DAYS = 366
 
@@ -56,47 +55,31 @@ def tokens_by_day(
     tenant_ids: Collection[int] | None, period: Period, timezone: str, *, width: int = NARROW
 ) -> TokensByDay:
     """Tokens of every day of `period`, also of days without any, so that a quiet day is seen as one."""
-    sums: dict[date, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for row in usage_by_day(tenant_ids=tenant_ids, start=period.start, end=period.end, timezone=timezone):
-        sums[row.day][row.meter] += row.quantity
+    sums: dict[Any, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    days = _days(period, timezone)
+    zone = ZoneInfo(timezone)
+    end = datetime.combine(days[-1] + timedelta(days=1), time(), tzinfo=zone)
+    for point in points(Cut(tenant_ids, period.start, end, timezone)):
+        sums[point.at][point.meter] += point.quantity
     unknown = _unknown_days(tenant_ids, period, timezone)
-    days = [
+    shown = [
         DayTokens(f"{day.day} {day:%b}", sums[day]["input_tokens"], sums[day]["output_tokens"], day in unknown)
-        for day in _days(period, timezone)
+        for day in days
     ]
     return TokensByDay(
-        days=days if any(day.tokens_in or day.tokens_out for day in days) else [],
-        tokens_in=sum(day.tokens_in for day in days),
-        tokens_out=sum(day.tokens_out for day in days),
+        days=shown if any(day.tokens_in or day.tokens_out for day in shown) else [],
+        tokens_in=sum(day.tokens_in for day in shown),
+        tokens_out=sum(day.tokens_out for day in shown),
         is_complete=not unknown,
         chart=stacked_bars(
-            [Bar(day.label, (day.tokens_in, day.tokens_out), day.is_gap) for day in days],
+            [Bar(day.label, (day.tokens_in, day.tokens_out), day.is_gap) for day in shown],
             title=f"Tokens in and out per day, {timezone}",
             series=("in", "out"),
             unit="tokens",
             width=width,
         ),
-        sparkline=sparkline([day.tokens_in + day.tokens_out for day in days], title="Tokens per day"),
+        sparkline=sparkline([day.tokens_in + day.tokens_out for day in shown], title="Tokens per day"),
     )
-
-
-def totals(tenant_ids: Collection[int] | None, period: Period, timezone: str) -> list[MeterTotal]:
-    """What was used in a period, by tenant, meter and line, the largest tenant first."""
-    sums: dict[tuple[int, str, str], int] = defaultdict(int)
-    for row in usage_by_day(tenant_ids=tenant_ids, start=period.start, end=period.end, timezone=timezone):
-        sums[row.tenant_id, row.meter, row.line] += row.quantity
-    tenants = {tenant.pk: tenant for tenant in list_tenants(tenant_ids={key[0] for key in sums})}
-    weight: dict[int, int] = defaultdict(int)
-    for (tenant_id, meter, _line), quantity in sums.items():
-        weight[tenant_id] += quantity if METERS[meter].unit == "token" else 0
-    order = list(METERS)
-    ordered = sorted(
-        sums.items(), key=lambda item: (-weight[item[0][0]], item[0][0], order.index(item[0][1]), item[0][2])
-    )
-    return [
-        MeterTotal(tenants[tenant_id], meter, METERS[meter].title, METERS[meter].unit, line, quantity)
-        for (tenant_id, meter, line), quantity in ordered
-    ]
 
 
 def _days(period: Period, timezone: str) -> list[date]:

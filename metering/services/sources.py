@@ -14,6 +14,7 @@ from metering.models import MeterSource, MeterTolerance, Seal
 from metering.models.rollups import SOURCE_KINDS
 from metering.services.rollups import rebuild_days
 
+SOURCE_NAMES = dict(SOURCE_KINDS)
 HOUR_SECONDS = 3600
 MILLION = 1_000_000
 TENANTS_AT_ONCE = 500
@@ -50,7 +51,7 @@ def choose_source(*, meter: str, kind: str, starts_at: datetime, reason: str, ac
     What was chosen for later than that is dropped. Raises SourceUnknown, and SourceSealed when any tenant's usage after
     `starts_at` is sealed.
     """
-    if meter not in EVENT_METERS or kind not in dict(SOURCE_KINDS):
+    if meter not in EVENT_METERS or kind not in SOURCE_NAMES:
         raise SourceUnknown(
             f"{meter} has no source {kind}.", hint=f"Two sources have: {', '.join(sorted(EVENT_METERS))}."
         )
