@@ -47,6 +47,7 @@ ALL_PERMISSIONS: frozenset[str] = (
         "audit.view",
         "limits.use",
         "usage.write",
+        "usage.manage",
     }
 )
 
@@ -67,11 +68,12 @@ PERMISSIONS: Mapping[str, frozenset[str]] = MappingProxyType(
             "playground.use",
             "webhooks.manage",
             "audit.view",
+            "usage.manage",
         },
         Role.BILLING.value: READ_PLATFORM
         | READ_MONEY
         | CHANGE_MONEY
-        | {"scenarios.manage", "webhooks.manage", "audit.view"},
+        | {"scenarios.manage", "webhooks.manage", "audit.view", "usage.manage"},
         Role.ADMIN.value: ALL_PERMISSIONS,
     }
 )

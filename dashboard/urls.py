@@ -9,6 +9,7 @@ from dashboard.views import (
     home,
     inventory,
     invoices,
+    metering,
     operations,
     planner,
     planner_catalogue,
@@ -97,6 +98,12 @@ urlpatterns = [
     path("operations/<handle:ref>/retry/", operations.retry, name="operation-retry"),
     # usage
     path("usage/", usage.overview, name="usage"),
+    path("usage/export.csv", usage.download, name="usage-download"),
+    path("usage/health/", metering.overview, name="metering-health"),
+    path("usage/health/gaps/<handle:ref>/accept/", metering.accept, name="gap-accept"),
+    path("usage/health/meters/<slug:meter>/source/", metering.source, name="meter-source"),
+    path("usage/health/meters/<slug:meter>/tolerance/", metering.tolerance, name="meter-tolerance"),
+    path("usage/health/backfill/", metering.backfill, name="metering-backfill"),
     # billing
     path("billing/", invoices.listing, name="invoice-list"),
     path("billing/draft/", invoices.draft, name="invoice-draft"),

@@ -81,6 +81,20 @@ _WORDS: dict[str, dict[str, Word]] = {
         "gone": Word("Gone", "idle", "archive"),
         "stuck": Word("Stuck", "bad", "triangle-alert"),
     },
+    "usage_gap": {
+        "open": Word("Open", "warn", "triangle-alert"),
+        "filled": Word("Filled", "ok", "circle-check"),
+        "accepted": Word("Accepted", "idle", "ban"),
+    },
+    "metering_alarm": {
+        "unread": Word("Hours cannot be read", "bad", "triangle-alert"),
+        "retention": Word("CloudWatch will forget hours", "bad", "triangle-alert"),
+        "lost": Word("Hours are lost", "bad", "triangle-alert"),
+        "difference": Word("Two sources differ", "warn", "triangle-alert"),
+        "parked": Word("A value cannot be a count", "warn", "triangle-alert"),
+        "unattributed": Word("Usage is nobody's", "warn", "triangle-alert"),
+        "months": Word("A month has no partition", "bad", "triangle-alert"),
+    },
     "finding": {
         "wrong": Word("Needs somebody", "bad", "triangle-alert"),
         "new": Word("Not counted yet", "warn", "clock"),

@@ -163,10 +163,20 @@ def make_operation(tenant: Tenant) -> Operation:
 def make_config(tenant: Tenant) -> PublishedConfig:
     """A version of the tenant's runtime config."""
     version = PublishedConfig.objects.filter(tenant=tenant).count() + 1
+    route = {
+        "version_number": version, "adapter_version": f"adv_{version}", "line": "pooled", "kind": "hosted",
+        "component": f"component-{version}",
+    }  # fmt: skip
     return PublishedConfig.objects.create(
         tenant=tenant,
         version=version,
-        document={"tenant": tenant.public_id, "version": version, "routes": {"support": {"version_number": version}}},
+        document={
+            "tenant": tenant.public_id,
+            "version": version,
+            "region": "us-west-2",
+            "metrics_namespace": "ControlPlane/DataPlane",
+            "routes": {"support": route},
+        },
         sha256="0" * 64,
         signature="0" * 64,
     )

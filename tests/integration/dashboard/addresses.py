@@ -8,8 +8,8 @@ from django.urls import reverse
 from dashboard import urls
 
 OPEN = {"login", "login-link"}
-FILES = {"invoice-document", "planner-export", "catalogue-download"}  # answer a file, not a page
-OTHERS = {"format": "csv", "table": "instances"}  # parts of an address that are no ids
+FILES = {"invoice-document", "planner-export", "catalogue-download", "usage-download"}  # answer a file, not a page
+OTHERS = {"format": "csv", "table": "instances", "meter": "input_tokens"}  # parts of an address that are no ids
 CHANGES_ONLY = {
     "logout",
     "operation-retry",

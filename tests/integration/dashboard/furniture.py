@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from billing.models import Invoice
 from billing.services import credits, invoicing
+from core import clock
+from core.periods import floor_to_bucket
+from metering.models import UsageGap
+from metering.services.rollups import roll_up_hours
 from models_registry.models import AdapterVersion
 from models_registry.states import VersionState
 from provisioning.planner.scenario import as_data
@@ -41,6 +45,7 @@ class Furnished:
     rejected: str
     operation: str
     finding: str
+    gap: str
     draft: Invoice
     final: Invoice
     note: Invoice
@@ -70,6 +75,7 @@ class Furnished:
         return {
             **{f"tenant-{tab}": tenant for tab in tabs},
             "adapter-create": tenant,
+            "gap-accept": self.gap,
             **{f"adapter-{each}": self.adapter for each in ("detail", "upload", "roll-back", "withdraw")},
             **{f"adapter-{each}": self.adapter for each in ("import", "history", "approval-policy")},
             "tenant-history": tenant,
@@ -115,6 +121,7 @@ def furnish(set_clock: Callable[[datetime], None]) -> Furnished:
     operation = make_operation(tenant)
     make_config(tenant)
     make_config(tenant)
+    roll_up_hours()
     return Furnished(
         tenant=tenant,
         adapter=make_adapter(tenant).public_id,
@@ -123,6 +130,7 @@ def furnish(set_clock: Callable[[datetime], None]) -> Furnished:
         rejected=_rejected(tenant).public_id,
         operation=operation.public_id,
         finding=make_finding(tenant).public_id,
+        gap=make_gap(tenant).public_id,
         draft=draft,
         final=final,
         note=note,
@@ -132,6 +140,14 @@ def furnish(set_clock: Callable[[datetime], None]) -> Furnished:
         webhook=make_webhook(tenant).public_id,
         webhook_delivery=make_webhook_delivery(tenant).public_id,
         scenario=save_scenario(tenant_id=None, name="Kept", inputs=as_data(scenario()), actor=TESTER).public_id,
+    )
+
+
+def make_gap(tenant: Tenant) -> UsageGap:
+    """Two hours of the tenant that nobody could read."""
+    start = floor_to_bucket(clock.now(), 3600) - timedelta(hours=9)
+    return UsageGap.objects.create(
+        tenant=tenant, starts_at=start, ends_at=start + timedelta(hours=2), problem="GetMetricData: Throttling"
     )
 
 

@@ -27,13 +27,14 @@ EXPECTED = {
     "operator": READS
     | MONEY
     | {"tenants.manage", "adapters.upload", "adapters.release", "operations.retry", "scenarios.manage"}
-    | {"audit.view", "webhooks.manage", "playground.use", "adapters.approve"},
-    "billing": READS | MONEY | CHARGING | {"scenarios.manage", "audit.view", "webhooks.manage"},
+    | {"audit.view", "webhooks.manage", "playground.use", "adapters.approve", "usage.manage"},
+    "billing": READS | MONEY | CHARGING | {"scenarios.manage", "audit.view", "webhooks.manage", "usage.manage"},
     "admin": READS
     | MONEY
     | CHARGING
     | {"tenants.manage", "adapters.upload", "adapters.release", "operations.retry", "scenarios.manage"}
-    | {"audit.view", "keys.manage", "webhooks.manage", "playground.use", "limits.use", "adapters.approve", "usage.write"},
+    | {"audit.view", "keys.manage", "webhooks.manage", "playground.use", "limits.use", "adapters.approve"}
+    | {"usage.write", "usage.manage"},
 }
 
 
