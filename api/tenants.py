@@ -13,6 +13,7 @@ from api.endpoint import ApiView, endpoint
 from api.fields import actions_open_to
 from api.idempotency import KeyRule
 from core import clock
+from provisioning.services.preflight import refuse_unfit
 from tenants import queries
 from tenants.services import lifecycle, offboarding, onboarding
 from tenants.states import TenantState
@@ -196,6 +197,7 @@ class TenantList(ApiView):
         `provisioning`, `active`, and `links.operations` shows each step.
         """
         details = dict(self.body)
+        refuse_unfit(tier_key=details["tier"], allowed_regions=details["allowed_regions"])
         tenant = onboarding.sign_up_tenant(tier_key=details.pop("tier"), **details, actor=self.actor)
         return self.tenant_reply(tenant.public_id, status=201)
 

@@ -3,6 +3,7 @@
 from django.urls import path, register_converter
 
 from api import (
+    accounts,
     adapters,
     api_keys,
     comparison,
@@ -68,6 +69,11 @@ urlpatterns = [
     path("deletion-certificates/<ref:deletion_certificate>/pdf", departures.CertificatePdf.as_view()),
     path("tenants/<ref:tenant>/runtime-configs", operations.ConfigList.as_view()),
     path("tenants/<ref:tenant>/runtime-configs/diff", operations.ConfigDifference.as_view()),
+    path("tenants/<ref:tenant>/account", accounts.TenantAccount.as_view()),
+    path("tenants/<ref:tenant>/account/prove", accounts.TenantAccountProof.as_view()),
+    path("tenants/<ref:tenant>/policy", accounts.TenantPolicy.as_view()),
+    path("tenants/<ref:tenant>/preflight", accounts.TenantPreflight.as_view()),
+    path("accounts", accounts.AccountList.as_view()),
     path("tenants/<ref:tenant>/served-at", serving.TenantServedAt.as_view()),
     path("tenants/<ref:tenant>/history", serving.TenantHistory.as_view()),
     path("foundation-models", adapters.FoundationModelList.as_view()),

@@ -118,10 +118,19 @@ class OnboardForm(PlainForm):
         label="External id", max_length=100, required=False, help_text="What your billing system calls this customer."
     )
     contact_email = forms.EmailField(label="Contact e-mail", required=False)
+    allowed_regions = forms.CharField(
+        label="Allowed regions",
+        max_length=400,
+        required=False,
+        help_text="Where its models may run, separated by spaces, such as eu-central-1. Empty: anywhere.",
+    )
 
     def __init__(self, *args: Any, tiers: list[tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         cast(forms.ChoiceField, self.fields["tier_key"]).choices = tiers
+
+    def clean_allowed_regions(self) -> list[str]:
+        return str(self.cleaned_data["allowed_regions"]).replace(",", " ").split()
 
     def clean_external_id(self) -> str | None:
         return self.cleaned_data["external_id"] or None

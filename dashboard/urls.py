@@ -3,6 +3,7 @@
 from django.urls import path, register_converter
 
 from dashboard.views import (
+    accounts,
     adapters,
     containers,
     exports,
@@ -65,6 +66,10 @@ urlpatterns = [
     path("tenants/<handle:ref>/suspend/", tenants.suspend, name="tenant-suspend"),
     path("tenants/<handle:ref>/resume/", tenants.resume, name="tenant-resume"),
     path("tenants/<handle:ref>/offboard/", tenants.offboard, name="tenant-offboard"),
+    path("tenants/<handle:ref>/account/", accounts.tenant_account, name="tenant-account"),
+    path("tenants/<handle:ref>/account/register/", accounts.tenant_register, name="tenant-account-register"),
+    path("tenants/<handle:ref>/account/prove/", accounts.tenant_prove, name="tenant-account-prove"),
+    path("tenants/<handle:ref>/policy/", accounts.tenant_policy, name="tenant-policy"),
     path("tenants/<handle:ref>/adapters/new/", adapters.create, name="adapter-create"),
     # adapters
     path("adapters/", adapters.listing, name="adapter-list"),
@@ -101,6 +106,10 @@ urlpatterns = [
     path("usage/export.csv", usage.download, name="usage-download"),
     path("usage/health/", metering.overview, name="metering-health"),
     path("usage/health/gaps/<handle:ref>/accept/", metering.accept, name="gap-accept"),
+    path("operations/accounts/", accounts.listing, name="account-list"),
+    path("operations/accounts/register/", accounts.register, name="account-register"),
+    path("operations/accounts/<handle:ref>/assign/", accounts.assign, name="account-assign"),
+    path("operations/accounts/<handle:ref>/close/", accounts.close, name="account-close"),
     path("usage/health/meters/<slug:meter>/source/", metering.source, name="meter-source"),
     path("usage/health/meters/<slug:meter>/tolerance/", metering.tolerance, name="meter-tolerance"),
     path("usage/health/backfill/", metering.backfill, name="metering-backfill"),

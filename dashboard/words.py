@@ -98,6 +98,16 @@ _WORDS: dict[str, dict[str, Word]] = {
     "finding": {
         "wrong": Word("Needs somebody", "bad", "triangle-alert"),
         "new": Word("Not counted yet", "warn", "clock"),
+    "account": {
+        "unproven": Word("Not proven", "warn", "clock"),
+        "proven": Word("Proven", "ok", "shield-check"),
+        "access_lost": Word("Access lost", "bad", "triangle-alert"),
+        "closed": Word("Closed", "idle", "archive"),
+    },
+    "proof": {
+        "passed": Word("Passed", "ok", "circle-check"),
+        "failed": Word("Failed", "bad", "circle-x"),
+    },
         "deleting": Word("Being deleted", "run", _RUNNING),
         "ignored": Word("Ignored", "idle", "ban"),
     },

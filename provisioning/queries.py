@@ -91,6 +91,19 @@ def account_of(tenant_id: int, isolation: str) -> AwsAccount | None:
     return AwsAccount.objects.registered().filter(tenant_id=tenant_id, kind=isolation).first()
 
 
+def list_accounts(tenant_ids: Collection[int] | None) -> QuerySet[AwsAccount]:
+    """Registered accounts beside our own, newest first; None means all, free ones included."""
+    return AwsAccount.objects.visible_to(tenant_ids).registered().select_related("tenant").order_by("-pk")
+
+
+def get_account(ref: str, *, tenant_ids: Collection[int] | None) -> AwsAccount:
+    """One by public id or account id. Raises NotFound when absent or invisible."""
+    found = list_accounts(tenant_ids).filter(Q(public_id=ref) | Q(account_id=ref)).first()
+    if found is None:
+        raise NotFound(f"There is no account {ref}.")
+    return found
+
+
 def _placed(routes: Sequence[TierRoute], tenant_id: int) -> list[ServingLine]:
     isolation = routes[0].tier_version.isolation if routes else TierVersion.Isolation.POOL
     if isolation not in AccountKind.values:

@@ -28,6 +28,7 @@ from events.queries import search_events
 from models_registry.queries import adapters_being_checked, list_adapters
 from provisioning import queries as provisioning
 from provisioning.states import OperationState
+from provisioning.services.accounts import obstacle
 from tenants.queries import get_tenant, offboarding_steps, tier_version_of
 from tenants.states import TenantState
 
@@ -134,6 +135,7 @@ def frame_of(tenant: Any, tab: str) -> dict[str, Any]:
         "can_suspend": tenant.state == TenantState.ACTIVE,
         "can_resume": tenant.state == TenantState.SUSPENDED,
         "crumbs": [("Tenants", reverse("tenant-list"))],
+        "account_trouble": obstacle(tenant),
     }
 
 

@@ -17,6 +17,7 @@ from dashboard.reading import posted, text_of
 from dashboard.rendering import done, render_page_or_fragment
 from dashboard.words import choices
 from provisioning.queries import list_lines
+from provisioning.services.preflight import refuse_unfit
 from tenants.queries import get_tenant, list_tenants, list_tiers
 from tenants.services.lifecycle import resume_tenant, suspend_tenant
 from tenants.services.offboarding import begin_offboarding
@@ -59,6 +60,9 @@ def onboard(request: OperatorRequest) -> HttpResponse:
         if form.is_valid():
             try:
                 tenant = sign_up_tenant(**form.cleaned_data, actor=request.actor)
+                refuse_unfit(
+                    tier_key=form.cleaned_data["tier_key"], allowed_regions=form.cleaned_data["allowed_regions"]
+                )
             except DomainError as error:
                 form.refuse(error)
                 status = error.status

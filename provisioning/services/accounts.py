@@ -176,7 +176,7 @@ def _refuse_invalid(account_id: str, regions: Sequence[str]) -> None:
     wrong = []
     if not ACCOUNT_ID.fullmatch(account_id):
         wrong.append(FieldError("/account_id", "invalid", "An account id is 12 digits."))
-    elif account_id == connect.account_id():
+    elif account_id == settings.ENV.aws_expected_account_id:
         wrong.append(FieldError("/account_id", "own_account", "This is the control plane's own account."))
     if not regions or len(regions) > MAX_REGIONS or not all(REGION.fullmatch(str(name)) for name in regions):
         detail = f"Regions are 1 to {MAX_REGIONS} AWS regions such as eu-central-1."

@@ -81,6 +81,19 @@ def preflight(
 def refuse_unready(report: PreflightReport) -> None:
     """Raise PreflightFailed when a check speaks against it; the error names each with what to change."""
     if report.ok:
+def refuse_unfit(*, tier_key: str, allowed_regions: Sequence[str]) -> None:
+    """Raise PreflightFailed when nobody could be served on a tier, or nobody with these regions; before a sign-up.
+
+    A tier without lines passes: whoever signs up waits for its operator. An AWS that does not answer is asked again
+    before anything is made.
+    """
+    version = current_tier_version(tier_key)
+    if not TierRoute.objects.filter(tier_version=version).exists():
+        return
+    with suppress(AwsError):
+        refuse_unready(preflight(tenant_id=None, tier_version_id=version.pk, allowed_regions=allowed_regions))
+
+
         return
     errors = [FieldError(f"/{check.key}", check.code, f"{check.detail} {check.shortfall}") for check in report.failed]
     raise PreflightFailed(report.summary, hint=" ".join(check.what_to_do for check in report.failed), errors=errors)

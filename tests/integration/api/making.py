@@ -29,6 +29,7 @@ from provisioning.models import (
     ManagedResource,
     Operation,
     OperationStep,
+    AwsAccount,
     PublishedConfig,
 )
 from provisioning.models.findings import InventoryFinding
@@ -38,6 +39,7 @@ from provisioning.services.scenarios import save_scenario
 from provisioning.states import OperationState
 from tenants.models import Tenant
 from tenants.queries import tier_version_of
+from provisioning.services.accounts import register_tenant_account
 from tests.factories import TESTER, make_tier
 from tests.unit.models_registry.making import BASE
 
@@ -112,6 +114,14 @@ def make_resource(tenant: Tenant) -> ManagedResource:
     number = ManagedResource.objects.count()
     return ManagedResource.objects.create(
         tenant=tenant,
+def make_account(tenant: Tenant) -> AwsAccount:
+    """The tenant's own account, registered and not proven."""
+    number = AwsAccount.objects.count()
+    return register_tenant_account(
+        tenant_id=tenant.pk, account_id=f"{222222222222 + number}", regions=["us-west-2"], actor=TESTER
+    )
+
+
         kind="endpoint",
         slot=f"{tenant.public_id}/dedicated/{number}",
         slug=tenant.slug,

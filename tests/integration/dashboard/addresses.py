@@ -8,7 +8,14 @@ from django.urls import reverse
 from dashboard import urls
 
 OPEN = {"login", "login-link"}
-FILES = {"invoice-document", "planner-export", "catalogue-download", "usage-download"}  # answer a file, not a page
+# These answer a file, not a page.
+FILES = {
+    "invoice-document",
+    "planner-export",
+    "catalogue-download",
+    "usage-download",
+    "tenant-policy",
+}
 OTHERS = {"format": "csv", "table": "instances", "meter": "input_tokens"}  # parts of an address that are no ids
 CHANGES_ONLY = {
     "logout",

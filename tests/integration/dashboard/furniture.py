@@ -17,6 +17,7 @@ from provisioning.services.scenarios import save_scenario
 from tenants.models import Tenant
 from tests.factories import TESTER
 from tests.integration.api.making import (
+    make_account,
     make_adapter,
     make_config,
     make_export,
@@ -49,6 +50,7 @@ class Furnished:
     draft: Invoice
     final: Invoice
     note: Invoice
+    account: str
     line: str
     export: str
     key: str
@@ -76,11 +78,16 @@ class Furnished:
             **{f"tenant-{tab}": tenant for tab in tabs},
             "adapter-create": tenant,
             "gap-accept": self.gap,
+            "account",
+            "account-register",
+            "account-prove",
+            "policy",
             **{f"adapter-{each}": self.adapter for each in ("detail", "upload", "roll-back", "withdraw")},
             **{f"adapter-{each}": self.adapter for each in ("import", "history", "approval-policy")},
             "tenant-history": tenant,
             **{f"version-{each}": self.version for each in ("detail", "release", "archive")},
             **{f"version-{each}": self.version for each in ("compare", "approve", "reject", "restore", "retire")},
+            **dict.fromkeys(("account-assign", "account-close"), self.account),
             **{f"finding-{each}": self.finding for each in ("delete", "ignore")},
             **{f"operation-{each}": self.operation for each in ("detail", "retry")},
             **{f"invoice-{each}": final for each in ("detail", "document", "comparison", "pay", "void", "credit")},
@@ -142,6 +149,7 @@ def furnish(set_clock: Callable[[datetime], None]) -> Furnished:
         scenario=save_scenario(tenant_id=None, name="Kept", inputs=as_data(scenario()), actor=TESTER).public_id,
     )
 
+        account=make_account(tenant).public_id,
 
 def make_gap(tenant: Tenant) -> UsageGap:
     """Two hours of the tenant that nobody could read."""
