@@ -4,11 +4,13 @@ What can be known without AWS is checked first; AWS is asked only when nothing o
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.conf import settings
 
+from aws.errors import AwsError
 from core.errors import Conflict, FieldError
 from models_registry.queries import wanted_releases
 from provisioning import queries
@@ -18,6 +20,7 @@ from provisioning.services.preflight_place import Place, check_place, check_quot
 from provisioning.services.preflight_report import PreflightCheck
 from provisioning.specs import BASE_COMPONENT
 from tenants.models import Tenant, TierVersion
+from tenants.queries import current_tier_version
 
 
 class PreflightFailed(Conflict):
@@ -78,9 +81,6 @@ def preflight(
     return PreflightReport(tenant_id=tenant_id, tier_version_id=tier_version_id, checks=tuple(checks))
 
 
-def refuse_unready(report: PreflightReport) -> None:
-    """Raise PreflightFailed when a check speaks against it; the error names each with what to change."""
-    if report.ok:
 def refuse_unfit(*, tier_key: str, allowed_regions: Sequence[str]) -> None:
     """Raise PreflightFailed when nobody could be served on a tier, or nobody with these regions; before a sign-up.
 
@@ -94,6 +94,9 @@ def refuse_unfit(*, tier_key: str, allowed_regions: Sequence[str]) -> None:
         refuse_unready(preflight(tenant_id=None, tier_version_id=version.pk, allowed_regions=allowed_regions))
 
 
+def refuse_unready(report: PreflightReport) -> None:
+    """Raise PreflightFailed when a check speaks against it; the error names each with what to change."""
+    if report.ok:
         return
     errors = [FieldError(f"/{check.key}", check.code, f"{check.detail} {check.shortfall}") for check in report.failed]
     raise PreflightFailed(report.summary, hint=" ".join(check.what_to_do for check in report.failed), errors=errors)
