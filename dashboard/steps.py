@@ -11,7 +11,8 @@ _TONES = {"done": "done", "running": "running", "stuck": "failed", "failed": "fa
 class Step:
     """One line of a step list. `tone` is done, running, failed or waiting; `seconds` is how long it took or takes.
 
-    `typical_seconds` is what such a step usually takes, `diagnosis` what to think of one that takes far longer.
+    `typical_seconds` is what such a step usually takes, `attempts` how often it was tried, and `diagnosis` what to
+    think of one that takes far longer.
     """
 
     title: str
@@ -23,6 +24,7 @@ class Step:
     seconds: float | None
     typical_seconds: float | None
     diagnosis: str
+    attempts: int = 0
 
 
 def step(
@@ -33,9 +35,10 @@ def step(
     seconds: float | None = None,
     typical_seconds: float | None = None,
     diagnosis: str = "",
+    attempts: int = 0,
 ) -> Step:
     """A step in a state that `words` lists under the kind `step`."""
     known = word("step", state)
     tone = _TONES.get(state, "waiting")
     spin = "spin" if tone == "running" else ""
-    return Step(title, known.label, tone, known.icon, spin, detail, seconds, typical_seconds, diagnosis)
+    return Step(title, known.label, tone, known.icon, spin, detail, seconds, typical_seconds, diagnosis, attempts)

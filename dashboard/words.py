@@ -63,7 +63,24 @@ _WORDS: dict[str, dict[str, Word]] = {
         "stuck": Word("Needs attention", "bad", "triangle-alert"),
         "succeeded": Word("Done", "ok", "circle-check"),
         "failed": Word("Failed", "bad", "circle-x"),
+        "held": Word("On hold", "warn", "pause"),
+        "cancelled": Word("Cancelled", "idle", "ban"),
         "superseded": Word("Superseded", "idle", "history"),
+    },
+    "bulk_item": {
+        "waiting": Word("Waiting", "idle", "clock"),
+        "working": Word("Under way", "run", _RUNNING),
+        "done": Word("Done", "ok", "circle-check"),
+        "skipped": Word("Nothing to do", "idle", "circle-dashed"),
+        "failed": Word("Failed", "bad", "circle-x"),
+    },
+    "planned": {
+        "change": Word("Will change", "run", "refresh-cw"),
+        "skip": Word("Nothing to do", "idle", "circle-dashed"),
+        "blocked": Word("Blocked", "bad", "ban"),
+        "make": Word("Made", "run", "plus"),
+        "keep": Word("Stays", "idle", "circle-dot"),
+        "remove": Word("Removed", "warn", "x"),
     },
     "step": {
         "waiting": Word("Waiting", "idle", "circle-dashed"),
@@ -80,6 +97,16 @@ _WORDS: dict[str, dict[str, Word]] = {
         "deleting": Word("Deleting", "run", _RUNNING),
         "gone": Word("Gone", "idle", "archive"),
         "stuck": Word("Stuck", "bad", "triangle-alert"),
+    },
+    "account": {
+        "unproven": Word("Not proven", "warn", "clock"),
+        "proven": Word("Proven", "ok", "shield-check"),
+        "access_lost": Word("Access lost", "bad", "triangle-alert"),
+        "closed": Word("Closed", "idle", "archive"),
+    },
+    "proof": {
+        "passed": Word("Passed", "ok", "circle-check"),
+        "failed": Word("Failed", "bad", "circle-x"),
     },
     "usage_gap": {
         "open": Word("Open", "warn", "triangle-alert"),
@@ -98,16 +125,6 @@ _WORDS: dict[str, dict[str, Word]] = {
     "finding": {
         "wrong": Word("Needs somebody", "bad", "triangle-alert"),
         "new": Word("Not counted yet", "warn", "clock"),
-    "account": {
-        "unproven": Word("Not proven", "warn", "clock"),
-        "proven": Word("Proven", "ok", "shield-check"),
-        "access_lost": Word("Access lost", "bad", "triangle-alert"),
-        "closed": Word("Closed", "idle", "archive"),
-    },
-    "proof": {
-        "passed": Word("Passed", "ok", "circle-check"),
-        "failed": Word("Failed", "bad", "circle-x"),
-    },
         "deleting": Word("Being deleted", "run", _RUNNING),
         "ignored": Word("Ignored", "idle", "ban"),
     },

@@ -7,18 +7,25 @@ from typing import Any
 
 from django.http import HttpResponse
 from django.urls import reverse
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from core import clock
 from dashboard.access import OperatorRequest, requires
+from dashboard.confirming import Question, ask_then_do
+from dashboard.forms import ReasonForm
 from dashboard.paging import page_of
 from dashboard.polling import poll_ms
-from dashboard.reading import text_of
+from dashboard.reading import posted, text_of
 from dashboard.rendering import done, render_page_or_fragment, toast, wants_fragment
 from dashboard.steps import Step, step
 from dashboard.words import choices
 from provisioning import queries
-from provisioning.services.operation_control import retry_operation
+from provisioning.services.operation_control import (
+    cancel_operation,
+    continue_operation,
+    hold_operation,
+    retry_operation,
+)
 from provisioning.states import TRIED_AGAIN, OperationState
 from provisioning.typical import Typical, diagnosis, elapsed_seconds, typical_times
 
@@ -51,6 +58,7 @@ def progress_of(operation: Any, typical: Mapping[str, Typical] | None = None) ->
     problems = [row.resource for row in rows if row.state == "stuck"]
     is_settled = operation.state != OperationState.RUNNING
     state = "stuck" if problems and not is_settled else operation.state
+    state = "held" if operation.is_held else state
     return Progress(
         operation=operation,
         state=state,
@@ -104,6 +112,77 @@ def retry(request: OperatorRequest, ref: str) -> HttpResponse:
     return done(request, message, "operation-detail", ref)
 
 
+@requires("operations.retry")
+@require_http_methods(["GET", "HEAD", "POST"])
+def cancel(request: OperatorRequest, ref: str) -> HttpResponse:
+    """Undo it."""
+    operation = queries.operation(ref, tenant_ids=request.visible_tenants)
+    why_not = operation.why_not_cancellable
+    question = Question(
+        heading=f"Cancel: {operation.title}",
+        verb="Cancel and undo",
+        plan=[why_not] if why_not else _UNDONE[operation.kind],
+        back_url=reverse("operation-detail", args=[ref]),
+        is_risk=True,
+    )
+    return ask_then_do(
+        request,
+        question,
+        ReasonForm(posted(request)),
+        lambda typed: cancel_operation(operation_id=operation.pk, reason=typed["reason"], actor=request.actor),
+        message="It is being undone.",
+    )
+
+
+@requires("operations.retry")
+@require_http_methods(["GET", "HEAD", "POST"])
+def hold(request: OperatorRequest, ref: str) -> HttpResponse:
+    """Let it wait."""
+    operation = queries.operation(ref, tenant_ids=request.visible_tenants)
+    question = Question(
+        heading=f"Hold: {operation.title}",
+        verb="Put on hold",
+        plan=[
+            "Nothing more is begun for this tenant until somebody continues it.",
+            "What AWS was asked for already ends by itself, and goes on costing money.",
+            "A suspension or a departure of the tenant is not held up by it.",
+        ],
+        back_url=reverse("operation-detail", args=[ref]),
+    )
+    return ask_then_do(
+        request,
+        question,
+        ReasonForm(posted(request)),
+        lambda typed: hold_operation(operation_id=operation.pk, reason=typed["reason"], actor=request.actor),
+        message="It is on hold.",
+    )
+
+
+@requires("operations.retry")
+@require_POST
+def go_on(request: OperatorRequest, ref: str) -> HttpResponse:
+    """End a hold."""
+    operation = queries.operation(ref, tenant_ids=request.visible_tenants)
+    continue_operation(operation_id=operation.pk, actor=request.actor)
+    return done(request, "It goes on.", "operation-detail", ref)
+
+
+_RELEASED = ["What is live goes on serving; without a live version the adapter is withdrawn."]
+_UNDONE = {
+    "change_tier": [
+        "Traffic stays on the old resources, or returns to them.",
+        "What was made new is deleted.",
+        "Both tiers stay on record for as long as the tenant was on each, so the invoice is right.",
+    ],
+    "onboard": ["The onboarding becomes a departure: what was made is deleted, and the slug stays reserved."],
+    "suspend": ["The tenant is resumed."],
+    "resume": ["The tenant is suspended again."],
+    "release": _RELEASED,
+    "roll_back": _RELEASED,
+    "withdraw": _RELEASED,
+}
+
+
 def _status(request: OperatorRequest, ref: str) -> HttpResponse:
     operation = queries.operation(ref, tenant_ids=request.visible_tenants)
     context = {
@@ -124,6 +203,7 @@ def _step(row: Any, typical: Typical | None, *, is_settled: bool) -> Step:
         detail=_said(row),
         seconds=elapsed_seconds(row, at) if row.done_at or is_open else None,
         typical_seconds=typical.p50_seconds if typical and is_open else None,
+        attempts=row.attempts,
         diagnosis=diagnosis(row, typical, at) if is_open else "",
     )
 

@@ -26,10 +26,11 @@ from dashboard.usage_facts import tokens_by_day
 from dashboard.views.operations import progress_of
 from events.queries import search_events
 from models_registry.queries import adapters_being_checked, list_adapters
+from provisioning import outcomes
 from provisioning import queries as provisioning
-from provisioning.states import OperationState
 from provisioning.services.accounts import obstacle
-from tenants.queries import get_tenant, offboarding_steps, tier_version_of
+from provisioning.states import OperationState
+from tenants.queries import erasure_waits_for, get_tenant, legal_hold_of, offboarding_steps, tier_version_of
 from tenants.states import TenantState
 
 MOVING = (TenantState.SIGNED_UP, TenantState.PROVISIONING, TenantState.OFFBOARDING)
@@ -60,6 +61,9 @@ def overview(request: OperatorRequest, ref: str) -> HttpResponse:
             "adapters": adapters,
             "checking": adapters_being_checked(adapter.pk for adapter in adapters),
             "leaving": _departure(tenant),
+            "legal_hold": legal_hold_of(tenant.pk),
+            "erasure_waits_for": erasure_waits_for(tenant, clock.now()),
+            "certificates": outcomes.deletion_certificates(tenant.pk, tenant_ids=request.visible_tenants),
             "events": search_events(tenant_ids=request.visible_tenants, tenant_ref=tenant.public_id)[:RECENT],
             "poll": min(delays) if delays else None,
         }
@@ -131,11 +135,11 @@ def frame_of(tenant: Any, tab: str) -> dict[str, Any]:
         "own_count": len(own),
         "stuck": [each for each in own if each.stuck_reason],
         "tier_version": tier_version,
+        "account_trouble": obstacle(tenant),
         "is_leaving": tenant.state in LEAVING,
         "can_suspend": tenant.state == TenantState.ACTIVE,
         "can_resume": tenant.state == TenantState.SUSPENDED,
         "crumbs": [("Tenants", reverse("tenant-list"))],
-        "account_trouble": obstacle(tenant),
     }
 
 

@@ -7,6 +7,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
+from core import clock
 from core.errors import DomainError
 from dashboard.access import OperatorRequest, requires
 from dashboard.confirming import Question, ask_then_do
@@ -18,7 +19,7 @@ from dashboard.rendering import done, render_page_or_fragment
 from dashboard.words import choices
 from provisioning.queries import list_lines
 from provisioning.services.preflight import refuse_unfit
-from tenants.queries import get_tenant, list_tenants, list_tiers
+from tenants.queries import get_tenant, list_tenants, list_tiers, tier_version_of
 from tenants.services.lifecycle import resume_tenant, suspend_tenant
 from tenants.services.offboarding import begin_offboarding
 from tenants.services.onboarding import sign_up_tenant
@@ -59,10 +60,10 @@ def onboard(request: OperatorRequest) -> HttpResponse:
         status = 422
         if form.is_valid():
             try:
-                tenant = sign_up_tenant(**form.cleaned_data, actor=request.actor)
                 refuse_unfit(
                     tier_key=form.cleaned_data["tier_key"], allowed_regions=form.cleaned_data["allowed_regions"]
                 )
+                tenant = sign_up_tenant(**form.cleaned_data, actor=request.actor)
             except DomainError as error:
                 form.refuse(error)
                 status = error.status
@@ -84,7 +85,7 @@ def suspend(request: OperatorRequest, ref: str) -> HttpResponse:
         verb=f"Suspend {tenant.name}",
         plan=[
             "Its routes are withdrawn from the runtime config: data planes answer its users with a refusal.",
-            "Its resources stay in AWS, so resuming takes seconds, and dedicated capacity goes on costing money.",
+            _kept_or_not(tenant.pk),
             "Nothing else changes for other tenants.",
         ],
         back_url=reverse("tenant-detail", args=[tenant.slug]),
@@ -130,7 +131,8 @@ def offboard(request: OperatorRequest, ref: str) -> HttpResponse:
             "Its API keys are revoked at once.",
             "Its traffic is withdrawn, then its resources in AWS are deleted.",
             "A final invoice is issued once the last usage has been counted.",
-            "Its adapters are erased from storage. This cannot be undone.",
+            f"Its adapters are erased from storage with every version{_retention(tenant.pk)}. This cannot be undone.",
+            "A deletion certificate is issued when a second read of AWS finds nothing.",
             f"The slug {tenant.slug} stays reserved.",
         ],
         back_url=reverse("tenant-detail", args=[tenant.slug]),
@@ -143,6 +145,18 @@ def offboard(request: OperatorRequest, ref: str) -> HttpResponse:
         lambda typed: begin_offboarding(tenant_id=tenant.pk, reason=typed["reason"], actor=request.actor),
         message=f"{tenant.name} is being offboarded.",
     )
+
+
+def _kept_or_not(tenant_id: int) -> str:
+    """What the tenant's tier does with a suspended tenant's resources."""
+    if tier_version_of(tenant_id, clock.now()).on_suspend == "remove":
+        return "Its own resources in AWS are deleted, as its tier says; resuming makes them again, which takes minutes."
+    return "Its resources stay in AWS, so resuming takes seconds, and dedicated capacity goes on costing money."
+
+
+def _retention(tenant_id: int) -> str:
+    days = tier_version_of(tenant_id, clock.now()).retention_days
+    return f" {days} days from now, unless a legal hold is in force" if days else ", unless a legal hold is in force"
 
 
 def _offers() -> list[dict[str, Any]]:

@@ -10,16 +10,19 @@ from dashboard import urls
 OPEN = {"login", "login-link"}
 # These answer a file, not a page.
 FILES = {
+    "certificate-download",
     "invoice-document",
     "planner-export",
     "catalogue-download",
     "usage-download",
     "tenant-policy",
 }
-OTHERS = {"format": "csv", "table": "instances", "meter": "input_tokens"}  # parts of an address that are no ids
+OTHERS = {"format": "csv", "file": "json", "table": "instances", "meter": "input_tokens"}  # parts of an address that are no ids
 CHANGES_ONLY = {
     "logout",
     "operation-retry",
+    "operation-continue",
+    "bulk-retry",
     "invoice-refresh",
     "webhook-test",
     "webhook-delivery-replay",

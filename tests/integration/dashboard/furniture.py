@@ -17,8 +17,11 @@ from provisioning.services.scenarios import save_scenario
 from tenants.models import Tenant
 from tests.factories import TESTER
 from tests.integration.api.making import (
+    MAKERS,
     make_account,
     make_adapter,
+    make_bulk,
+    make_certificate,
     make_config,
     make_export,
     make_finding,
@@ -47,14 +50,16 @@ class Furnished:
     operation: str
     finding: str
     gap: str
+    account: str
     draft: Invoice
     final: Invoice
     note: Invoice
-    account: str
     line: str
     export: str
     key: str
     scenario: str
+    bulk: str
+    certificate: str
     webhook: str
     webhook_delivery: str
 
@@ -73,23 +78,26 @@ class Furnished:
             "suspend",
             "resume",
             "offboard",
-        )
-        return {
-            **{f"tenant-{tab}": tenant for tab in tabs},
-            "adapter-create": tenant,
-            "gap-accept": self.gap,
+            "change-tier",
+            "hold-place",
+            "hold-release",
             "account",
             "account-register",
             "account-prove",
             "policy",
+        )
+        return {
+            **dict.fromkeys(("account-assign", "account-close"), self.account),
+            **{f"tenant-{tab}": tenant for tab in tabs},
+            "adapter-create": tenant,
+            "gap-accept": self.gap,
             **{f"adapter-{each}": self.adapter for each in ("detail", "upload", "roll-back", "withdraw")},
             **{f"adapter-{each}": self.adapter for each in ("import", "history", "approval-policy")},
             "tenant-history": tenant,
             **{f"version-{each}": self.version for each in ("detail", "release", "archive")},
             **{f"version-{each}": self.version for each in ("compare", "approve", "reject", "restore", "retire")},
-            **dict.fromkeys(("account-assign", "account-close"), self.account),
             **{f"finding-{each}": self.finding for each in ("delete", "ignore")},
-            **{f"operation-{each}": self.operation for each in ("detail", "retry")},
+            **{f"operation-{each}": self.operation for each in ("detail", "retry", "cancel", "hold", "continue")},
             **{f"invoice-{each}": final for each in ("detail", "document", "comparison", "pay", "void", "credit")},
             **{f"invoice-{each}": draft for each in ("refresh", "finalize")},
             "upload-begin": self.adapter,
@@ -97,6 +105,9 @@ class Furnished:
             "invoice-line": self.line,
             "export-download": self.export,
             "key-revoke": self.key,
+            **{f"tier-version-{each}": MAKERS["tier_version"](self.tenant) for each in ("create", "publish")},
+            **{f"bulk-{each}": self.bulk for each in ("detail", "retry")},
+            "certificate-download": self.certificate,
             **{
                 f"webhook-{each}": self.webhook
                 for each in ("detail", "change", "test", "replay", "rotate", "disable", "enable")
@@ -138,18 +149,20 @@ def furnish(set_clock: Callable[[datetime], None]) -> Furnished:
         operation=operation.public_id,
         finding=make_finding(tenant).public_id,
         gap=make_gap(tenant).public_id,
+        account=make_account(tenant).public_id,
         draft=draft,
         final=final,
         note=note,
         line=line.public_id,
         export=make_export(tenant).public_id,
         key=make_key(tenant).public_id,
+        bulk=make_bulk(tenant).public_id,
+        certificate=make_certificate(tenant).public_id,
         webhook=make_webhook(tenant).public_id,
         webhook_delivery=make_webhook_delivery(tenant).public_id,
         scenario=save_scenario(tenant_id=None, name="Kept", inputs=as_data(scenario()), actor=TESTER).public_id,
     )
 
-        account=make_account(tenant).public_id,
 
 def make_gap(tenant: Tenant) -> UsageGap:
     """Two hours of the tenant that nobody could read."""
