@@ -152,6 +152,9 @@ SPECTACULAR_SETTINGS = {
         "ApprovalPolicyEnum": ["none", "required", "four_eyes"],
         "BulkItemStateEnum": ["waiting", "working", "done", "skipped", "failed"],
         "RateCardStateEnum": "billing.states.RateCardState",
+        "LineKindEnum": "billing.states.LineKind",
+        "CreditEntryKindEnum": "billing.states.CreditEntryKind",
+        "DiscountKindEnum": ["percent", "fixed"],
     },
 }
 

@@ -9,6 +9,8 @@ from billing.rating.lines import CardTerms, RateTerms
 from billing.rating.parameters import parse_parameters
 from core.errors import NotFound
 from metering.meters import METERS
+from tenants.models import TierVersion
+from tenants.queries import current_tier_version
 
 
 def list_rate_cards(*, currency: str | None = None, state: str | None = None) -> QuerySet[RateCard]:
@@ -27,6 +29,16 @@ def get_rate_card(ref: str) -> RateCard:
     if card is None:
         raise NotFound(f"There is no rate card {ref}.")
     return card
+
+
+def priceable_version(tier: str, number: int | None) -> TierVersion:
+    """A published version of a tier by its number, the newest without one. Raises NotFound."""
+    if number is None:
+        return current_tier_version(tier)
+    found = TierVersion.objects.filter(tier__key=tier, number=number, published_at__isnull=False).first()
+    if found is None:
+        raise NotFound(f"The tier {tier} has no published version {number}.")
+    return found
 
 
 def card_terms(card_ids: Collection[int]) -> dict[int, CardTerms]:

@@ -2,16 +2,21 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 
 from accounts.models import ApiKey
 from accounts.services import issue_api_key
 from billing.models import Export, Invoice, InvoiceLine
 from billing.queries.issuers import the_issuer
+from billing.services.discounts import DiscountDetails, agree_discount
 from billing.services.exports import request_export
 from billing.services.invoicing import finalize_invoices
+from billing.services.rate_cards import RateDraft, draft_rate_card
 from billing.services.seeding import seed_rate_cards
+from billing.services.wallet import grant_credit
 from billing.states import InvoiceState
 from core import clock
+from core.ids import new_id
 from core.periods import billing_month
 from events.models import WebhookDelivery, WebhookEndpoint
 from events.webhooks.endpoints import create_endpoint, send_test
@@ -24,22 +29,22 @@ from models_registry.services.multipart import PART_BYTES
 from models_registry.services.releases import record_live, release_version
 from models_registry.states import VersionState
 from provisioning.models import (
+    AwsAccount,
     BulkOperation,
     DeletionCertificate,
     ManagedResource,
     Operation,
     OperationStep,
-    AwsAccount,
     PublishedConfig,
 )
 from provisioning.models.findings import InventoryFinding
 from provisioning.planner.presets import BLANK, load_presets
+from provisioning.services.accounts import register_tenant_account
 from provisioning.services.bulk import start_bulk
 from provisioning.services.scenarios import save_scenario
 from provisioning.states import OperationState
 from tenants.models import Tenant
 from tenants.queries import tier_version_of
-from provisioning.services.accounts import register_tenant_account
 from tests.factories import TESTER, make_tier
 from tests.unit.models_registry.making import BASE
 
@@ -109,11 +114,6 @@ def make_release(tenant: Tenant) -> Release:
     return release
 
 
-def make_resource(tenant: Tenant) -> ManagedResource:
-    """A resource that waits for a quota."""
-    number = ManagedResource.objects.count()
-    return ManagedResource.objects.create(
-        tenant=tenant,
 def make_account(tenant: Tenant) -> AwsAccount:
     """The tenant's own account, registered and not proven."""
     number = AwsAccount.objects.count()
@@ -122,6 +122,11 @@ def make_account(tenant: Tenant) -> AwsAccount:
     )
 
 
+def make_resource(tenant: Tenant) -> ManagedResource:
+    """A resource that waits for a quota."""
+    number = ManagedResource.objects.count()
+    return ManagedResource.objects.create(
+        tenant=tenant,
         kind="endpoint",
         slot=f"{tenant.public_id}/dedicated/{number}",
         slug=tenant.slug,
@@ -301,6 +306,24 @@ def make_certificate(tenant: Tenant) -> DeletionCertificate:
     )
 
 
+def make_card(tenant: Tenant) -> str:
+    """A draft of prices; cards are nobody's."""
+    fee = RateDraft("fee", "flat", {"amount": "1.00"}, "Fee")
+    return draft_rate_card(name="Made", currency=tenant.currency, rates=[fee], actor=TESTER).public_id
+
+
+def make_grant(tenant: Tenant) -> str:
+    """Prepaid credit, the same grant each time."""
+    paid = {"amount": Decimal(10), "expires_at": None, "reference": "PAY-1", "reason": "prepaid"}
+    return grant_credit(tenant_id=tenant.pk, **paid, actor=TESTER).public_id
+
+
+def make_discount(tenant: Tenant) -> str:
+    """Ten percent from now on."""
+    terms = DiscountDetails(name="Off", kind="percent", value=Decimal(10), starts_at=clock.now())
+    return agree_discount(tenant_id=tenant.pk, details=terms, reason="agreed", actor=TESTER).public_id
+
+
 MAKERS: dict[str, Callable[[Tenant], str]] = {
     "tenant": _tenant_with_config,
     "tier_version": lambda tenant: tier_version_of(tenant.pk, clock.now()).public_id,
@@ -317,6 +340,10 @@ MAKERS: dict[str, Callable[[Tenant], str]] = {
     "webhook": lambda tenant: make_webhook(tenant).public_id,
     "webhook_delivery": lambda tenant: make_webhook_delivery(tenant).public_id,
     "export": lambda tenant: make_export(tenant).public_id,
+    "rate_card": make_card,
+    "credit_grant": make_grant,
+    "discount": make_discount,
+    "adjustment": lambda tenant: new_id("adj"),  # the tenant's invoice is final, and has none any more
     "invoice": lambda tenant: make_invoice(tenant).public_id,
     "invoice_line": lambda tenant: make_line(tenant).public_id,
 }
