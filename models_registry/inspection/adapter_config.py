@@ -46,7 +46,11 @@ def parse_config(content: bytes) -> dict[str, Any]:
 
 
 def check_config(config: Mapping[str, Any], engine: EngineRules, max_rank: int, findings: Findings) -> AdapterConfig:
-    """Adds what speaks against this configuration to `findings` and gives back what matters for serving."""
+    """Adds what speaks against this configuration to `findings` and gives back what matters for serving.
+
+    Raises Refusal(peft_type_unsupported): what else is wrong with another type of adapter by LoRA's rules is no news.
+    """
+    _refuse_other_types(config, engine)
     for key in engine.required_keys:
         if config.get(key) is None:
             findings.error(
@@ -54,7 +58,6 @@ def check_config(config: Mapping[str, Any], engine: EngineRules, max_rank: int, 
                 f"adapter_config.json lacks {key!r}.",
                 "Use the adapter_config.json that PEFT wrote beside the weights.",
             )
-    _check_peft_type(config, engine, findings)
     for rule in engine.key_rules:
         if rule.key in config and rule.is_broken_by(config[rule.key]):
             findings.error(rule.code, rule.message, rule.hint)
@@ -69,31 +72,25 @@ def check_config(config: Mapping[str, Any], engine: EngineRules, max_rank: int, 
     )
 
 
-def _check_peft_type(config: Mapping[str, Any], engine: EngineRules, findings: Findings) -> None:
+def _refuse_other_types(config: Mapping[str, Any], engine: EngineRules) -> None:
     peft_type = config.get("peft_type", engine.peft_types[0])
     if peft_type in engine.peft_types:
         return
-    name = _text(peft_type)
+    name, hint = _text(peft_type), "Train a LoRA adapter (peft.LoraConfig)."
     served = f"the engine serves {', '.join(engine.peft_types)} only"
     if name in engine.mergeable_peft_types:
-        findings.error(
-            "peft_type_unsupported",
-            f"The adapter is of type {name}; {served}, so no line can serve it as an adapter.",
+        message = f"The adapter is of type {name}; {served}, so no line can serve it as an adapter."
+        hint = (
             "Merge it into the base model (merge_and_unload) and have the result served as a base model of its own, on "
-            "a line with its own base component; or train a LoRA adapter (peft.LoraConfig).",
+            "a line with its own base component; or train a LoRA adapter (peft.LoraConfig)."
         )
     elif name in engine.unmergeable_peft_types:
-        findings.error(
-            "peft_type_unsupported",
-            f"The adapter is of type {name}, which cannot be merged into weights; {served}, so no line can serve it.",
-            "Train a LoRA adapter (peft.LoraConfig).",
+        message = (
+            f"The adapter is of type {name}, which cannot be merged into weights; {served}, so no line can serve it."
         )
     else:
-        findings.error(
-            "peft_type_unsupported",
-            f"{name!r} is no type of adapter that is known here; {served}.",
-            "Train a LoRA adapter (peft.LoraConfig).",
-        )
+        message = f"{name!r} is no type of adapter that is known here; {served}."
+    raise Refusal("peft_type_unsupported", message, hint)
 
 
 def _check_unknown_keys(config: Mapping[str, Any], engine: EngineRules, findings: Findings) -> None:

@@ -22,6 +22,7 @@ from events.models import Event
 from models_registry import queries
 from models_registry.models import Adapter, AdapterUpload, AdapterVersion
 from models_registry.services import multipart as service
+from models_registry.services import uploads
 from models_registry.services.adapters import TenantLeaving
 from models_registry.services.artifacts import erase_tenant_artifacts
 from models_registry.services.multipart import (
@@ -38,7 +39,7 @@ from models_registry.services.multipart import (
     sweep_orphaned_parts,
 )
 from models_registry.services.provenance import UploadInvalid
-from models_registry.services.uploads import MAX_UNDECIDED, TooManyUploads, sweep_abandoned_uploads
+from models_registry.services.uploads import TooManyUploads, sweep_abandoned_uploads
 from models_registry.services.validation import validate_version
 from tenants.services.offboarding import begin_offboarding
 from tests.factories import TESTER
@@ -280,7 +281,9 @@ def test_a_leaving_tenants_uploads_go_at_once(adapter: Adapter) -> None:
     assert nothing_is_left()
 
 
-def test_quotas(adapter: Adapter, make_adapter: Callable[..., Adapter]) -> None:
+def test_quotas(adapter: Adapter, make_adapter: Callable[..., Adapter], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "MAX_UNDECIDED", 3)
+
     def announce(*sizes: int) -> AdapterUpload:
         files = [AnnouncedFile(f"f{index}", size) for index, size in enumerate(sizes)]
         return begin_upload(adapter_id=adapter.pk, files=files, words={}, actor=TESTER)
@@ -291,7 +294,7 @@ def test_quotas(adapter: Adapter, make_adapter: Callable[..., Adapter]) -> None:
     for sizes in ((), (0,), (1, -1), (1,) * 33):
         with pytest.raises(UploadInvalid):
             announce(*sizes)
-    for _ in range(MAX_UNDECIDED):
+    for _ in range(3):
         announce(1)
     with pytest.raises(TooManyUploads):
         announce(1)

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 
 from aws import errors
@@ -19,6 +20,7 @@ from events.models import Event
 from local_stack.emulator import EmulatorClient
 from models_registry import queries
 from models_registry.models import Adapter, AdapterVersion
+from models_registry.services import uploads, validation
 from models_registry.services.adapters import (
     AdapterInvalid,
     AdapterNameTaken,
@@ -26,7 +28,14 @@ from models_registry.services.adapters import (
     archive_version,
     create_adapter,
 )
-from models_registry.services.uploads import UploadedPart, UploadInvalid, receive_upload, sweep_abandoned_uploads
+from models_registry.services.gate import GateFailed
+from models_registry.services.uploads import (
+    TooManyUploads,
+    UploadedPart,
+    UploadInvalid,
+    receive_upload,
+    sweep_abandoned_uploads,
+)
 from models_registry.services.validation import validate_undecided_versions, validate_version
 from tenants.services.offboarding import begin_offboarding
 from tenants.services.tiers import TierLimits, define_tier
@@ -371,3 +380,46 @@ def test_no_version_belongs_to_another_tenants_adapter(adapter: Adapter, make_ad
     with pytest.raises(NotFound):
         queries.get_adapter(other.public_id, tenant_ids=[adapter.tenant_id])
     assert list(queries.list_adapters(tenant_ids=[adapter.tenant_id])) == [adapter]
+
+
+@pytest.mark.parametrize("code", ["inspection_crashed", "inspection_timeout"])
+def test_an_upload_on_which_the_gate_dies_is_tried_three_times(
+    adapter: Adapter, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    def die(*_: object, **__: object) -> None:
+        raise GateFailed(code, "It ended without a word.")
+
+    version = receive_upload(adapter_id=adapter.pk, files=parts(good()), actor=TESTER)
+    with monkeypatch.context() as patch:
+        patch.setattr(validation, "judge_upload", die)
+        for attempt in (1, 2):
+            validate_undecided_versions()
+            version.refresh_from_db()
+            assert (version.state, version.attempts) == ("validating", attempt)
+            assert "tried again" in version.waiting_reason
+            AdapterVersion.objects.update(claimed_until=clock.real_now() - timedelta(seconds=1))
+        validate_undecided_versions()
+    version.refresh_from_db()
+    assert (version.state, codes(version)) == ("rejected", [code])
+    assert keys() == []
+
+
+def test_a_large_upload_is_claimed_for_longer(adapter: Adapter) -> None:
+    version = receive_upload(adapter_id=adapter.pk, files=parts(good()), actor=TESTER)
+    assert validation._claim_seconds(version) < settings.LEASE_SECONDS + 1
+    version.parts = [{"name": "a.tar.gz", "size": 5 << 30}]
+    assert validation._claim_seconds(version) > settings.LEASE_SECONDS + 500
+
+
+def test_a_tenant_has_only_so_many_uploads_on_their_way(
+    adapter: Adapter, make_adapter: Callable[..., Adapter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "MAX_UNDECIDED", 3)
+    for _ in range(3):
+        receive_upload(adapter_id=adapter.pk, files=parts(good()), actor=TESTER)
+    with pytest.raises(TooManyUploads):
+        receive_upload(adapter_id=adapter.pk, files=parts(good()), actor=TESTER)
+    assert AdapterVersion.objects.count() == 3 == len(keys("quarantine/")) / 2
+    assert receive_upload(adapter_id=make_adapter().pk, files=parts(good()), actor=TESTER)
+    validate_undecided_versions()
+    assert receive_upload(adapter_id=adapter.pk, files=parts(good()), actor=TESTER)
