@@ -154,7 +154,8 @@ def _package_row(package: Package) -> dict[str, Any]:
 def describe_model_package(world: World, region: Region, request: dict[str, Any]) -> dict[str, Any]:
     """DescribeModelPackage."""
     package = _find_package(region, request["ModelPackageName"])
-    answer = _package_row(package) | package.request
+    # botocore says that there always is a name; a version has none but its group's.
+    answer = _package_row(package) | package.request | {"ModelPackageName": package.group_name}
     answer |= {"ModelPackageStatusDetails": {"ValidationStatuses": []}, "CreatedBy": _user(region)}
     if package.metadata:
         answer["CustomerMetadataProperties"] = package.metadata

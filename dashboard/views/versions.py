@@ -7,6 +7,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
+from core import clock
 from core.errors import DomainError
 from dashboard.access import OperatorRequest, requires
 from dashboard.forms import UploadForm
@@ -16,7 +17,8 @@ from dashboard.rendering import done, render_page_or_fragment
 from models_registry import queries
 from models_registry.services.multipart import parts_origin
 from models_registry.services.uploads import UploadedPart, receive_upload
-from models_registry.states import VersionState
+from models_registry.states import Approval, VersionState
+from tenants.queries import tier_version_of
 
 
 @requires("adapters.upload")
@@ -79,6 +81,7 @@ def detail(request: OperatorRequest, ref: str) -> HttpResponse:
         "errors": errors,
         "warnings": [finding for finding in version.findings if finding["severity"] != "error"],
         "is_live": adapter.live_version_id == version.pk,
+        "can_approve": _can_approve(version),
         "poll": poll_ms(since=version.created_at, is_settled=is_decided),
         "crumbs": [
             ("Adapters", reverse("adapter-list")),
@@ -88,3 +91,11 @@ def detail(request: OperatorRequest, ref: str) -> HttpResponse:
     return render_page_or_fragment(
         request, "dashboard/adapters/version.html", "dashboard/adapters/_version.html", context
     )
+
+
+def _can_approve(version: Any) -> bool:
+    """Whether an approval is missing: one that was not needed then may be now, on another tier."""
+    if version.state != VersionState.READY or version.approval == Approval.APPROVED:
+        return False
+    is_needed = tier_version_of(version.tenant_id, clock.now()).approval != "none"
+    return is_needed or version.approval != Approval.NOT_REQUIRED
