@@ -112,6 +112,7 @@ urlpatterns = [
     path("operations/accounts/<handle:ref>/close/", accounts.close, name="account-close"),
     path("operations/inventory/", inventory.listing, name="inventory"),
     path("operations/inventory/<handle:ref>/delete/", inventory.delete, name="finding-delete"),
+    path("operations/inventory/<handle:ref>/unignore/", inventory.unignore, name="finding-unignore"),
     path("operations/inventory/<handle:ref>/ignore/", inventory.ignore, name="finding-ignore"),
     path("operations/bulk/", tier_changes.bulk_listing, name="bulk-list"),
     path("operations/bulk/new/", tier_changes.bulk_plan, name="bulk-plan"),

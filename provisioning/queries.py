@@ -1,6 +1,7 @@
 """Reading what provisioning knows. `tenant_ids` has no default: None means that the caller may see all."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -270,9 +271,21 @@ def orphans_with(orphan: InventoryFinding) -> list[InventoryFinding]:
     return chain
 
 
-def last_inventory() -> InventoryLook | None:
-    """When AWS was last listed completely, and what it held; None before the first time."""
-    return InventoryLook.objects.order_by("-at").first()
+@dataclass(frozen=True, slots=True)
+class LastInventory:
+    """When all accounts were last listed completely, and what they held together, by kind."""
+
+    at: datetime
+    counts: Mapping[str, int]
+
+
+def last_inventory() -> LastInventory | None:
+    """None before the first time. An account that could not be entered since makes it as old as its last listing."""
+    looks = list(InventoryLook.objects.all())
+    if not looks:
+        return None
+    counts = sum((Counter(look.counts) for look in looks), Counter())
+    return LastInventory(at=min(look.at for look in looks), counts=dict(counts))
 
 
 # --- runtime configs --------------------------------------------------------------------------------------------

@@ -10,11 +10,11 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from dashboard.access import OperatorRequest, requires
 from dashboard.confirming import Question, ask_then_do
-from dashboard.forms import ReasonForm, TypedReasonForm
+from dashboard.forms import PlainForm, ReasonForm, TypedReasonForm
 from dashboard.reading import posted
 from dashboard.rendering import render_page_or_fragment
 from provisioning import queries
-from provisioning.services.findings import ignore_finding
+from provisioning.services.findings import ignore_finding, unignore_finding
 from provisioning.services.orphans import delete_orphan
 
 MOST_OF_A_KIND = 100
@@ -98,6 +98,26 @@ def ignore(request: OperatorRequest, ref: str) -> HttpResponse:
         ReasonForm(posted(request)),
         lambda typed: ignore_finding(finding_id=finding.pk, reason=typed["reason"], actor=request.actor),
         message=f"{finding.name} is ignored.",
+    )
+
+
+@requires("operations.retry")
+@require_http_methods(["GET", "HEAD", "POST"])
+def unignore(request: OperatorRequest, ref: str) -> HttpResponse:
+    """Take back that something is left alone."""
+    finding = queries.finding(ref, tenant_ids=request.visible_tenants)
+    question = Question(
+        heading=f"Look after {finding.name} again",
+        verb="Look after it again",
+        plan=["It counts again until it is put right."],
+        back_url=reverse("inventory"),
+    )
+    return ask_then_do(
+        request,
+        question,
+        PlainForm(posted(request)),
+        lambda typed: unignore_finding(finding_id=finding.pk, actor=request.actor),
+        message=f"{finding.name} counts again.",
     )
 
 

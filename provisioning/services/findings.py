@@ -35,7 +35,7 @@ def keep_inventory() -> Inventory:
     inventory = take_inventory()
     with transaction.atomic(durable=True):
         advisory_lock(INVENTORY_LOCK)
-        if not InventoryLook.objects.filter(account=inventory.account, at__gt=began).exists():
+        if not InventoryLook.objects.filter(at__gt=began).exists():
             _keep(inventory, began)
     return inventory
 
@@ -59,6 +59,20 @@ def ignore_finding(*, finding_id: int, reason: str, actor: Actor) -> InventoryFi
     return finding
 
 
+def unignore_finding(*, finding_id: int, actor: Actor) -> InventoryFinding:
+    """Take back that it is left alone; again is fine. Raises AlreadyResolved for what is not there any more."""
+    with transaction.atomic(durable=True):
+        rows = InventoryFinding.objects.select_for_update(of=("self",), no_key=True).select_related("tenant")
+        finding = rows.get(pk=finding_id)
+        refuse_resolved(finding)
+        if finding.ignored_reason:
+            before = {"ignored_reason": finding.ignored_reason, "ignored_by": finding.ignored_by}
+            finding.ignored_reason = finding.ignored_by = ""
+            finding.save(update_fields=["ignored_reason", "ignored_by"])
+            record_event("finding.unignored", tenant=finding.tenant, subject=finding, actor=actor, before=before)
+    return finding
+
+
 def refuse_resolved(finding: InventoryFinding) -> None:
     """Raise AlreadyResolved for what the last inventory did not see."""
     if finding.resolved_at is not None:
@@ -67,17 +81,23 @@ def refuse_resolved(finding: InventoryFinding) -> None:
 
 def _keep(inventory: Inventory, at: datetime) -> None:
     known = {
-        (row.kind, row.region, row.aws_kind, row.name): row
-        for row in InventoryFinding.objects.still_there().filter(account=inventory.account)
+        (row.kind, row.account, row.region, row.aws_kind, row.name): row
+        for row in InventoryFinding.objects.still_there().exclude(account__in=inventory.closed)
     }
     seen_again: list[InventoryFinding] = []
     for kind, found in _all(inventory):
-        row = known.pop((kind, found.region, found.kind, found.name), None)
+        row = known.pop((kind, found.account, found.region, found.kind, found.name), None)
+        if row is None and found.account in inventory.closed:
+            row = (
+                InventoryFinding.objects.still_there()
+                .filter(kind=kind, account=found.account, region=found.region, aws_kind=found.kind, name=found.name)
+                .first()
+            )
         if row is None:
             # Resource and tenant of an orphan are claims of its tags.
             resource = None if kind == FindingKind.ORPHAN else _resource(found)
             row = InventoryFinding(
-                kind=kind, account=inventory.account, region=found.region, aws_kind=found.kind, name=found.name,
+                kind=kind, account=found.account, region=found.region, aws_kind=found.kind, name=found.name,
                 resource=resource, tenant=Tenant.objects.filter(public_id=found.tenant).first(),
                 first_seen_at=at, last_seen_at=at,
             )  # fmt: skip
@@ -89,7 +109,9 @@ def _keep(inventory: Inventory, at: datetime) -> None:
         row.save()
     InventoryFinding.objects.filter(pk__in=[row.pk for row in seen_again]).update(sightings=F("sightings") + 1)
     InventoryFinding.objects.filter(pk__in=[row.pk for row in known.values()]).update(resolved_at=at)
-    InventoryLook.objects.update_or_create(account=inventory.account, defaults={"at": at, "counts": inventory.counts})
+    for account, counts in {inventory.account: {}, **inventory.counts_of}.items():
+        if account not in inventory.closed:
+            InventoryLook.objects.update_or_create(account=account, defaults={"at": at, "counts": counts})
 
 
 def _all(inventory: Inventory) -> Iterable[tuple[FindingKind, Found]]:

@@ -13,11 +13,13 @@ from django.db.models import QuerySet
 from aws import connect, errors
 from aws.gateway import IN_SERVICE, HostingGateway, HostingKind, Sighting
 from provisioning import queries
+from provisioning.doors import Doors
 from provisioning.models import ManagedResource, ServingLine
 from provisioning.planner.catalogue import Catalogue
 from provisioning.planner.refusals import UnknownInstance
 from provisioning.reconciler.observe import INSTALL_TAG, RESOURCE_TAG
 from provisioning.specs import (
+    ADAPTER_COMPONENT,
     BASE_COMPONENT,
     ENDPOINT,
     HOSTING_KINDS,
@@ -35,8 +37,11 @@ Key = tuple[HostingKind, str]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One finding: where, what and why it is one. `before` is what we wish and `after` what AWS shows, for drift."""
+    """One finding: in which account and region, what, and why it is one. `before` is what we wish and `after` what AWS
+    shows, for drift.
+    """
 
+    account: str
     region: str
     kind: str
     name: str
@@ -55,11 +60,14 @@ class Found:
 class Inventory:
     """`orphans` exist in AWS under our tags without a living row, `missing` serve by our rows and are not in AWS,
     `drift` is set otherwise in AWS than we wish, `stuck` wait for somebody, `foreign` have names like ours and other
-    owners. `counts` are AWS's, by kind.
+    owners. `counts` are AWS's, by kind, and `counts_of` the same by account. `closed` are accounts that could not be
+    entered, with what AWS said.
     """
 
     account: str
     counts: dict[str, int] = field(default_factory=dict)
+    counts_of: dict[str, dict[str, int]] = field(default_factory=dict)
+    closed: dict[str, str] = field(default_factory=dict)
     orphans: list[Found] = field(default_factory=list)
     missing: list[Found] = field(default_factory=list)
     drift: list[Found] = field(default_factory=list)
@@ -69,7 +77,7 @@ class Inventory:
     @property
     def is_clean(self) -> bool:
         """Whether AWS and rows agree and nothing waits for a person."""
-        return not (self.orphans or self.missing or self.drift or self.stuck)
+        return not (self.orphans or self.missing or self.drift or self.stuck or self.closed)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -86,34 +94,47 @@ class _Listing:
 
 
 def take_inventory() -> Inventory:
-    """List every region that a line or a resource is in. Raises AwsError: half an inventory would mislead."""
-    inventory = Inventory(account=connect.account_id())
-    regions = set(ServingLine.objects.values_list("region", flat=True))
-    regions |= set(ManagedResource.objects.living().values_list("region", flat=True))
-    catalogue = queries.planner_catalogue()
-    for region in sorted(regions):
-        _of_region(region, catalogue, inventory)
+    """List every region of every account that a line or a resource is in, or that is registered.
+
+    Raises AwsError: half an inventory would mislead. An account that cannot be entered is named in `closed`, because
+    it must not hide the others.
+    """
+    own = connect.account_id()
+    inventory = Inventory(account=own)
+    places = {(own, region) for region in ServingLine.objects.values_list("region", flat=True)}
+    places |= {(each.account_id, region) for each in queries.list_accounts(None) for region in each.regions}
+    places |= set(ManagedResource.objects.living().values_list("account", "region"))
+    catalogue, doors = queries.planner_catalogue(), Doors({account for account, _ in places})
+    for account, region in sorted(places):
+        if account in inventory.closed:
+            continue
+        try:
+            _of_place(doors.hosting(account, region), account, region, catalogue, inventory)
+        except errors.AccessLost as error:
+            # Nothing is known of it: what was found there before stays as it was found.
+            inventory.closed[account] = error.message or error.code
     inventory.orphans.sort(key=lambda found: (-(found.usd_per_hour or 0), found.kind, found.name))
     for row in ManagedResource.objects.exclude(stuck_reason="").select_related("tenant").order_by("pk"):
         inventory.stuck.append(_found(row, f"{row.get_stuck_reason_display()}: {row.detail}"))
     return inventory
 
 
-def _of_region(region: str, catalogue: Catalogue, inventory: Inventory) -> None:
-    hosting = connect.hosting(region)
-    rows = _living(ManagedResource.objects.filter(region=region))
+def _of_place(hosting: HostingGateway, account: str, region: str, catalogue: Catalogue, inventory: Inventory) -> None:
+    here = ManagedResource.objects.filter(account=account, region=region)
+    rows = _living(here)
     listing = _list(hosting, rows)
-    counts = Counter(kind for kind, _ in listing.ours) + Counter(inventory.counts)
-    inventory.counts.update(counts)
+    counted = Counter(kind for kind, _ in listing.ours)
+    inventory.counts.update(counted + Counter(inventory.counts))
+    inventory.counts_of[account] = dict(counted + Counter(inventory.counts_of.get(account, {})))
     # What was made while we listed has its row by now, because the row is written before AWS is asked.
     names = [sighting.name for sighting, _ in listing.unclaimed]
-    since = _living(ManagedResource.objects.filter(region=region, name__in=names))
+    since = _living(here.filter(name__in=names))
     for sighting, tags in listing.unclaimed:
         row = since.get((sighting.kind, sighting.name))
         if row is None or tags.get(RESOURCE_TAG) != row.public_id:
-            inventory.orphans.extend(_orphan(region, hosting, catalogue, sighting, tags))
+            inventory.orphans.extend(_orphan(account, region, hosting, catalogue, sighting, tags))
     for sighting in listing.foreign:
-        found = Found(region, sighting.kind, sighting.name, "", "", "It does not carry our tags.")
+        found = Found(account, region, sighting.kind, sighting.name, "", "", "It does not carry our tags.")
         inventory.foreign.append(found)
     for key, row in rows.items():
         if row.phase in (Phase.READY, Phase.UPDATING) and key not in listing.ours:
@@ -149,7 +170,7 @@ def _list(hosting: HostingGateway, rows: Mapping[Key, ManagedResource]) -> _List
 
 
 def _orphan(
-    region: str, hosting: HostingGateway, catalogue: Catalogue, listed: Sighting, tags: dict[str, str]
+    account: str, region: str, hosting: HostingGateway, catalogue: Catalogue, listed: Sighting, tags: dict[str, str]
 ) -> Iterable[Found]:
     """One finding, or none when it went while we looked."""
     try:
@@ -158,6 +179,7 @@ def _orphan(
         return
     runs_on = (seen.config_name, seen.endpoint_name, seen.base_component_name, seen.package_group)
     yield Found(
+        account=account,
         region=region,
         kind=seen.kind,
         name=seen.name,
@@ -189,7 +211,7 @@ def _drift(hosting: HostingGateway, rows: Mapping[Key, ManagedResource], listed:
 
     def is_settled(row: ManagedResource) -> bool:
         settled = row.phase == Phase.READY and not row.stuck_reason and row.observed_generation == row.generation
-        return settled and row.kind in (ENDPOINT, BASE_COMPONENT, MODEL_PACKAGE)
+        return settled and row.kind in (ENDPOINT, BASE_COMPONENT, ADAPTER_COMPONENT, MODEL_PACKAGE)
 
     def may_differ(key: Key, row: ManagedResource) -> bool:
         """A listing shows a package's approval, and nothing of the other kinds' settings."""
@@ -213,6 +235,8 @@ def _drift(hosting: HostingGateway, rows: Mapping[Key, ManagedResource], listed:
         if seen is None or seen.status != IN_SERVICE or changed[row.pk] != row.generation:
             continue
         shown, wished = seen_settings(row.kind, seen), aws_settings(row.kind, row.settings)
+        if row.kind == ADAPTER_COMPONENT:
+            shown, wished = {"artifact_url": seen.artifact_url}, {"artifact_url": row.identity["artifact_url"]}
         if shown != wished:
             found.append(_found(row, "It is set otherwise in AWS than we wish.", before=wished, after=shown))
     return found
@@ -220,4 +244,4 @@ def _drift(hosting: HostingGateway, rows: Mapping[Key, ManagedResource], listed:
 
 def _found(row: ManagedResource, detail: str, **more: Any) -> Found:
     tenant = row.tenant.public_id if row.tenant else "pool"
-    return Found(row.region, row.kind, row.name, row.public_id, tenant, detail, arn=row.arn, **more)
+    return Found(row.account, row.region, row.kind, row.name, row.public_id, tenant, detail, arn=row.arn, **more)

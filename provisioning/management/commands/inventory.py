@@ -33,7 +33,7 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(inventory.as_dict() | {"wrong": wrong}, indent=2, default=str))
         else:
             self._say(inventory, wrong)
-        if wrong:
+        if wrong or inventory.closed:
             raise SystemExit(1)
 
     def _say(self, inventory: Inventory, wrong: int) -> None:
@@ -42,6 +42,8 @@ class Command(BaseCommand):
         for heading in ("orphans", "missing", "drift", "stuck", "foreign"):
             for found in getattr(inventory, heading):
                 price = f" (${found.usd_per_hour:f}/h)" if found.usd_per_hour else ""
-                line = f"{heading}: {found.kind} {found.name} in {found.region}: {found.detail}{price}"
+                line = f"{heading}: {found.kind} {found.name} in {found.account}/{found.region}: {found.detail}{price}"
                 self.stdout.write(f"{line} {dict(found.before)} -> {dict(found.after)}" if found.after else line)
+        for account, said in inventory.closed.items():
+            self.stdout.write(f"account {account} cannot be entered: {said}")
         self.stdout.write(f"{wrong} of these need somebody." if wrong else "Nobody is needed.")

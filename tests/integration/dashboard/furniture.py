@@ -96,7 +96,7 @@ class Furnished:
             "tenant-history": tenant,
             **{f"version-{each}": self.version for each in ("detail", "release", "archive")},
             **{f"version-{each}": self.version for each in ("compare", "approve", "reject", "restore", "retire")},
-            **{f"finding-{each}": self.finding for each in ("delete", "ignore")},
+            **{f"finding-{each}": self.finding for each in ("delete", "ignore", "unignore")},
             **{f"operation-{each}": self.operation for each in ("detail", "retry", "cancel", "hold", "continue")},
             **{f"invoice-{each}": final for each in ("detail", "document", "comparison", "pay", "void", "credit")},
             **{f"invoice-{each}": draft for each in ("refresh", "finalize")},

@@ -13,10 +13,12 @@ from events.models import Event
 from provisioning import queries
 from provisioning.models import ManagedResource, PublishedConfig, ResourceInterval
 from provisioning.models.findings import SWEEPS_APART, FindingKind, InventoryFinding
-from provisioning.services.findings import AlreadyResolved, ignore_finding, keep_inventory
+from provisioning.services.converge import converge_tenant
+from provisioning.services.findings import AlreadyResolved, ignore_finding, keep_inventory, unignore_finding
 from provisioning.services.orphans import NotDeletable, delete_orphan
 from provisioning.states import Phase
 from tests.factories import TESTER
+from tests.integration.provisioning.elsewhere import give_account, lock_us_out, make_tier
 
 APART = timedelta(seconds=SWEEPS_APART * settings.ENV.sweep_seconds)
 
@@ -159,8 +161,9 @@ def test_what_is_not_certainly_unused_and_ours_is_left_alone(world, served):
 
 
 def test_what_is_ignored_makes_no_inventory_fail(world, served):
-    world.aws.post("quotas", {"ml.g5.2xlarge": 1})
     other = world.sign_up("other", "premium")
+    converge_tenant(tenant_id=other.pk)  # the pre-flight has passed; then somebody else takes the rest of the quota
+    world.aws.post("quotas", {"ml.g5.2xlarge": 1})
     world.settle(other)
     with pytest.raises(SystemExit):
         call_command("inventory")
@@ -170,3 +173,28 @@ def test_what_is_ignored_makes_no_inventory_fail(world, served):
     stuck.refresh_from_db()
     assert (stuck.ignored_reason, stuck.ignored_by, stuck.is_wrong) == ("the quota is on its way", TESTER.name, False)
     assert Event.objects.get(name="finding.ignored").subject_ref == stuck.public_id
+    unignore_finding(finding_id=stuck.pk, actor=TESTER)
+    with pytest.raises(SystemExit):
+        call_command("inventory")
+
+
+def test_every_account_is_listed_and_one_that_is_closed_hides_no_other(world, served, capsys):
+    make_tier("split", "split")
+    tenant = world.sign_up("theirs", "split")
+    account = give_account(world, tenant)
+    world.settle(tenant)
+    call_command("inventory")
+    assert queries.last_inventory().counts == {"model": 2, "endpoint_config": 2, "endpoint": 2, "component": 2}
+    world.row(kind="model", account=account.account_id)
+    ManagedResource.objects.filter(account=account.account_id, kind="model").update(phase=Phase.GONE)
+    keep_inventory()
+    [orphan] = queries.findings(tenant_ids=None, kind=FindingKind.ORPHAN)
+    assert (orphan.account, orphan.region) == (account.account_id, "us-west-2")
+    lock_us_out(world, account)
+    inventory = keep_inventory()
+    assert list(inventory.closed) == [account.account_id]
+    orphan.refresh_from_db()
+    assert orphan.resolved_at is None, "what cannot be seen is not gone"
+    with pytest.raises(SystemExit):
+        call_command("inventory")
+    assert f"account {account.account_id} cannot be entered" in capsys.readouterr().out
