@@ -1,0 +1,140 @@
+"""Generated policies against a table of decisions written by hand; and the tests' evaluator against AWS's examples."""
+
+import json
+
+import pytest
+
+from provisioning import policies
+from tests.support.iam import decide
+
+ACCOUNT, REGION, BUCKET = "123456789012", "us-west-2", "artifacts"
+ME, OTHER = "ten_a", "ten_ab"  # one id begins like the other
+INVOKE, STREAM = "sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointWithResponseStream"
+
+
+def component(name: str) -> str:
+    return f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:inference-component/{name}"
+
+
+def endpoint(name: str) -> str:
+    return f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/{name}"
+
+
+POLICY = policies.tenant_policy(account=ACCOUNT, regions=[REGION], install="local", bucket=BUCKET, shared=True)
+ALONE = policies.tenant_policy(account=ACCOUNT, regions=[REGION], install="local", bucket=BUCKET, shared=False)
+OWN_ADAPTER, OWN_BASE = component("local-adapter-acme-support-1234abcd-1"), component("local-base-acme-1234abcd-1")
+POOL_BASE, OTHERS = component("local-base-pool-1234abcd-1"), component("local-adapter-acme-2-support-1234abcd-1")
+OBJECT = f"arn:aws:s3:::{BUCKET}/tenants/"
+
+# action, resource, tag of the resource, further context, decision
+TABLE = [
+    (INVOKE, OWN_ADAPTER, ME, {}, "allow"),
+    (STREAM, OWN_ADAPTER, ME, {}, "allow"),
+    (INVOKE, OTHERS, OTHER, {}, "implicit"),
+    (INVOKE, OTHERS, None, {}, "implicit"),
+    (INVOKE, POOL_BASE, "pool", {}, "deny"),
+    (STREAM, POOL_BASE, "pool", {}, "deny"),
+    (INVOKE, POOL_BASE, None, {}, "deny"),
+    (INVOKE, OWN_BASE, ME, {}, "allow"),
+    (INVOKE, OWN_BASE, OTHER, {}, "deny"),
+    (INVOKE, endpoint("local-endpoint-pool-1234abcd-1"), "pool", {}, "allow"),
+    (INVOKE, endpoint("somebody-elses"), None, {}, "implicit"),
+    ("sagemaker:DeleteInferenceComponent", OWN_ADAPTER, ME, {}, "implicit"),
+    (INVOKE, OWN_ADAPTER.replace(REGION, "eu-west-1"), ME, {}, "implicit"),
+    (INVOKE, OWN_ADAPTER.replace(ACCOUNT, "222222222222"), ME, {}, "implicit"),
+    ("s3:GetObject", f"{OBJECT}{ME}/adapters/x.tar.gz", None, {}, "allow"),
+    ("s3:PutObject", f"{OBJECT}{ME}/adapters/x.tar.gz", None, {}, "allow"),
+    ("s3:GetObject", f"{OBJECT}{OTHER}/adapters/x.tar.gz", None, {}, "implicit"),
+    ("s3:GetObject", f"{OBJECT}{ME}", None, {}, "implicit"),
+    ("s3:DeleteObject", f"{OBJECT}{ME}/adapters/x.tar.gz", None, {}, "implicit"),
+    ("s3:ListBucket", f"arn:aws:s3:::{BUCKET}", None, {"s3:prefix": f"tenants/{ME}/"}, "allow"),
+    ("s3:ListBucket", f"arn:aws:s3:::{BUCKET}", None, {"s3:prefix": f"tenants/{OTHER}/"}, "implicit"),
+    ("s3:ListBucket", f"arn:aws:s3:::{BUCKET}", None, {"s3:prefix": ""}, "implicit"),
+    ("s3:ListBucket", f"arn:aws:s3:::{BUCKET}", None, {}, "implicit"),
+]
+
+
+def context(tag: str | None, more: dict[str, str], tenant: str | None = ME) -> dict[str, str]:
+    found = {"aws:ResourceTag/cp:tenant": tag} if tag else {}
+    return found | more | ({"aws:PrincipalTag/TenantId": tenant} if tenant else {})
+
+
+@pytest.mark.parametrize(("action", "resource", "tag", "more", "decision"), TABLE)
+def test_what_a_data_plane_may_do(action, resource, tag, more, decision):
+    assert decide([POLICY], action, resource, context(tag, more)) == decision
+
+
+@pytest.mark.parametrize(("action", "resource", "tag", "more", "decision"), TABLE)
+def test_a_session_without_the_tag_reaches_nothing_of_any_tenant(action, resource, tag, more, decision):
+    reached = decide([POLICY], action, resource, context(tag, more, tenant=None))
+    assert reached != "allow" or resource == endpoint("local-endpoint-pool-1234abcd-1")
+
+
+def test_a_deny_on_the_base_wins_over_whatever_else_allows_it():
+    anything = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    assert decide([POLICY, anything], INVOKE, POOL_BASE, context("pool", {})) == "deny"
+    assert decide([ALONE, anything], INVOKE, OWN_BASE, context(OTHER, {})) == "deny"
+
+
+def test_where_nothing_is_shared_an_endpoint_must_be_its_own_too():
+    name = endpoint("local-endpoint-acme-1234abcd-1")
+    assert decide([ALONE], INVOKE, name, context(ME, {})) == "allow"
+    assert decide([ALONE], INVOKE, name, context(OTHER, {})) == "implicit"
+
+
+def test_the_role_that_we_assume_touches_our_names_only_and_passes_one_role_to_one_service():
+    execution = "arn:aws:iam::222222222222:role/containers"
+    policy = policies.control_policy(
+        account="222222222222", regions=[REGION], install="local", buckets=["copies"], execution_role_arn=execution
+    )
+    ours = "arn:aws:sagemaker:us-west-2:222222222222:endpoint/local-endpoint-acme-1"
+    to_sagemaker = {"iam:PassedToService": "sagemaker.amazonaws.com"}
+    table = [
+        ("sagemaker:DeleteEndpoint", ours, {}, "allow"),
+        ("sagemaker:DeleteEndpoint", ours.replace("local-", "theirs-"), {}, "implicit"),
+        ("sagemaker:ListEndpoints", "*", {}, "allow"),
+        ("iam:PassRole", execution, to_sagemaker, "allow"),
+        ("iam:PassRole", execution, {"iam:PassedToService": "ec2.amazonaws.com"}, "implicit"),
+        ("iam:PassRole", execution.replace("containers", "admin"), to_sagemaker, "implicit"),
+        ("s3:GetObject", "arn:aws:s3:::their-data/x", {}, "implicit"),
+        ("s3:PutObject", "arn:aws:s3:::copies/x", {}, "allow"),
+        ("iam:CreateUser", "*", {}, "implicit"),
+    ]
+    assert [decide([policy], action, resource, more) for action, resource, more, _ in table] == [
+        decision for *_, decision in table
+    ]
+
+
+def test_policies_fit_into_what_iam_takes():
+    assert len(json.dumps(POLICY, separators=(",", ":"))) <= 2048, "it also fits as a session policy"
+
+
+# AWS's own examples: the IAM user guide on evaluation logic, on variables and tags, and on condition operators.
+EXAMPLES = [
+    # "An explicit deny in any policy overrides any allows."
+    ([("Allow", "*", "*", {}), ("Deny", "s3:*", "*", {})], "s3:GetObject", "arn:aws:s3:::b/k", {}, "deny"),
+    # "By default, all requests are implicitly denied."
+    ([], "s3:GetObject", "arn:aws:s3:::b/k", {}, "implicit"),
+    # Variables: each user has a home folder.
+    ([("Allow", "s3:*", "arn:aws:s3:::b/${aws:username}/*", {})], "s3:GetObject", "arn:aws:s3:::b/bob/k",
+     {"aws:username": "bob"}, "allow"),
+    ([("Allow", "s3:*", "arn:aws:s3:::b/${aws:username}/*", {})], "s3:GetObject", "arn:aws:s3:::b/eve/k",
+     {"aws:username": "bob"}, "implicit"),
+    # Tags: the principal's tag must be the resource's.
+    ([("Allow", "ec2:*", "*", {"StringEquals": {"aws:ResourceTag/p": "${aws:PrincipalTag/p}"}})], "ec2:StopInstances",
+     "i", {"aws:ResourceTag/p": "x", "aws:PrincipalTag/p": "x"}, "allow"),
+    # "If the key is not present, the values do not match" ...
+    ([("Allow", "ec2:*", "*", {"StringEquals": {"k": "v"}})], "ec2:StopInstances", "i", {}, "implicit"),
+    # ... and "negated matching operators return true when the key is not present".
+    ([("Deny", "ec2:*", "*", {"StringNotEquals": {"k": "v"}})], "ec2:StopInstances", "i", {}, "deny"),
+    # Actions are not case-sensitive, resources are.
+    ([("Allow", "S3:getobject", "arn:aws:s3:::b/K", {})], "s3:GetObject", "arn:aws:s3:::b/K", {}, "allow"),
+    ([("Allow", "s3:GetObject", "arn:aws:s3:::b/K", {})], "s3:GetObject", "arn:aws:s3:::b/k", {}, "implicit"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("statements", "action", "resource", "found", "decision"), EXAMPLES)
+def test_the_evaluator_decides_as_aws_documents(statements, action, resource, found, decision):
+    keys = ("Effect", "Action", "Resource", "Condition")
+    policy = {"Statement": [dict(zip(keys, statement, strict=True)) for statement in statements]}
+    assert decide([policy], action, resource, found) == decision
