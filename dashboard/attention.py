@@ -6,6 +6,7 @@ An item says what is wrong, why, and where to go. A person sees only what their 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import Q
@@ -21,12 +22,12 @@ from events.webhooks.states import DisabledReason
 from models_registry.queries import list_versions, retiring, waiting_for_approval
 from models_registry.services.retirement import REMINDED_AHEAD
 from models_registry.states import VersionState
-from provisioning.queries import operations, stuck_resources
+from provisioning.queries import findings, list_accounts, operations, stuck_resources
 from provisioning.states import OperationState
 from tenants.queries import list_tenants
 from tenants.states import TenantState
 
-MOST_OF_A_KIND = 5
+MOST_OF_A_KIND, MOST_FINDINGS = 5, 100
 RECENT_REFUSAL = timedelta(days=1)
 STUCK = Q(steps__done_at=None) & ~Q(steps__resource__stuck_reason="") & Q(steps__resource__isnull=False)
 
@@ -72,6 +73,8 @@ def needs_attention(principal: Principal) -> list[Item]:
     if can(principal, "operations.view"):
         items += _operations(principal)
         items += _shared(principal)
+        items += _accounts(principal)
+        items += _inventory(principal)
     if can(principal, "adapters.view"):
         items += _refused_uploads(principal)
         items += _retiring(principal)
@@ -109,6 +112,27 @@ def _shared(principal: Principal) -> Iterable[Item]:
         title = f"Shared {resource.get_kind_display().lower()} {resource.name} is stuck"
         url = f"{reverse('resource-list')}?stuck=yes"
         yield Item("bad", title, resource.detail or resource.get_stuck_reason_display(), url, "Open")
+def _accounts(principal: Principal) -> Iterable[Item]:
+    """Accounts whose role is gone: nothing is made or deleted there until somebody restores it."""
+    lost = list_accounts(principal.tenant_ids).filter(access_lost_at__isnull=False)
+    for account in lost[:MOST_OF_A_KIND]:
+        whose = f" of {account.tenant.name}" if account.tenant else ""
+        title = f"Access to account {account}{whose} is lost"
+        yield Item("bad", title, account.access_detail, reverse("account-list"), "See what to do")
+
+
+def _inventory(principal: Principal) -> Iterable[Item]:
+    """What the last inventory found besides what is stuck, which has items of its own."""
+    found = findings(principal.tenant_ids).filter(ignored_reason="").exclude(kind="stuck")
+    wrong = [finding for finding in found[:MOST_FINDINGS] if finding.is_wrong and not finding.is_being_deleted]
+    if wrong:
+        dollars = sum((finding.usd_per_hour or Decimal(0) for finding in wrong), Decimal(0))
+        cost = f" AWS charges ${dollars.normalize():f} an hour for them." if dollars else ""
+        noun = "finding needs" if len(wrong) == 1 else "findings need"
+        why = f"The first is {wrong[0].name}: {wrong[0].detail}{cost}"
+        yield Item("warn", f"{len(wrong)} inventory {noun} somebody", why, reverse("inventory"), "Open the inventory")
+
+
 
 
 def _refused_uploads(principal: Principal) -> Iterable[Item]:
