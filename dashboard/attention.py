@@ -19,7 +19,7 @@ from core import clock
 from dashboard.freshness import KnownGap, known_gaps
 from events.webhooks.queries import disabled_by_themselves
 from events.webhooks.states import DisabledReason
-from models_registry.queries import list_versions, retiring, waiting_for_approval
+from models_registry.queries import list_versions, versions_for_people
 from models_registry.services.retirement import REMINDED_AHEAD
 from models_registry.states import VersionState
 from provisioning.queries import findings, list_accounts, operations, stuck_resources
@@ -77,9 +77,7 @@ def needs_attention(principal: Principal) -> list[Item]:
         items += _inventory(principal)
     if can(principal, "adapters.view"):
         items += _refused_uploads(principal)
-        items += _retiring(principal)
-    if can(principal, "adapters.approve"):
-        items += _waiting_for_approval(principal)
+        items += _versions(principal)
     if can(principal, "usage.view"):
         items += [_gap(gap) for gap in known_gaps(principal.tenant_ids)[:MOST_OF_A_KIND]]
     if can(principal, "invoices.finalize"):
@@ -112,6 +110,8 @@ def _shared(principal: Principal) -> Iterable[Item]:
         title = f"Shared {resource.get_kind_display().lower()} {resource.name} is stuck"
         url = f"{reverse('resource-list')}?stuck=yes"
         yield Item("bad", title, resource.detail or resource.get_stuck_reason_display(), url, "Open")
+
+
 def _accounts(principal: Principal) -> Iterable[Item]:
     """Accounts whose role is gone: nothing is made or deleted there until somebody restores it."""
     lost = list_accounts(principal.tenant_ids).filter(access_lost_at__isnull=False)
@@ -133,8 +133,6 @@ def _inventory(principal: Principal) -> Iterable[Item]:
         yield Item("warn", f"{len(wrong)} inventory {noun} somebody", why, reverse("inventory"), "Open the inventory")
 
 
-
-
 def _refused_uploads(principal: Principal) -> Iterable[Item]:
     refused = list_versions(tenant_ids=principal.tenant_ids, state=VersionState.REJECTED)
     for version in refused.filter(created_at__gte=clock.now() - RECENT_REFUSAL)[:MOST_OF_A_KIND]:
@@ -143,24 +141,24 @@ def _refused_uploads(principal: Principal) -> Iterable[Item]:
         yield Item("warn", title, why, reverse("version-detail", args=[version.public_id]), "See the findings")
 
 
-def _waiting_for_approval(principal: Principal) -> Iterable[Item]:
-    for version in waiting_for_approval(tenant_ids=principal.tenant_ids)[:MOST_OF_A_KIND]:
-        title = f"{version.adapter.name} {version} of {version.tenant.name} waits for approval"
-        why = f"Uploaded by {version.uploaded_by}; it cannot be released before."
-        yield Item("warn", title, why, reverse("version-detail", args=[version.public_id]), "Look at it")
-
-
-def _retiring(principal: Principal) -> Iterable[Item]:
-    """Versions that serve although their day has come, or comes soon."""
+def _versions(principal: Principal) -> Iterable[Item]:
+    """Versions that serve although their day has come, or comes soon; and those that cannot be released yet."""
     now = clock.now()
-    for version in retiring(tenant_ids=principal.tenant_ids, before=now + REMINDED_AHEAD)[:MOST_OF_A_KIND]:
-        day = version.retires_at or now
-        is_due = day <= now
-        verb = "should have retired on" if is_due else "retires on"
-        title = f"{version.adapter.name} {version} of {version.tenant.name} {verb} {day:%Y-%m-%d}"
-        why = f"Release {version.replacement} instead." if version.replacement else "Release another version."
-        url = reverse("adapter-detail", args=[version.adapter.public_id])
-        yield Item("bad" if is_due else "warn", title, f"It serves. {why}", url, "Open")
+    waiting: Any = versions_for_people(tenant_ids=principal.tenant_ids, before=now + REMINDED_AHEAD)
+    for version in waiting[: 2 * MOST_OF_A_KIND]:
+        of_whom = f"{version.adapter.name} {version} of {version.tenant.name}"
+        if version.is_retiring:
+            day = version.retires_at or now
+            verb = "should have retired on" if day <= now else "retires on"
+            why = f"Release {version.replacement} instead." if version.replacement else "Release another version."
+            url = reverse("adapter-detail", args=[version.adapter.public_id])
+            yield Item(
+                "bad" if day <= now else "warn", f"{of_whom} {verb} {day:%Y-%m-%d}", f"It serves. {why}", url, "Open"
+            )
+        elif can(principal, "adapters.approve"):
+            why = f"Uploaded by {version.uploaded_by}; it cannot be released before."
+            url = reverse("version-detail", args=[version.public_id])
+            yield Item("warn", f"{of_whom} waits for approval", why, url, "Look at it")
 
 
 def _gap(gap: KnownGap) -> Item:

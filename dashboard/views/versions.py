@@ -19,6 +19,7 @@ from models_registry.services.multipart import parts_origin
 from models_registry.services.uploads import UploadedPart, receive_upload
 from models_registry.states import Approval, VersionState
 from tenants.queries import tier_version_of
+from tenants.states import TenantState
 
 
 @requires("adapters.upload")
@@ -95,7 +96,8 @@ def detail(request: OperatorRequest, ref: str) -> HttpResponse:
 
 def _can_approve(version: Any) -> bool:
     """Whether an approval is missing: one that was not needed then may be now, on another tier."""
-    if version.state != VersionState.READY or version.approval == Approval.APPROVED:
+    has_left = version.tenant.state in (TenantState.OFFBOARDING, TenantState.OFFBOARDED)
+    if has_left or version.state != VersionState.READY or version.approval == Approval.APPROVED:
         return False
     is_needed = tier_version_of(version.tenant_id, clock.now()).approval != "none"
     return is_needed or version.approval != Approval.NOT_REQUIRED

@@ -89,6 +89,11 @@ class AdapterVersion(PublicModel):
                 name="version_undecided",
                 condition=models.Q(state__in=[VersionState.UPLOADING, VersionState.IMPORTING, VersionState.VALIDATING]),
             ),
+            models.Index(
+                fields=["id"],
+                name="version_waits_for_approval",
+                condition=models.Q(approval=Approval.PENDING, state=VersionState.READY),
+            ),
             models.Index(fields=["retires_at"], name="version_retiring", condition=models.Q(retires_at__isnull=False)),
             models.Index(
                 fields=["id"], name="version_in_quarantine", condition=models.Q(quarantine_cleared_at__isnull=True)

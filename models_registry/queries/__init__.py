@@ -28,5 +28,4 @@ from models_registry.queries.versions import compared_by_default as compared_by_
 from models_registry.queries.versions import get_version as get_version
 from models_registry.queries.versions import list_versions as list_versions
 from models_registry.queries.versions import mirrored_versions as mirrored_versions
-from models_registry.queries.versions import retiring as retiring
-from models_registry.queries.versions import waiting_for_approval as waiting_for_approval
+from models_registry.queries.versions import versions_for_people as versions_for_people

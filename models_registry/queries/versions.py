@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection
 from datetime import datetime
 
-from django.db.models import F, Func, Q, QuerySet, TextField
+from django.db.models import BooleanField, ExpressionWrapper, F, Func, Q, QuerySet, TextField
 from django.db.models.fields.json import KeyTransform
 
 from core.errors import NotFound
@@ -58,15 +58,14 @@ def compared_by_default(version: AdapterVersion) -> AdapterVersion:
     return live or earlier or version
 
 
-def waiting_for_approval(*, tenant_ids: Collection[int] | None) -> QuerySet[AdapterVersion]:
-    """Ready versions that somebody has to approve before they can serve, newest first."""
-    return list_versions(tenant_ids=tenant_ids, approval=Approval.PENDING)
-
-
-def retiring(*, tenant_ids: Collection[int] | None, before: datetime) -> QuerySet[AdapterVersion]:
-    """Versions that answer now and should stop before an instant, the most urgent first."""
-    serving = _versions(tenant_ids).filter(adapter__live_version_id=F("id"), retires_at__lt=before)
-    return serving.select_related("replacement").order_by("retires_at", "id")
+def versions_for_people(*, tenant_ids: Collection[int] | None, before: datetime) -> QuerySet[AdapterVersion]:
+    """Versions that wait for somebody: those that answer now and retire before an instant, the most urgent first, then
+    ready ones without the approval that they need, newest first. `is_retiring` tells them apart."""
+    retiring = Q(adapter__live_version_id=F("id"), retires_at__lt=before)
+    waiting = Q(approval=Approval.PENDING, state=VersionState.READY)
+    found = _versions(tenant_ids).defer("adapter__foundation_model__config", "replacement__findings")
+    told = found.filter(retiring | waiting).annotate(is_retiring=ExpressionWrapper(retiring, BooleanField()))
+    return told.order_by("-is_retiring", F("retires_at").asc(nulls_last=True), "-id")
 
 
 def mirrored_versions(tenant_id: int) -> QuerySet[AdapterVersion]:

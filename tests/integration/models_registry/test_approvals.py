@@ -196,8 +196,9 @@ def test_a_retirement_reminds_refuses_releases_and_takes_nothing_away(adapter: A
     assert Event.objects.filter(name="adapter.retirement_due").count() == 1
     adapter.refresh_from_db()
     assert adapter.live_version_id == old.pk, "a date takes nobody's traffic away"
-    seen = queries.retiring(tenant_ids=None, before=clock.now() + timedelta(days=14))
-    assert [version.pk for version in seen] == [old.pk]
+    waiting = ready(adapter, approval=Approval.PENDING)
+    seen = queries.versions_for_people(tenant_ids=None, before=clock.now() + timedelta(days=14))
+    assert [(version.pk, version.is_retiring) for version in seen] == [(old.pk, True), (waiting.pk, False)]
     release(new)
     assert f"Release {new}" in refused(VersionRetired, lambda: release(old)).hint
     cancel_retirement(version_id=old.pk, reason="Prolonged.", actor=TESTER)
