@@ -120,7 +120,7 @@ class OperationStep(models.Model):
     """One step. `done_at` is written once; until then its state is that of its resource, or waiting.
 
     `began_at` is when its own work was first seen under way; steps of one `kind` are compared by it. `attempts` counts
-    the tries: incarnations of its resource, refused calls among them, and retries.
+    the tries: one, and one more for each call about its resource that AWS refused or lost.
     """
 
     operation = models.ForeignKey(Operation, on_delete=models.CASCADE, related_name="steps")

@@ -35,11 +35,11 @@ class Step:
 
     @property
     def attempts(self) -> int:
-        """How often it was tried so far: incarnations of its resource and calls that AWS refused or lost."""
+        """How often it was tried so far: once, and once more for each call that AWS refused or lost."""
         if self.resource is None:
             return 1 if self.is_done else 0
         tried = self.resource.phase != Phase.WISHED or self.resource.failures > 0
-        return self.resource.incarnation - 1 + max(self.resource.failures, 1) if tried else 0
+        return self.resource.failures + 1 if tried else 0
 
     def began_at(self, *, is_next: bool) -> datetime | None:
         """Since when its own work is under way, if it is: AWS works on its resource, or all before it is done."""

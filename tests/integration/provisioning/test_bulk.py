@@ -53,6 +53,7 @@ def test_a_bulk_suspension_tells_what_became_of_each(world):
     assert [item.attempts for item in outcomes.bulk_items(bulk.pk)] == [1, 1, 2]
 
 
+@pytest.mark.long
 def test_a_bulk_tier_change_follows_each_change_and_retries_what_went_back(world):
     moves, goes_back, stays = (
         world.sign_up(slug, tier) for slug, tier in (("moves", "advanced"), ("back", "advanced"), ("stays", "premium"))

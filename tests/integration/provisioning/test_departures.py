@@ -88,6 +88,7 @@ def test_a_certificate_lists_what_a_second_read_looked_for_and_never_changes(wor
         DeletionCertificate.objects.update(is_clean=False)
 
 
+@pytest.mark.long
 def test_what_is_still_there_is_on_record_and_a_later_read_comes_clean(world):
     tenant = served_tenant(world)
     leave(world, tenant)

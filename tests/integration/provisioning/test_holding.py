@@ -45,6 +45,7 @@ def test_a_held_onboarding_begins_nothing_more_and_goes_on_when_continued(world)
     assert tenant.state == TenantState.ACTIVE
 
 
+@pytest.mark.long
 def test_a_hold_keeps_traffic_from_nothing_that_protects(world):
     tenant = served_tenant(world)
     operation = change_to(tenant, "premium")
@@ -75,6 +76,7 @@ def test_cancelling_an_onboarding_removes_what_was_made(world):
     assert "cannot be undone" in caught.value.hint
 
 
+@pytest.mark.long
 def test_a_tier_that_keeps_nothing_removes_resources_on_suspension_and_answers_only_when_all_is_back(world):
     tenant = served_tenant(world, "frugal", "advanced")
     frugal = new_version("advanced", on_suspend="remove")

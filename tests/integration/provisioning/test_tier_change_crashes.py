@@ -21,7 +21,7 @@ from tests.factories import TESTER
 from tests.integration.provisioning.changing import routed_lines
 from tests.integration.provisioning.test_crashes import die_at, dry_run, finish, is_active, park, sample
 
-SAMPLE = 7
+SAMPLE = 4
 
 
 @pytest.fixture

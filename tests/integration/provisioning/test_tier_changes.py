@@ -52,6 +52,7 @@ def test_a_dry_run_says_what_is_made_and_removed_and_writes_nothing(world):
     assert set(world.aws.calls()) - set(before) <= {"ListServiceQuotas"} and not TierChange.objects.exists()
 
 
+@pytest.mark.long
 def test_from_shared_to_dedicated_and_back(world):
     tenant = served_tenant(world)
     operation = change_to(tenant, "premium")
@@ -72,6 +73,7 @@ def test_from_shared_to_dedicated_and_back(world):
     assert tiers_of(tenant) == ["basic", "premium", "basic"]
 
 
+@pytest.mark.long
 def test_traffic_stays_until_everything_new_is_proved_and_the_old_stays_until_requests_have_ended(world):
     tenant = served_tenant(world)
     change_to(tenant, "premium")
@@ -108,6 +110,7 @@ def test_what_aws_cannot_make_takes_the_tenant_back_and_a_retry_goes_forward_aga
     assert operation.state == OperationState.SUCCEEDED and routed_lines(tenant) == {"dedicated"}
 
 
+@pytest.mark.long
 def test_an_adapter_without_effect_on_the_new_lines_takes_the_tenant_back(world):
     tenant = served_tenant(world)
     world.aws.post("inference", {"behaviour": "load_nothing", "name_contains": "adapter-acme"})
@@ -117,6 +120,7 @@ def test_an_adapter_without_effect_on_the_new_lines_takes_the_tenant_back(world)
     assert routed_lines(tenant) == {"pooled"} and tiers_of(tenant) == ["basic"]
 
 
+@pytest.mark.long
 def test_new_lines_that_fall_silent_after_the_turn_take_traffic_back_and_both_tiers_are_on_record(world):
     tenant = served_tenant(world)
     change_to(tenant, "premium")
@@ -136,6 +140,7 @@ def test_new_lines_that_fall_silent_after_the_turn_take_traffic_back_and_both_ti
     assert living(tenant) == {("adapter_component", "pooled")}
 
 
+@pytest.mark.long
 def test_a_cancel_before_and_after_the_turn(world):
     tenant = served_tenant(world)
     operation = change_to(tenant, "premium")
@@ -185,6 +190,7 @@ def test_one_change_at_a_time_and_asking_twice_is_asking_once(world):
         change_to(tenant, "advanced")
 
 
+@pytest.mark.long
 def test_a_tenant_that_leaves_or_is_suspended_in_the_middle(world):
     leaving, paused = served_tenant(world, "leaves"), served_tenant(world, "pauses")
     change_to(leaving, "premium")
@@ -202,6 +208,7 @@ def test_a_tenant_that_leaves_or_is_suspended_in_the_middle(world):
     assert living(paused) == DEDICATED and routed_lines(paused) == {"dedicated"}
 
 
+@pytest.mark.long
 def test_converging_a_settled_tenant_asks_for_nothing(world):
     tenant = served_tenant(world)
     change_to(tenant, "premium")
