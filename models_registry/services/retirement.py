@@ -20,6 +20,7 @@ from models_registry.states import VersionState
 
 REMINDED_AHEAD = timedelta(days=14)
 NEAR, DUE = "near", "due"
+_REMINDERS = {NEAR: "adapter.retirement_near", DUE: "adapter.retirement_due"}
 BATCH = 100
 
 
@@ -89,7 +90,7 @@ def remind_of_retirements() -> int:
         )[:BATCH]:
             stage = DUE if version.retires_at is not None and version.retires_at <= now else NEAR
             AdapterVersion.objects.filter(pk=version.pk).update(retirement_told=stage)
-            _tell(f"adapter.retirement_{stage}", version, SYSTEM, reason=version.retirement_reason)
+            _tell(_REMINDERS[stage], version, SYSTEM, reason=version.retirement_reason)
             told += 1
     return told
 
