@@ -117,6 +117,8 @@ class InvoiceOut(serializers.Serializer[Any]):
     subtotal = serializers.SerializerMethodField()
     tax = serializers.SerializerMethodField()
     total = serializers.SerializerMethodField()
+    prepaid = serializers.SerializerMethodField()
+    amount_due = serializers.SerializerMethodField()
     taxes = TaxOut(many=True)
     corrects = serializers.CharField(source="corrects.public_id", default=None, allow_null=True)
     reason = serializers.CharField(allow_blank=True)
@@ -156,6 +158,16 @@ class InvoiceOut(serializers.Serializer[Any]):
     def get_total(self, invoice: Any) -> dict[str, str]:
         """What is owed; of a credit note, what is given back."""
         return money(invoice.total, invoice.currency)
+
+    @extend_schema_field(MoneyOut)
+    def get_prepaid(self, invoice: Any) -> dict[str, str]:
+        """What prepaid credit paid of the total when it was finalized."""
+        return money(invoice.prepaid, invoice.currency)
+
+    @extend_schema_field(MoneyOut)
+    def get_amount_due(self, invoice: Any) -> dict[str, str]:
+        """What is left to pay."""
+        return money(invoice.amount_due, invoice.currency)
 
     def get_available_actions(self, invoice: Any) -> list[str]:
         """What the caller may do with it now."""

@@ -72,6 +72,7 @@ def test_credit_pays_an_invoice_and_its_ledger_says_so(erp: Caller, tenant) -> N
     grant = erp.post("credit-grants", body).json()
     assert erp.post("credit-grants", body).json()["id"] == grant["id"]
     invoice = finalized(erp)
+    assert (invoice["prepaid"]["amount"], invoice["amount_due"]["amount"]) == ("10.00", "20.20")
     seen = erp.get(f"credit-grants/{grant['id']}").json()
     assert (seen["remaining"]["amount"], seen["available_actions"]) == ("0.00", [])
     entries = erp.get(f"credit-grants/{grant['id']}/entries").json()["data"]

@@ -31,7 +31,7 @@ SABOTAGE = {
     "invoice_events": "DELETE FROM events_event WHERE name = 'invoice.finalized'",
     "usage_claimed_once": "UPDATE billing_usageclaim SET seal_id = (SELECT min(seal_id) FROM billing_usageclaim)",
     "usage_billed_whole": "UPDATE metering_sealedday SET quantity = quantity + 1",
-    "notes_within_invoice": "UPDATE billing_invoice SET subtotal = 99999, total = 99999 + tax WHERE kind = 'credit_note'",
+    "notes_within_invoice": "UPDATE billing_invoice SET subtotal = 9999, total = 9999 + tax WHERE kind = 'credit_note'",
     "credit_ledger": "UPDATE billing_creditgrant SET remaining = remaining + 1",
     "credit_drawn": "DELETE FROM billing_creditentry WHERE kind = 'draw'",
     "prices_one_at_a_time": "UPDATE billing_ratecard SET state = 'draft', published_at = NULL",

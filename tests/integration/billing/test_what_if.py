@@ -6,7 +6,6 @@ from decimal import Decimal
 import pytest
 from django.db import connection
 
-from billing.queries.changes import changes_since_last
 from billing.queries.impact import impact_of
 from billing.queries.what_if import CurrencyDiffers, NotClosed, Otherwise, what_if
 from billing.services.invoicing import draft_invoices, finalize_invoices
@@ -139,14 +138,3 @@ def test_what_was_billed_is_never_repriced(world, october, invoice) -> None:
     with pytest.raises(PriceInThePast, match="has billed"):
         price_tier(tier_version_id=tier.pk, card_id=new.pk, effective_from=october.start, actor=TESTER)
     price_tier(tier_version_id=tier.pk, card_id=new.pk, effective_from=october.end, actor=TESTER)
-
-
-def test_what_changed_since_the_last_invoice(world, october, invoice) -> None:
-    november = billing_month(2026, 11, "UTC")
-    lines = what_if(invoice.pk, Otherwise(card_id=card("29.00", "0.60").pk)).lines
-    changes = changes_since_last(tenant_id=invoice.tenant_id, period_start=november.start, currency="USD", lines=lines)
-    assert changes.before is not None and changes.before.pk == invoice.pk
-    assert [(change.description, change.difference) for change in changes.lines] == [
-        ("Basic platform fee", D(-29)),
-        ("Fee", D(29)),
-    ]
