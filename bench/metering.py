@@ -1,0 +1,268 @@
+"""Usage in: REST batches beside the bare INSERT of the same rows, the collector beside a plain boto3 loop."""
+
+import http.client
+import json
+import multiprocessing
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+import django
+
+from bench.measure import medians
+
+EVENTS = 1000
+METRICS, POINTS = 500, 12
+HOUR = timedelta(hours=1)
+START = datetime(2026, 1, 5, tzinfo=UTC)
+FLOOR_TABLE = """
+CREATE TEMP TABLE bench_event (tenant_id bigint, event_id varchar(64), series_id bigint, batch_id bigint,
+    occurred_at timestamptz, quantity bigint, PRIMARY KEY (tenant_id, event_id));
+CREATE TEMP TABLE bench_value (series text, at timestamptz, value numeric, PRIMARY KEY (series, at))
+"""
+FLOOR_INSERT = """
+INSERT INTO bench_event SELECT * FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %s::bigint[], %s::timestamptz[],
+    %s::bigint[]) ON CONFLICT (tenant_id, event_id) DO NOTHING
+"""
+PLAIN_UPSERT = """
+INSERT INTO bench_value VALUES (%s, %s, %s) ON CONFLICT (series, at) DO UPDATE SET value = EXCLUDED.value
+"""
+
+
+class Canned(BaseHTTPRequestHandler):
+    """Answers GetCallerIdentity, and GetMetricData with the same points for every query of the span asked for."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        """One call."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if b"GetCallerIdentity" in body:
+            names = 'xmlns="https://sts.amazonaws.com/doc/2011-06-15/"'
+            said = "<Arn>arn:aws:iam::123456789012:user/bench</Arn><UserId>x</UserId><Account>123456789012</Account>"
+            answer = f"<GetCallerIdentityResponse {names}><GetCallerIdentityResult>{said}</GetCallerIdentityResult>"
+            return self._send("text/xml", (answer + "</GetCallerIdentityResponse>").encode())
+        asked = json.loads(body)
+        begin = int(asked["StartTime"])
+        stamps = json.dumps([begin + hour * 3600 for hour in range(POINTS)])
+        values = json.dumps([float(begin % 977 + hour) for hour in range(POINTS)])
+        results = ",".join(
+            f'{{"Id":"{query["Id"]}","Timestamps":{stamps},"Values":{values},"StatusCode":"Complete"}}'
+            for query in asked["MetricDataQueries"]
+        )
+        self._send("application/x-amz-json-1.0", f'{{"MetricDataResults":[{results}]}}'.encode())
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+    def _send(self, kind: str, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def _serve(ready: Any) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Canned)
+    ready.send(server.server_address[1])
+    server.serve_forever()
+
+
+@contextmanager
+def canned_server() -> Iterator[str]:
+    """The address of a canned CloudWatch in a process of its own."""
+    near, far = multiprocessing.get_context("spawn").Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(far,), daemon=True)
+    process.start()
+    try:
+        yield f"http://127.0.0.1:{near.recv()}"
+    finally:
+        process.terminate()
+        process.join()
+
+
+@contextmanager
+def web_server() -> Iterator[str]:
+    """The product's web server, as the stack starts it, with one worker: one caller against one connection."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    argv = [sys.executable, "-m", "gunicorn", "controlplane.wsgi:application", "--bind", address, "--no-control-socket"]
+    process = subprocess.Popen([*argv, "--log-level", "error"], env=os.environ | {"CP_PUBLIC_URL": f"http://{address}"})
+    try:
+        for _ in range(300):
+            with socket.socket() as knock:
+                if knock.connect_ex(("127.0.0.1", int(address.partition(":")[2]))) == 0:
+                    break
+            time.sleep(0.1)
+        yield f"http://{address}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def events(tenant: str, turn: int) -> list[dict[str, Any]]:
+    """A batch of new events, spread over the last hour."""
+    now = datetime.now(UTC)
+    return [
+        {
+            "id": f"req-{turn:06d}-{number:04d}-{os.getpid()}", "tenant": tenant, "meter": "output_tokens",
+            "line": "pooled", "adapter_version": "base", "quantity": 1 + number,
+            "occurred_at": (now - timedelta(seconds=3 * number)).isoformat(),
+        }
+        for number in range(EVENTS)
+    ]  # fmt: skip
+
+
+def rest(url: str, tenant: str, key: str, turns: Iterator[int]) -> Callable[[], None]:
+    """Posting one batch to the stack's own web server."""
+    where = urlsplit(url)
+    batches = [json.dumps({"events": events(tenant, next(turns))}) for _ in range(40)]
+
+    def post() -> None:
+        connection = http.client.HTTPConnection(where.hostname or "", where.port)
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        connection.request("POST", "/api/v1/usage-events", batches.pop(), headers)
+        answer = connection.getresponse()
+        text = answer.read()
+        said = json.loads(text) if answer.status == 200 else text
+        connection.close()
+        assert answer.status == 200 and said["accepted"] == EVENTS, said
+
+    return post
+
+
+def bare_insert(tenant: str, turns: Iterator[int]) -> Callable[[], None]:
+    """The same rows by one INSERT from arrays, committed."""
+    from django.db import connection
+
+    batches = [events(tenant, next(turns)) for _ in range(40)]
+
+    def insert() -> None:
+        batch = batches.pop()
+        columns = [
+            [1] * EVENTS, [each["id"] for each in batch], [1] * EVENTS, [1] * EVENTS,
+            [each["occurred_at"] for each in batch], [each["quantity"] for each in batch],
+        ]  # fmt: skip
+        with connection.cursor() as cursor:
+            cursor.execute(FLOOR_INSERT, columns)
+
+    return insert
+
+
+def collector(scope: Any, spans: Iterator[datetime]) -> Callable[[], None]:
+    """What the collector does with one claimed stretch of hours."""
+    from django.db import transaction
+
+    from core.periods import Period
+    from metering import store
+    from metering.services.collection import read_span
+
+    def collect() -> None:
+        start = next(spans)
+        batch = read_span(scope, Period(start, start + POINTS * HOUR), start + 2 * POINTS * HOUR)
+        assert not batch.problem and len(batch.readings) >= (METRICS - 2) * POINTS, (batch.problem, len(batch.readings))
+        with transaction.atomic():
+            store.write_readings(batch.readings)
+
+    return collect
+
+
+def plain_loop(url: str, spans: Iterator[datetime]) -> Callable[[], None]:
+    """What one writes first: boto3 as it comes, a loop over results, executemany."""
+    from django.db import connection, transaction
+
+    client: Any = boto3.client("cloudwatch", endpoint_url=url)
+    queries = [
+        {"Id": f"q{number}", "MetricStat": {"Metric": {"Namespace": "N", "MetricName": "M", "Dimensions": [
+            {"Name": "TenantId", "Value": f"t{number}"}]}, "Period": 3600, "Stat": "Sum"}}
+        for number in range(METRICS)
+    ]  # fmt: skip
+
+    def loop() -> None:
+        start = next(spans)
+        rows = []
+        reply = client.get_metric_data(MetricDataQueries=queries, StartTime=start, EndTime=start + POINTS * HOUR)
+        for result in reply["MetricDataResults"]:
+            for at, value in zip(result["Timestamps"], result["Values"], strict=True):
+                rows.append((result["Id"], at, value))
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.executemany(PLAIN_UPSERT, rows)
+
+    return loop
+
+
+def many_tenants() -> Any:
+    """A scope of tenants, each with one route; three metrics each."""
+    from core.actors import SYSTEM
+    from metering.models import MeteringScope
+    from metering.partitions import make_months
+    from metering.services.enrolment import open_windows
+    from provisioning.models import PublishedConfig
+    from tenants.models import Tenant
+    from tenants.services.onboarding import sign_up_tenant
+
+    make_months(START + timedelta(days=30 * month) for month in range(4))
+    route = {
+        "adapter_version": "base", "line": "pooled", "component": "c", "kind": "hosted", "version_number": None,
+    }  # fmt: skip
+    for number in range(-(-METRICS // 3)):
+        tenant = sign_up_tenant(name=f"Bench {number}", slug=f"bench-{number}", tier_key="basic", actor=SYSTEM)
+        document = {"region": "us-west-2", "metrics_namespace": "N", "routes": {"r": route}}
+        made = PublishedConfig.objects.create(tenant=tenant, version=1, document=document)
+        PublishedConfig.objects.filter(pk=made.pk).update(created_at=START)
+    Tenant.objects.update(signed_up_at=START)
+    open_windows(as_of=START + HOUR)
+    return MeteringScope.objects.get()
+
+
+def show(what: str, ours: float, floor: float, name: str, rows: int, wanted: float) -> None:
+    """One line: how many rows a second, and what share of the floor's rate, or how many times it."""
+    print(
+        f"{what:<34} {rows / ours:>10,.0f}/s   {name:<40} {rows / floor:>10,.0f}/s   "
+        f"ratio {floor / ours:5.2f} (wanted: {wanted} or more)"
+    )
+
+
+def main() -> None:
+    """Measure both and print the ratios."""
+    from django.db import connection
+
+    from accounts.services import issue_api_key
+    from core.actors import SYSTEM
+    from tenants.models import Tenant
+
+    rounds = 21 if "--long" in sys.argv else 11
+    scope = many_tenants()
+    tenant = Tenant.objects.order_by("pk")[0].public_id
+    _, key = issue_api_key(name="bench", scopes=["usage.write"], actor=SYSTEM)
+    with connection.cursor() as cursor:
+        cursor.execute(FLOOR_TABLE)
+    turns = iter(range(10**6))
+    with web_server() as url:
+        jobs = {"ours": rest(url, tenant, key, turns), "floor": bare_insert(tenant, turns)}
+        found = medians(jobs, rounds=rounds)
+    show("REST, batches of 1,000 events", found["ours"], found["floor"], "INSERT..unnest ON CONFLICT", EVENTS, 0.6)
+    spans = (START + number * POINTS * HOUR for number in range(10**4))
+    url = os.environ["AWS_ENDPOINT_URL"]
+    found = medians({"ours": collector(scope, spans), "plain": plain_loop(url, spans)}, rounds=rounds)
+    rows = METRICS * POINTS
+    show("collector, 500 metrics × 12 points", found["ours"], found["plain"], "plain boto3 loop, executemany", rows, 3)
+
+
+if __name__ == "__main__":
+    with canned_server() as canned:
+        os.environ["AWS_ENDPOINT_URL"] = canned
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.settings")
+        django.setup()
+        main()
