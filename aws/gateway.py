@@ -365,6 +365,30 @@ class Full:
     retry_after_seconds: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class DegradeCount:
+    """How often in a minute a data plane passed requests of a route on from a line: to another, to wait, or refused."""
+
+    minute: datetime
+    route: str
+    line: str
+    to: str
+    reason: str
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerSighting:
+    """How the breaker of a line of a route stands in one process of a data plane, since when and why."""
+
+    route: str
+    line: str
+    process: str
+    state: str
+    reason: str
+    since: datetime
+
+
 class LimitStore(Protocol):
     """The DynamoDB table that counts tokens. `limits` is that part of the tenant's runtime config."""
 
@@ -381,6 +405,12 @@ class LimitStore(Protocol):
 
     def count(self, tenant: str) -> int:
         """How many items of a tenant there are."""
+
+    def degrades(self, tenant: str, *, limit: int = 50) -> list[DegradeCount]:
+        """The newest that data planes told of, newest first."""
+
+    def breakers(self, tenant: str) -> list[BreakerSighting]:
+        """Every breaker that changed within the last hour, by route, line and process."""
 
     def erase(self, tenant: str) -> int:
         """Remove all of a tenant's items; how many there were."""

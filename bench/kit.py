@@ -10,11 +10,12 @@ import boto3
 
 from dataplane import Kit
 from dataplane.config import tenant_key
-from provisioning.runtime_config import Route, content, document, sign
+from provisioning.runtime_config import Route, Target, content, document, sign
 
 REQUESTS, WARM_UP, ROUNDS = 400, 40, 5
 BUDGET_SECONDS = 0.002
 TENANT = "ten_" + "0" * 25 + "1"
+ACCOUNT = "123456789012"
 ENDPOINT, COMPONENT = "bench-endpoint", "bench-base"
 PROMPT, TOKENS = "w " * 200, 64
 
@@ -139,8 +140,9 @@ def _print(what: str, seconds: list[float]) -> None:
 
 def _publish() -> None:
     """The tenant's config as the control plane writes it."""
-    routes = {"base": Route(line="pooled", endpoint=ENDPOINT, component=COMPONENT)}
-    said = content(tenant=TENANT, status="active", region=os.environ["AWS_DEFAULT_REGION"], routes=routes)
+    region = os.environ["AWS_DEFAULT_REGION"]
+    target = Target("pooled", "hosted", ACCOUNT, region, endpoint=ENDPOINT, component=COMPONENT)
+    said = content(tenant=TENANT, status="active", region=region, routes={"base": Route((target,))})
     signed = sign(
         document(said, version=1, published_at=datetime.now(UTC)), signing_key=os.environ["CP_CONFIG_SIGNING_KEY"]
     )

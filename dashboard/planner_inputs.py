@@ -172,14 +172,14 @@ def measured_inputs(tenants: Sequence[Any], *, now: datetime, name: str, catalog
             f"{name} has no requests in the last {MEASURED_DAYS} days.",
             hint="Start from the published example, or once its data plane has answered requests.",
         )
-    lines = lines_of(tenants[0].pk)
+    lines = [line for line in lines_of(tenants[0].pk) if line.is_hosted]
     inputs = preset_inputs(BLANK) | measured | {"tenants": len(tenants), "name": f"{name}, measured"}
     if lines:
         line = lines[0]
-        base = line.profile.foundation_model
+        base = line.hosting_profile.foundation_model
         inputs["hosted"] = [str(HostedChoice(base.name, dtype_of(base), line.instance_type))]
         inputs["region"] = line.region
-        inputs |= {"lora_rank": line.profile.max_lora_rank, "lora_slots": line.profile.max_loras}
+        inputs |= {"lora_rank": line.hosting_profile.max_lora_rank, "lora_slots": line.hosting_profile.max_loras}
         longest = catalogue.base_model(base.name).max_context_tokens if base.name in catalogue.base_models else None
         inputs["context_tokens"] = min(inputs["context_tokens"], longest or inputs["context_tokens"])
     return inputs

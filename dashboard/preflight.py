@@ -19,7 +19,9 @@ def memory_of_release(adapter: Any) -> list[str]:
     """
     catalogue, told = planner_catalogue(), []
     for line in lines_of(adapter.tenant_id):
-        base, profile = line.profile.foundation_model, line.profile
+        if not line.is_hosted:
+            continue
+        base, profile = line.hosting_profile.foundation_model, line.hosting_profile
         try:
             model = read_base_model(base.name, base.config)
             dtype = dtype_of(base)

@@ -35,12 +35,16 @@ NOTHING = Tokens(0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """`amount` tokens of `meter` per `window`. `hard` refuses, `soft` lets pass and marks, `shadow` only counts."""
+    """`amount` tokens of `meter` per `window`. `hard` refuses, `soft` lets pass and marks, `shadow` only counts.
+
+    With a `line` it is the tenant's allowance there: what has no room goes to another line.
+    """
 
     meter: str
     window: str
     amount: int
     mode: str
+    line: str = ""
 
     def __post_init__(self) -> None:
         if self.meter not in METERS or self.window not in WINDOWS or self.mode not in MODES or self.amount < 1:
@@ -58,7 +62,8 @@ class Counter:
     @property
     def key(self) -> str:
         """Its name in the table; `meter_of` reads it."""
-        return f"c#{self.limit.window}#{self.start}#{self.limit.meter}"
+        place = f"{self.start}#{self.limit.line}" if self.limit.line else f"{self.start}"
+        return f"c#{self.limit.window}#{place}#{self.limit.meter}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +73,10 @@ class Budgets:
     limits: tuple[Limit, ...] = ()
     timezone: str = "UTC"
 
-    def counters(self, at: float) -> tuple[Counter, ...]:
-        """The counters that a request at this instant counts in."""
-        return tuple(Counter(limit, *window_around(limit.window, at, self.timezone)) for limit in self.limits)
+    def counters(self, at: float, allowance: Limit | None = None) -> tuple[Counter, ...]:
+        """The counters that a request at this instant counts in; the tenant's own come before a line's allowance."""
+        limits = self.limits if allowance is None else (*self.limits, allowance)
+        return tuple(Counter(limit, *window_around(limit.window, at, self.timezone)) for limit in limits)
 
 
 NO_BUDGETS = Budgets()
@@ -82,7 +88,7 @@ def budgets_of(limits: Mapping[str, Any]) -> Budgets:
     Raises KeyError, TypeError or ValueError when they are malformed, or the zone is unknown here.
     """
     windows = limits.get("windows", [])
-    if not windows:
+    if not windows and "timezone" not in limits:
         return NO_BUDGETS
     found = tuple(Limit(each["meter"], each["window"], int(each["amount"]), each["mode"]) for each in windows)
     if len({(each.meter, each.window) for each in found}) < len(found):

@@ -21,35 +21,67 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dataplane.budgets import NO_BUDGETS, Budgets, budgets_of
+from dataplane.budgets import HARD, NO_BUDGETS, Budgets, Limit, budgets_of
 from dataplane.errors import ConfigRefused, ConfigUnavailable, DataPlaneError, TenantUnknown
 
-SCHEMA = "runtime-config/1"
+SCHEMA, OLD_SCHEMA = "runtime-config/2", "runtime-config/1"
 BASE_VERSION = "base"
 STATUSES = ("active", "suspended", "withdrawn")
-# Of a route that answers elsewhere: another region, and another account with the role that is assumed for it.
-PLACE_TEXTS = ("region", "account", "role_arn", "external_id")
-ROUTE_TEXTS = ("adapter_version", "line", "kind", "endpoint", "component", "dialect")
+HOSTED, API = "hosted", "api"
+TARGET_TEXTS = ("adapter_version", "line", "kind", "region", "dialect")
+# Of a target in another account than the data plane's own: the role that is assumed for it.
+ROLE_TEXTS = ("account", "role_arn", "external_id")
+PLACES = {HOSTED: ("endpoint", "component"), API: ("model",)}
+DEFAULT_LADDER: Mapping[str, Any] = {"breaker": {"failures": 5, "open_seconds": 30}, "queue_seconds": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One line that can answer on a route, and what its answers are counted as.
+
+    A hosted one has an `endpoint` and `component` of SageMaker, an api one a `model` of Bedrock (an inference profile's
+    ARN). One in another account names the role that is assumed for it. `weight` is the per cent of requests that try
+    it; `is_tripped` and `resets` are orders to its breaker.
+    """
+
+    line: str
+    kind: str
+    region: str
+    dialect: str
+    adapter_version: str
+    version_number: int | None
+    endpoint: str = ""
+    component: str = ""
+    model: str = ""
+    account: str = ""
+    role_arn: str = ""
+    external_id: str = ""
+    weight: int = 100
+    allowance: Limit | None = None
+    is_tripped: bool = False
+    resets: int = 0
+
+    @property
+    def place(self) -> str:
+        """The object of AWS that answers, for messages."""
+        return f"Component {self.component}" if self.kind == HOSTED else f"Model {self.model}"
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where one named adapter of the tenant answers, and what its answers are counted as.
-
-    `region` is set when it is another one than the data plane's own, the account and its role when it is another's.
-    """
+    """Where one name answers: its targets in the order in which they are tried."""
 
     name: str
-    adapter_version: str
-    version_number: int | None
-    line: str
-    endpoint: str
-    component: str
-    dialect: str
-    region: str = ""
-    account: str = ""
-    role_arn: str = ""
-    external_id: str = ""
+    targets: tuple[Target, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """When a target's breaker opens and for how long, and how long a request waits where no target answers."""
+
+    breaker_failures: int
+    breaker_open_seconds: float
+    queue_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +95,7 @@ class RuntimeConfig:
     metrics_namespace: str
     routes: Mapping[str, Route]
     max_output_tokens: int
+    ladder: Ladder
     budgets: Budgets = NO_BUDGETS
 
 
@@ -88,7 +121,7 @@ def parse(document: bytes, signature: str, *, tenant: str, key: bytes) -> Runtim
 
 def _structure(found: Any, tenant: str) -> RuntimeConfig:
     """Check what the kit relies on; the writer checked the whole schema. Other shapes raise what Python raises."""
-    if found["schema"] != SCHEMA:
+    if found["schema"] not in (SCHEMA, OLD_SCHEMA):
         raise ConfigRefused(f"The document has schema {found['schema']!r}; this kit reads {SCHEMA!r}.")
     if found["tenant"] != tenant:
         raise ConfigRefused(f"The document belongs to {found['tenant']!r}, not to {tenant!r}.")
@@ -100,19 +133,45 @@ def _structure(found: Any, tenant: str) -> RuntimeConfig:
         status=found["status"],
         region=_text(found, "region"),
         metrics_namespace=_text(found, "metrics_namespace"),
-        routes={name: _route(name, route) for name, route in found["routes"].items()},
+        routes={name: _route(name, route, found) for name, route in found["routes"].items()},
         max_output_tokens=_integer(found["limits"], "max_output_tokens"),
+        ladder=_ladder(found.get("ladder", DEFAULT_LADDER)),
         budgets=budgets_of(found["limits"]),
     )
 
 
-def _route(name: str, found: Mapping[str, Any]) -> Route:
-    texts = {key: _text(found, key) for key in ROUTE_TEXTS}
-    if texts.pop("kind") != "hosted":
-        raise ConfigRefused(f"Route {name!r} is of kind {found['kind']!r}; this kit serves hosted routes.")
+def _route(name: str, found: Mapping[str, Any], document: Mapping[str, Any]) -> Route:
+    # A route of the old schema is its only target.
+    told = found["targets"] if document["schema"] == SCHEMA else [{"region": document["region"], **found}]
+    if not told:
+        raise ValueError(f"route {name!r} has no target")
+    return Route(name=name, targets=tuple(_target(name, target) for target in told))
+
+
+def _target(name: str, found: Mapping[str, Any]) -> Target:
+    texts = {key: _text(found, key) for key in TARGET_TEXTS}
+    if texts["kind"] not in PLACES:
+        raise ConfigRefused(f"Route {name!r} has a target of kind {texts['kind']!r}, which this kit does not know.")
+    texts |= {key: _text(found, key) for key in PLACES[texts["kind"]]}
+    texts |= {key: _text(found, key) for key in ROLE_TEXTS if "role_arn" in found}
     number = None if found["version_number"] is None else _integer(found, "version_number")
-    places = {key: _text(found, key) for key in PLACE_TEXTS if key in found}
-    return Route(name=name, version_number=number, **texts, **places)
+    return Target(
+        **texts,
+        version_number=number,
+        weight=int(found.get("weight", 100)),
+        allowance=_allowance(texts["line"], found["allowance"]) if "allowance" in found else None,
+        is_tripped=found.get("is_tripped", False) is True,
+        resets=int(found.get("resets", 0)),
+    )
+
+
+def _allowance(line: str, found: Mapping[str, Any]) -> Limit:
+    return Limit("total_tokens", _text(found, "window"), _integer(found, "amount"), HARD, line)
+
+
+def _ladder(found: Mapping[str, Any]) -> Ladder:
+    breaker = found["breaker"]
+    return Ladder(_integer(breaker, "failures"), _integer(breaker, "open_seconds"), float(found["queue_seconds"]))
 
 
 def _text(found: Mapping[str, Any], key: str) -> str:

@@ -52,16 +52,20 @@ class InvalidRequest(DataPlaneError):
 
 
 class LimitExceeded(DataPlaneError):
-    """A hard token limit has no room for the request; there is room again after `retry_after_seconds`."""
+    """A hard token limit has no room for the request; there is room again after `retry_after_seconds`.
+
+    `line` names the serving line whose allowance it is; empty for a limit of the tenant's own.
+    """
 
     code = "limit_exceeded"
     retryable = True
 
-    def __init__(self, detail: str, *, retry_after_seconds: int, window: str, meter: str) -> None:
+    def __init__(self, detail: str, *, retry_after_seconds: int, window: str, meter: str, line: str = "") -> None:
         super().__init__(detail)
         self.retry_after_seconds = retry_after_seconds
         self.window = window
         self.meter = meter
+        self.line = line
 
 
 class LimitsUnavailable(DataPlaneError):
@@ -82,6 +86,16 @@ class ModelUnavailable(DataPlaneError):
 
     code = "model_unavailable"
     retryable = True
+
+
+class BreakerOpen(ModelUnavailable):
+    """The line failed too often, or somebody closed it to traffic; it is tried again after `retry_after_seconds`."""
+
+    code = "breaker_open"
+
+    def __init__(self, detail: str, *, retry_after_seconds: float) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class ModelFailed(DataPlaneError):

@@ -14,7 +14,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dataplane.config import Route
+from dataplane.config import Target
 from dataplane.errors import ModelFailed, ModelUnavailable
 
 # `model` and `adapters` choose whose weights answer; whether and how to stream is the caller's function, not an option.
@@ -23,8 +23,11 @@ RETRYABLE_CODES = frozenset(
     {
         "ModelNotReadyException",
         "ServiceUnavailable",
+        "ServiceUnavailableException",
         "InternalFailure",
         "InternalDependencyException",
+        "InternalServerException",
+        "ModelTimeoutException",
         "ThrottlingException",
     }
 )
@@ -47,22 +50,22 @@ def strip(options: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if key not in STRIPPED}
 
 
-def invoke(client: Any, route: Route, body: Mapping[str, Any]) -> Answer:
-    """Send `body` to the route's component. Raises ModelUnavailable (try again) or ModelFailed (do not)."""
+def invoke(client: Any, target: Target, body: Mapping[str, Any]) -> Answer:
+    """Send `body` to the target's component. Raises ModelUnavailable (try again) or ModelFailed (do not)."""
     try:
         reply = client.invoke_endpoint(
-            EndpointName=route.endpoint,
-            InferenceComponentName=route.component,
+            EndpointName=target.endpoint,
+            InferenceComponentName=target.component,
             ContentType="application/json",
             Accept="application/json",
             Body=json.dumps(strip(body)).encode(),
         )
         raw = reply["Body"].read()
     except ClientError as error:
-        raise failure(route, error) from None
+        raise failure(target, error) from None
     except BotoCoreError as error:
-        raise ModelUnavailable(f"Endpoint {route.endpoint} does not answer: {error}") from None
-    return read_answer(raw, route.component)
+        raise ModelUnavailable(f"Endpoint {target.endpoint} does not answer: {error}") from None
+    return read_answer(raw, target.component)
 
 
 def read_answer(raw: bytes, component: str) -> Answer:
@@ -79,12 +82,12 @@ def read_answer(raw: bytes, component: str) -> Answer:
     return Answer(text=text, input_tokens=counts[0], output_tokens=counts[1], finish_reason=finish_reason)
 
 
-def failure(route: Route, error: ClientError) -> ModelUnavailable | ModelFailed:
+def failure(target: Target, error: ClientError) -> ModelUnavailable | ModelFailed:
     """The runtime's refusal as ours: whether to try again, with AWS's words and request id."""
     code = error.response.get("Error", {}).get("Code", "Unknown")
     message = error.response.get("Error", {}).get("Message", "")
     request_id = error.response.get("ResponseMetadata", {}).get("RequestId", "unknown")
-    detail = f"Component {route.component} refused: {code}: {message} (request {request_id})."
+    detail = f"{target.place} refused: {code}: {message} (request {request_id})."
     if code in RETRYABLE_CODES or NO_CAPACITY in message:
         return ModelUnavailable(detail)
     return ModelFailed(detail)

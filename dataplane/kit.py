@@ -5,19 +5,23 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import boto3
 from botocore.config import Config
 
+from dataplane.breakers import Breakers
 from dataplane.budgets import NOTHING, Tokens, upper_bound
 from dataplane.completion import Completion
-from dataplane.config import ConfigReader, Route, RuntimeConfig
+from dataplane.config import API, ConfigReader, Route, RuntimeConfig, Target
+from dataplane.converse import converse
 from dataplane.emit import Emitter, FlushReport
 from dataplane.errors import InvalidRequest, TenantSuspended, UnknownRoute
 from dataplane.invoke import invoke
+from dataplane.ladder import Descent, Way
 from dataplane.limits import Limiter, Ticket
 from dataplane.places import Runtimes
+from dataplane.reports import Reporter
 from dataplane.stream import Delivered, Stream, open_stream
 
 CONNECTIONS = 16
@@ -25,6 +29,7 @@ CONNECTIONS = 16
 INVOKE_TIMEOUT_SECONDS = 65.0
 FLUSH_EVERY_SECONDS = 60.0
 FREE = Ticket(None, (), NOTHING)
+Answered = TypeVar("Answered")
 
 
 class Kit:
@@ -34,7 +39,8 @@ class Kit:
     usage is recorded. Usage is put to CloudWatch by `flush()`, and on its own about once a minute while requests come;
     call `close()` before the process ends. Only the first request waits for the config: a thread keeps it fresh from
     then on, asking every `config_ttl_seconds` (0: no thread, every request asks).
-    With `limits_table` the token windows of the config are kept, over all processes; without it they are not looked at.
+    With `limits_table` the token windows of the config and its lines' allowances are kept, over all processes, and
+    degrades and breakers are told there; without it no window is looked at and nothing is told.
     `invoke_timeout_seconds` is how long a request waits for the next byte.
     """
 
@@ -69,6 +75,8 @@ class Kit:
         )
         limits_client = made.client("dynamodb", config=_limits_config()) if limits_table else None
         self._limiter = Limiter(limits_client, limits_table, tenant) if limits_table else None
+        self._reporter = Reporter(limits_client, limits_table or "", tenant)
+        self._descent = Descent(Breakers(lambda turn: self._reporter.turned(turn, clock())), self._reporter)
         self._next_flush = time.monotonic() + FLUSH_EVERY_SECONDS
         self._flush_turn = threading.Lock()
 
@@ -94,19 +102,17 @@ class Kit:
         UnknownRoute, InvalidRequest, LimitExceeded, LimitsUnavailable, ModelUnavailable, ModelFailed and the config
         errors; nothing is counted then.
         """
-        config = self._config.current()
-        chosen = choose_route(config, route, max_tokens)
-        body = _body(prompt, max_tokens, options)
-        ticket = self._reserve(config, body, at)
-        try:
-            answer = invoke(self._runtimes.of(chosen), chosen, body)
-        except BaseException:
-            ticket.release()
-            raise
-        completion = _completion(chosen, answer.text, answer.input_tokens, answer.output_tokens, over=ticket.over)
-        ticket.settle(Tokens(answer.input_tokens, answer.output_tokens))
-        self._count(config, completion, at)
-        return completion
+        config, body, way = self._prepare(route, prompt, max_tokens, options, at)
+
+        def send(target: Target, ticket: Ticket) -> Completion:
+            ask = converse if target.kind == API else invoke
+            answer = ask(self._runtimes.of(target), target, body)
+            completion = _completion(target, answer.text, answer.input_tokens, answer.output_tokens, over=ticket.over)
+            ticket.settle(Tokens(answer.input_tokens, answer.output_tokens))
+            self._count(config, target, completion, at)
+            return completion
+
+        return self._down(way, send)
 
     def stream(
         self,
@@ -123,39 +129,36 @@ class Kit:
         then on nothing raises: an answer that is cut ends early, is counted as far as it was delivered, and says so in
         `completion.is_partial` and `completion.cut_reason`. Close the stream when stopping half-way.
         """
-        config = self._config.current()
-        chosen = choose_route(config, route, max_tokens)
-        body = _body(prompt, max_tokens, options)
-        ticket = self._reserve(config, body, at)
+        config, body, way = self._prepare(route, prompt, max_tokens, options, at)
 
-        def end(delivered: Delivered) -> Completion:
-            completion = _completion(
-                chosen,
-                delivered.text,
-                delivered.input_tokens,
-                delivered.output_tokens,
-                cut_reason=delivered.cut_reason,
-                first_byte_seconds=delivered.first_byte_seconds,
-                over=ticket.over,
-            )
-            ticket.settle(Tokens(delivered.input_tokens, delivered.output_tokens))
-            self._count(config, completion, at)
-            return completion
+        def send(target: Target, ticket: Ticket) -> Stream:
+            def end(delivered: Delivered) -> Completion:
+                completion = _completion(
+                    target,
+                    delivered.text,
+                    delivered.input_tokens,
+                    delivered.output_tokens,
+                    cut_reason=delivered.cut_reason,
+                    first_byte_seconds=delivered.first_byte_seconds,
+                    over=ticket.over,
+                )
+                ticket.settle(Tokens(delivered.input_tokens, delivered.output_tokens))
+                self._count(config, target, completion, at)
+                return completion
 
-        try:
-            return open_stream(self._runtimes.of(chosen), chosen, body, end)
-        except BaseException:
-            ticket.release()
-            raise
+            return open_stream(self._runtimes.of(target), target, body, end)
+
+        return self._down(way, send)
 
     def flush(self) -> FlushReport:
         """Put the counted usage to CloudWatch; return what was sent, kept, and of unknown fate."""
+        self._reporter.tell()
         return self._emitter.flush()
 
     def close(self) -> FlushReport:
         """Stop refreshing the config and put what was counted. The kit can still answer, with the config it has."""
         self._config.close()
-        return self._emitter.flush()
+        return self.flush()
 
     @property
     def emitted(self) -> dict[str, int]:
@@ -167,20 +170,39 @@ class Kit:
         """Usage per metric that a full buffer pushed out before it could be put."""
         return dict(self._emitter.dropped)
 
-    def _reserve(self, config: RuntimeConfig, body: Mapping[str, Any], at: float | None) -> Ticket:
-        if self._limiter is None:
-            return FREE
-        return self._limiter.reserve(config.budgets, upper_bound(body), self._clock() if at is None else at)
+    def _prepare(
+        self, route: str, prompt: str, max_tokens: int, options: Mapping[str, Any] | None, at: float | None
+    ) -> tuple[RuntimeConfig, dict[str, Any], Way]:
+        config = self._config.current()
+        chosen = choose_route(config, route, max_tokens)
+        body = _body(prompt, max_tokens, options)
+        stamp = self._clock() if at is None else at
 
-    def _count(self, config: RuntimeConfig, completion: Completion, at: float | None) -> None:
-        self._emitter.record(
-            namespace=config.metrics_namespace,
-            adapter_version=completion.adapter_version,
-            line=completion.line,
-            at=self._clock() if at is None else at,
-            input_tokens=completion.input_tokens,
-            output_tokens=completion.output_tokens,
-        )
+        def reserve(target: Target) -> Ticket:
+            if self._limiter is None:
+                return FREE
+            # Whoever waited counts when it goes on, unless a replay says when it happened.
+            then = self._clock() if at is None else at
+            return self._limiter.reserve(config.budgets, upper_bound(body), then, target.allowance)
+
+        return config, body, Way(chosen, config.ladder, stamp, may_wait=at is None, reserve=reserve)
+
+    def _down(self, way: Way, send: Callable[[Target, Ticket], Answered]) -> Answered:
+        try:
+            return self._descent.answer(way, send)
+        finally:
+            self._reporter.tell_when_due()
+
+    def _count(self, config: RuntimeConfig, target: Target, completion: Completion, at: float | None) -> None:
+        if target.kind != API:  # of a model of Bedrock AWS counts by itself; twice would be billed twice
+            self._emitter.record(
+                namespace=config.metrics_namespace,
+                adapter_version=completion.adapter_version,
+                line=completion.line,
+                at=self._clock() if at is None else at,
+                input_tokens=completion.input_tokens,
+                output_tokens=completion.output_tokens,
+            )
         self._flush_when_due()
 
     def _flush_when_due(self) -> None:
@@ -211,14 +233,14 @@ def _body(prompt: str, max_tokens: int, options: Mapping[str, Any] | None) -> di
     return {**(options or {}), "prompt": prompt, "max_tokens": max_tokens}
 
 
-def _completion(route: Route, text: str, tokens_in: int, tokens_out: int, **streamed: Any) -> Completion:
+def _completion(target: Target, text: str, tokens_in: int, tokens_out: int, **streamed: Any) -> Completion:
     return Completion(
         text=text,
         input_tokens=tokens_in,
         output_tokens=tokens_out,
-        adapter_version=route.adapter_version,
-        line=route.line,
-        version_number=route.version_number,
+        adapter_version=target.adapter_version,
+        line=target.line,
+        version_number=target.version_number,
         **streamed,
     )
 

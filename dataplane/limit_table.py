@@ -1,6 +1,7 @@
 """Reserve and settle in DynamoDB: what a tenant's requests hold and have used, exact under any number of callers.
 
-One partition per tenant: a counter per meter and window (`c#minute#1764000000#total_tokens`), and an item per
+One partition per tenant: a counter per meter and window (`c#minute#1764000000#total_tokens`; with a line's name before
+the meter it is that line's allowance), and an item per
 reservation, whose key says where it is in its life:
 
     held#{expires}#{id} --settle--> done#{id}
@@ -73,7 +74,7 @@ class LimitTable:
         LimitsUnavailable. What was abandoned is given back before anybody is refused.
         """
         for counter in counters:
-            _refuse_impossible(counter.limit, estimate)
+            _refuse_impossible(counter, estimate, at)
         reservation_id = f"rsv_{int(self._clock()) + RESERVATION_SECONDS:08x}{secrets.token_hex(8)}"
         reservation = Reservation(reservation_id, estimate, tuple(each.key for each in counters))
         over: list[Limit] = []
@@ -271,9 +272,12 @@ def _is_free(limit: Limit, over: Sequence[Limit]) -> bool:
     return limit.mode == SHADOW or limit in over
 
 
-def _refuse_impossible(limit: Limit, estimate: Tokens) -> None:
+def _refuse_impossible(counter: Counter, estimate: Tokens, at: float) -> None:
+    limit = counter.limit
     asked = estimate.of(limit.meter)
     if limit.mode == HARD and asked > limit.amount:
+        if limit.line:  # another line may have room
+            raise _exceeded(counter, at)
         raise InvalidRequest(
             f"The request may cost {asked} {limit.meter}, more than a whole {limit.window}'s {limit.amount}: "
             "shorten the prompt or lower max_tokens."
@@ -283,10 +287,12 @@ def _refuse_impossible(limit: Limit, estimate: Tokens) -> None:
 def _exceeded(counter: Counter, at: float) -> LimitExceeded:
     limit = counter.limit
     wait = max(1, int(counter.end - at + 0.999))
+    what = f"allowance of line {limit.line}" if limit.line else "limit"
     return LimitExceeded(
-        f"The limit of {limit.amount} {limit.meter} per {limit.window} has no room for this request; "
+        f"The {what} of {limit.amount} {limit.meter} per {limit.window} has no room for this request; "
         f"the next {limit.window} begins in {wait} s.",
         retry_after_seconds=wait,
         window=limit.window,
         meter=limit.meter,
+        line=limit.line,
     )

@@ -74,13 +74,13 @@ class Limiter:
         self._away_until = self._look_at = float("-inf")
         self._sweep_at = monotonic() + SWEEP_SECONDS
 
-    def reserve(self, budgets: Budgets, estimate: Tokens, at: float) -> Ticket:
-        """Leave to spend up to `estimate` at this instant.
+    def reserve(self, budgets: Budgets, estimate: Tokens, at: float, allowance: Limit | None = None) -> Ticket:
+        """Leave to spend up to `estimate` at this instant; with `allowance`, out of a line's allowance too.
 
         Raises LimitExceeded when a hard limit is full, InvalidRequest when it is smaller than the request, LimitsBusy
         when a crowd holds up its count, and LimitsUnavailable when the table is away and the grace is used up.
         """
-        counters = budgets.counters(at)
+        counters = budgets.counters(at, allowance)
         keys = tuple(each.key for each in counters)
         if not counters:
             return Ticket(None, (), estimate)

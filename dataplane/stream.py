@@ -13,21 +13,61 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from botocore.eventstream import ParserError
 from botocore.exceptions import BotoCoreError, ClientError, EventStreamError
 from urllib3.exceptions import HTTPError
 
 from dataplane.completion import Completion
-from dataplane.config import Route
+from dataplane.config import API, Target
+from dataplane.converse import ConverseReader, open_converse
 from dataplane.errors import DataPlaneError, ModelFailed, ModelUnavailable
 from dataplane.invoke import failure, strip
-from dataplane.lines import AnswerReader, LineReader, StreamBroken
+from dataplane.lines import AnswerReader, LineReader, StreamBroken, Tally
 
 USAGE_ALWAYS = {"include_usage": True, "continuous_usage_stats": True}
 # What reading a response raises when the connection, and not the model, fails. botocore does not wrap urllib3's.
 WIRE_ERRORS = (HTTPError, BotoCoreError, ParserError, OSError)
+
+
+class Reader(Protocol):
+    """Makes pieces of text out of a stream's events."""
+
+    @property
+    def tally(self) -> Tally:
+        """What has been read so far."""
+
+    def pieces(self, events: Iterator[Mapping[str, Any]]) -> Iterator[str]:
+        """The pieces as they come. Raises StreamBroken for what cannot be read."""
+
+
+class PartsReader:
+    """Reads what a container on SageMaker streams, in whatever parts it comes."""
+
+    def __init__(self) -> None:
+        self._answer = AnswerReader()
+
+    @property
+    def tally(self) -> Tally:
+        """The container's own counts. It runs along line by line, and so counts no line that nobody asked for."""
+        return self._answer.tally
+
+    def pieces(self, events: Iterator[Mapping[str, Any]]) -> Iterator[str]:
+        """See Reader.pieces."""
+        lines = LineReader()
+        for event in events:
+            if "PayloadPart" not in event:
+                raise StreamBroken(f"AWS sent {', '.join(event)} in place of a part.")
+            for line in lines.feed(event["PayloadPart"]["Bytes"]):
+                yield from self._take(line)
+        for line in lines.end():
+            yield from self._take(line)
+
+    def _take(self, line: str) -> Iterator[str]:
+        piece = self._answer.read(line)
+        if piece:
+            yield piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +89,11 @@ class Stream:
     is called exactly once, with what was delivered, and makes the completion.
     """
 
-    def __init__(self, events: Any, began: float, on_end: Callable[[Delivered], Completion]) -> None:
+    def __init__(self, events: Any, reader: Reader, began: float, on_end: Callable[[Delivered], Completion]) -> None:
         self._events = events
+        self._reader = reader
         self._began = began
         self._on_end = on_end
-        self._answer = AnswerReader()
         self._text: list[str] = []
         self._first_byte_seconds: float | None = None
         self._broken: DataPlaneError | None = None
@@ -105,7 +145,7 @@ class Stream:
         return piece
 
     def _delivered(self) -> Delivered:
-        tally = self._answer.tally
+        tally = self._reader.tally
         if tally.is_final:
             reason = ""  # whatever broke after the last word took nothing away
         elif self._broken is not None:
@@ -121,14 +161,11 @@ class Stream:
         )
 
     def _read(self) -> Iterator[str]:
-        """The pieces as they come. The tally runs along line by line, and so counts no line that nobody asked for."""
-        lines = LineReader()
+        """The pieces as they come, and in `_broken` what ended them early."""
         try:
-            for part in self._parts():
-                for line in lines.feed(part):
-                    yield from self._take(line)
-            for line in lines.end():
-                yield from self._take(line)
+            for piece in self._reader.pieces(self._arriving()):
+                self._text.append(piece)
+                yield piece
         except StreamBroken as told:
             self._broken = ModelFailed(str(told))
         except EventStreamError as told:
@@ -137,40 +174,38 @@ class Stream:
         except WIRE_ERRORS as error:
             self._broken = ModelUnavailable(f"The connection broke off: {error}")
 
-    def _parts(self) -> Iterator[bytes]:
+    def _arriving(self) -> Iterator[Mapping[str, Any]]:
         for event in self._events:
             if self._first_byte_seconds is None:
                 self._first_byte_seconds = time.monotonic() - self._began
-            if "PayloadPart" not in event:
-                raise StreamBroken(f"AWS sent {', '.join(event)} in place of a part.")
-            yield event["PayloadPart"]["Bytes"]
-
-    def _take(self, line: str) -> Iterator[str]:
-        piece = self._answer.read(line)
-        if piece:
-            self._text.append(piece)
-            yield piece
+            yield event
 
 
 def open_stream(
-    client: Any, route: Route, body: Mapping[str, Any], on_end: Callable[[Delivered], Completion]
+    client: Any, target: Target, body: Mapping[str, Any], on_end: Callable[[Delivered], Completion]
 ) -> Stream:
-    """Send `body` to the route's component and wait for its first piece of text.
+    """Send `body` to the target and wait for its first piece of text.
 
     Raises ModelUnavailable (try again) or ModelFailed (do not) while nothing was delivered, without calling `on_end`.
     """
     began = time.monotonic()
+    if target.kind == API:
+        return Stream(open_converse(client, target, body), ConverseReader(), began, on_end)
+    return Stream(_open_parts(client, target, body), PartsReader(), began, on_end)
+
+
+def _open_parts(client: Any, target: Target, body: Mapping[str, Any]) -> Any:
     asked = {**strip(body), "stream": True, "stream_options": USAGE_ALWAYS}
     try:
         reply = client.invoke_endpoint_with_response_stream(
-            EndpointName=route.endpoint,
-            InferenceComponentName=route.component,
+            EndpointName=target.endpoint,
+            InferenceComponentName=target.component,
             ContentType="application/json",
             Accept="application/json",
             Body=json.dumps(asked).encode(),
         )
     except ClientError as error:
-        raise failure(route, error) from None
+        raise failure(target, error) from None
     except BotoCoreError as error:
-        raise ModelUnavailable(f"Endpoint {route.endpoint} does not answer: {error}") from None
-    return Stream(reply["Body"], began, on_end)
+        raise ModelUnavailable(f"Endpoint {target.endpoint} does not answer: {error}") from None
+    return reply["Body"]

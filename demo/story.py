@@ -144,7 +144,7 @@ class Story:
                 self.client.post(f"/adapter-versions/{actor.versions[0]['id']}/release", {"reason": "first version"})
             for actor in self.actors:
                 self.wait_until_live(actor, actor.versions[0])
-                answer = actor.kit.config(fresh=True).routes[ADAPTER]
+                [answer] = actor.kit.config(fresh=True).routes[ADAPTER].targets
                 self.report.note(f"{actor.cast.name}: version {answer.version_number} on line {answer.line}")
 
     def upload(self, actor: Actor, sample: str, *, as_archive: bool) -> Json:
@@ -263,7 +263,7 @@ class Story:
 
 
 def _routed(actor: Actor) -> int | None:
-    return actor.kit.config(fresh=True).routes[ADAPTER].version_number
+    return actor.kit.config(fresh=True).routes[ADAPTER].targets[0].version_number
 
 
 def _is_ready(version: Json) -> bool:

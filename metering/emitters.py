@@ -13,11 +13,11 @@ from django.db.models import Min
 from metering.attribution import Emitter
 from metering.meters import BASE_VERSION, BEDROCK_NAMESPACE
 from provisioning.models import AwsAccount, ManagedResource, PublishedConfig
+from provisioning.runtime_config import HOSTED, targets_of
 
 # A data plane's clock may be off, and a replay stamps by its own; a day too many costs a query, a day too few costs
 # usage.
 SLACK = timedelta(days=1)
-HOSTED = "hosted"
 INFERENCE_PROFILE = "inference_profile"
 
 
@@ -49,18 +49,18 @@ def emissions(tenant_ids: Collection[int]) -> list[Emission]:
     since: dict[tuple[int, Emitter], datetime] = {}
     components: dict[tuple[int, Emitter], set[str]] = {}
     for tenant_id, public_id, created_at, document in configs.iterator():
-        for route in document["routes"].values():
-            if route.get("kind", HOSTED) != HOSTED:
+        for _, _, target in targets_of(document):
+            if target.kind != HOSTED:
                 continue
             emitter = Emitter(
                 tenant=public_id,
-                adapter_version=route["adapter_version"],
-                line=route["line"],
+                adapter_version=target.adapter_version,
+                line=target.line,
                 region=document["region"],
                 namespace=document["metrics_namespace"],
             )
             since.setdefault((tenant_id, emitter), created_at)
-            components.setdefault((tenant_id, emitter), set()).add(route["component"])
+            components.setdefault((tenant_id, emitter), set()).add(target.component)
     gone_at = _gone_at({name for names in components.values() for name in names})
     return [
         Emission(tenant_id, emitter, begun, _last_end([gone_at.get(name) for name in components[tenant_id, emitter]]))

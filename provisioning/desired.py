@@ -1,12 +1,13 @@
 """From tenants, lines and releases to wishes. It reads values and answers values.
 
-What a line needs: model, endpoint config, endpoint, base component; an adapter component per wanted version. Shared
+What a hosted line needs: model, endpoint config, endpoint, base component; an adapter component per wanted version. An
+api line needs an inference profile per tenant, so that AWS counts its tenants apart; adapters it cannot have. Shared
 parts belong to the pool: one endpoint per region and instance type, whose size is the largest that any of its lines
 asks for, and one base component per line that shares it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from provisioning.specs import (
@@ -14,6 +15,7 @@ from provisioning.specs import (
     BASE_COMPONENT,
     ENDPOINT,
     ENDPOINT_CONFIG,
+    INFERENCE_PROFILE,
     MODEL,
     POOL,
     Ref,
@@ -21,6 +23,7 @@ from provisioning.specs import (
 )
 
 SHARED = "shared"
+HOSTED, API = "hosted", "api"
 
 
 # In place of an account that is not registered or not proven yet: nothing is wished for there.
@@ -29,28 +32,31 @@ AWAITED = "awaited"
 
 @dataclass(frozen=True, slots=True)
 class LineFacts:
-    """A serving line with what its profile says. `account` is empty for our own.
+    """A serving line with what its profile says; of an api line all but the first fields and `model_id` are empty.
 
-    `needs_copies`: adapters have to be copied to where the line is, because endpoints read only there.
+    `account` is empty for our own. `needs_copies`: adapters have to be copied to where the line is, because endpoints
+    read only there.
     """
 
     pk: int
     name: str
     region: str
-    endpoint_scope: str
-    component_scope: str
-    instance_type: str
-    instance_count: int
-    max_instance_count: int
-    copies: int
-    image: str
-    environment: dict[str, str]
-    model_data_uri: str
-    accelerators: int
-    min_memory_mb: int
-    execution_role_arn: str
+    endpoint_scope: str = "tenant"
+    component_scope: str = "tenant"
+    instance_type: str = ""
+    instance_count: int = 0
+    max_instance_count: int = 0
+    copies: int = 0
+    image: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+    model_data_uri: str = ""
+    accelerators: int = 0
+    min_memory_mb: int = 0
+    execution_role_arn: str = ""
     account: str = ""
     needs_copies: bool = False
+    kind: str = HOSTED
+    model_id: str = ""
 
     @property
     def is_awaited(self) -> bool:
@@ -96,7 +102,7 @@ class TenantFacts:
 
 def wishes_for_pool(lines: Iterable[LineFacts]) -> list[Wish]:
     """What the lines that any tenant uses share. Parents come before what needs them."""
-    used = sorted(lines, key=lambda line: line.pk)
+    used = sorted((line for line in lines if line.kind == HOSTED), key=lambda line: line.pk)
     on_shared = [line for line in used if line.endpoint_scope == SHARED]
     wishes: list[Wish] = []
     for region, instance_type in sorted({(line.region, line.instance_type) for line in on_shared}):
@@ -112,16 +118,29 @@ def wishes_for_tenant(tenant: TenantFacts) -> list[Wish]:
     """What the tenant has for itself. Parents, shared ones excepted, come before what needs them."""
     wishes: list[Wish] = []
     for line in _placed(tenant.lines):
+        if line.kind == API:
+            wishes.append(_profile(tenant, line))
+            continue
         if line.endpoint_scope != SHARED:
             wishes += _endpoint(_owner(tenant.ref, line), tenant.slug, line.name, [line], line_id=line.pk)
         if line.component_scope != SHARED:
             wishes += _base(tenant.ref, tenant.slug, line)
-    for line in _placed(tenant.adapter_lines or tenant.lines[:1]):
+    for line in _placed(tenant.adapter_lines or hosted(tenant.lines)[:1]):
         for adapter in tenant.adapters:
             url = adapter.url_for(line)
             if url is not None:
                 wishes.append(_adapter(tenant, line, adapter, url))
     return wishes
+
+
+def hosted(lines: Iterable[LineFacts]) -> list[LineFacts]:
+    """Those among the lines that can have adapters, in their order."""
+    return [line for line in lines if line.kind == HOSTED]
+
+
+def profile_slot(tenant_ref: str, line: LineFacts) -> str:
+    """The slot of a tenant's inference profile on an api line."""
+    return f"{_owner(tenant_ref, line)}/{line.name}/profile"
 
 
 def endpoint_slot(tenant_ref: str, line: LineFacts) -> str:
@@ -149,6 +168,9 @@ def foundation_slots(tenant_ref: str, lines: Sequence[LineFacts]) -> list[str]:
     """The slots, the pool's included, that must be ready before the tenant is served at all; parents first."""
     slots: list[str] = []
     for line in lines:
+        if line.kind == API:
+            slots.append(profile_slot(tenant_ref, line))
+            continue
         endpoint, base = endpoint_slot(tenant_ref, line), base_slot(tenant_ref, line)
         slots += [f"{endpoint}-config", endpoint, f"{base}-model", base]
     return list(dict.fromkeys(slots))
@@ -207,6 +229,18 @@ def _base(owner: str, slug: str, line: LineFacts) -> list[Wish]:
         Wish(slot=f"{slot}-model", kind=MODEL, identity=model, **common),
         Wish(slot=slot, kind=BASE_COMPONENT, identity=identity, settings={"copies": line.copies}, **common),
     ]
+
+
+def _profile(tenant: TenantFacts, line: LineFacts) -> Wish:
+    return Wish(
+        slot=profile_slot(tenant.ref, line),
+        kind=INFERENCE_PROFILE,
+        slug=f"{tenant.slug}-{line.name}",
+        region=line.region,
+        account=line.account,
+        line_id=line.pk,
+        identity={"model_id": line.model_id},
+    )
 
 
 def _adapter(tenant: TenantFacts, line: LineFacts, adapter: AdapterFacts, url: str) -> Wish:

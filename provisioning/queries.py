@@ -147,6 +147,9 @@ def lines_in_use() -> list[ServingLine]:
 def line_facts(line: ServingLine) -> LineFacts:
     """A line as the pure rooms know it."""
     profile = line.profile
+    if profile is None:
+        place = {"region": line.region, "account": line.account}
+        return LineFacts(pk=line.pk, name=line.name, kind=line.kind, model_id=line.model_id, **place)
     return LineFacts(
         pk=line.pk,
         name=line.name,

@@ -19,6 +19,7 @@ from aws.gateway import (
     EndpointSpec,
     HostedSpec,
     HostingKind,
+    InferenceProfileSpec,
     ModelSpec,
     PackageGroupSpec,
     PackageSpec,
@@ -32,9 +33,10 @@ BASE_COMPONENT = "base_component"
 ADAPTER_COMPONENT = "adapter_component"
 PACKAGE_GROUP = "model_package_group"
 MODEL_PACKAGE = "model_package"
+INFERENCE_PROFILE = "inference_profile"
 REGISTRY_KINDS = (PACKAGE_GROUP, MODEL_PACKAGE)
 """What mirrors the adapter registry; nothing is served from it, and nothing waits for it."""
-KINDS = (MODEL, ENDPOINT_CONFIG, ENDPOINT, BASE_COMPONENT, ADAPTER_COMPONENT, *REGISTRY_KINDS)
+KINDS = (MODEL, ENDPOINT_CONFIG, ENDPOINT, BASE_COMPONENT, ADAPTER_COMPONENT, INFERENCE_PROFILE, *REGISTRY_KINDS)
 
 APPROVED, NOT_APPROVED, UNDECIDED = "Approved", "Rejected", "PendingManualApproval"
 UNDECIDED_NOTE = "Not decided in the control plane, where it has to be decided."
@@ -52,6 +54,7 @@ NAME_WORDS: Mapping[str, str] = {
     ADAPTER_COMPONENT: "adapter",
     PACKAGE_GROUP: "packages",
     MODEL_PACKAGE: "package",
+    INFERENCE_PROFILE: "profile",
 }
 HOSTING_KINDS: Mapping[str, HostingKind] = {
     MODEL: "model",
@@ -61,6 +64,7 @@ HOSTING_KINDS: Mapping[str, HostingKind] = {
     ADAPTER_COMPONENT: "component",
     PACKAGE_GROUP: "package_group",
     MODEL_PACKAGE: "package",
+    INFERENCE_PROFILE: "inference_profile",
 }
 
 
@@ -147,6 +151,8 @@ def hosted_spec(kind: str, name: str, identity: Mapping[str, Any], settings: Map
                 approval=settings["approval"],
                 metadata=identity["metadata"],
             )
+        case "inference_profile":
+            return InferenceProfileSpec(name=name, **identity)
     raise ValueError(f"no such kind: {kind}")
 
 

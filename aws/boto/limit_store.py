@@ -3,16 +3,22 @@
 What is written there is the kit's own code: two writers of one budget that differed would let requests past it.
 """
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from aws import errors
 from aws.boto.partitions import count_partition, erase_partition
-from aws.gateway import Full, Held, WindowUse
+from aws.boto.translate import call
+from aws.gateway import BreakerSighting, DegradeCount, Full, Held, WindowUse
+from dataplane import reports
 from dataplane.budgets import Tokens, budgets_of
 from dataplane.errors import InvalidRequest, LimitExceeded, LimitsBusy, LimitsUnavailable
 from dataplane.limit_table import LimitTable
+
+# More than any data plane has processes times routes times lines that changed within an hour.
+BREAKERS_READ = 200
 
 
 class BotoLimitStore:
@@ -71,6 +77,39 @@ class BotoLimitStore:
     def count(self, tenant: str) -> int:
         """See LimitStore.count."""
         return count_partition(self._client, self._table, tenant)
+
+    def degrades(self, tenant: str, *, limit: int = 50) -> list[DegradeCount]:
+        """See LimitStore.degrades."""
+        found = []
+        for item in self._items(tenant, reports.DEGRADE, Limit=limit, ScanIndexForward=False):
+            _, minute, route, line, to, reason = item["item"]["S"].split("#")
+            at, times = datetime.fromtimestamp(int(minute), UTC), int(item["times"]["N"])
+            found.append(DegradeCount(at, route, line, to, reason, times))
+        return found
+
+    def breakers(self, tenant: str) -> list[BreakerSighting]:
+        """See LimitStore.breakers. DynamoDB's TTL may be a day late, so what is stale is left out here."""
+        found = []
+        for item in self._items(tenant, reports.BREAKER, Limit=BREAKERS_READ):
+            _, route, line, process = item["item"]["S"].split("#")
+            if int(item["expires_at"]["N"]) > time.time():
+                since = datetime.fromtimestamp(int(item["at"]["N"]), UTC)
+                found.append(BreakerSighting(route, line, process, item["state"]["S"], item["reason"]["S"], since))
+        return found
+
+    def _items(self, tenant: str, kind: str, **how: Any) -> list[dict[str, Any]]:
+        reply = call(
+            self._client.query,
+            "Query",
+            "Items",
+            TableName=self._table,
+            KeyConditionExpression="tenant = :t AND begins_with(#i, :p)",
+            ExpressionAttributeNames={"#i": "item"},
+            ExpressionAttributeValues={":t": {"S": tenant}, ":p": {"S": f"{kind}#"}},
+            **how,
+        )
+        items: list[dict[str, Any]] = reply["Items"]
+        return items
 
     def erase(self, tenant: str) -> int:
         """See LimitStore.erase."""

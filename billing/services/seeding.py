@@ -40,6 +40,14 @@ PRICES: dict[str, dict[str, dict[str, str]]] = {
         "USD": {"hour": "1.95", "commitment": "900.00", "input": "0.10", "output": "0.40"},
         "JPY": {"hour": "290", "commitment": "135000", "input": "15", "output": "60"},
     },
+    "advanced-api": {
+        "USD": {"fee": "99.00", "strong": "4.50/22.50", "cheap": "0.40/1.90"},
+        "JPY": {"fee": "15000", "strong": "675/3375", "cheap": "60/285"},
+    },
+    "premium-choice": {
+        "USD": {"hour": "1.95", "commitment": "900.00", "input": "0.10", "output": "0.40", "strong": "4.50/22.50"},
+        "JPY": {"hour": "290", "commitment": "135000", "input": "15", "output": "60", "strong": "675/3375"},
+    },
 }
 
 
@@ -65,7 +73,7 @@ def _seed(tier: str, currency: str, prices: dict[str, str], actor: Actor) -> Rat
     version = TierVersion.objects.filter(tier__key=tier, number=1).first()
     if version is None:
         raise NotFound(f"There is no tier {tier}.", hint="Seed the tiers first: `manage.py seed_catalogue`.")
-    name = tier.title()
+    name = tier.replace("-", " ").title()
     card = RateCard.objects.filter(name=name, currency=currency).order_by("number").first()
     if card is None:
         card = draft_rate_card(name=name, currency=currency, rates=RATES[tier](prices), actor=actor)
@@ -140,4 +148,36 @@ def _premium(prices: dict[str, str]) -> list[RateDraft]:
     return [hours, commitment, _tokens(prices, "input"), _tokens(prices, "output")]
 
 
-RATES = {"basic": _basic, "advanced": _advanced, "premium": _premium}
+def _of_line(prices: dict[str, str], line: str) -> list[RateDraft]:
+    """What tokens of one serving line cost; `prices` has them as "input/output" under the line's first word."""
+    asked, answered = prices[line.partition("-")[0]].split("/")
+    return [
+        RateDraft(
+            key=f"{line}-{direction}-tokens",
+            model="per_unit",
+            meter=f"{direction}_tokens",
+            parameters={"unit_price": price, "per": MILLION},
+            description=f"{direction.title()} tokens, {line}",
+            description_ja={"input": f"入力トークン（{line}）", "output": f"出力トークン（{line}）"}[direction],
+            serving_line=line,
+        )
+        for direction, price in (("input", asked), ("output", answered))
+    ]
+
+
+def _advanced_api(prices: dict[str, str]) -> list[RateDraft]:
+    fee = _fee(prices["fee"], "Advanced API platform fee", "アドバンストAPI基本料金")
+    return [fee, *_of_line(prices, "strong-api"), *_of_line(prices, "cheap-api")]
+
+
+def _premium_choice(prices: dict[str, str]) -> list[RateDraft]:
+    return [*_premium(prices), *_of_line(prices, "strong-api")]
+
+
+RATES = {
+    "basic": _basic,
+    "advanced": _advanced,
+    "premium": _premium,
+    "advanced-api": _advanced_api,
+    "premium-choice": _premium_choice,
+}

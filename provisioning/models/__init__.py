@@ -9,8 +9,13 @@ from provisioning.models.bulk import BulkOperation as BulkOperation
 from provisioning.models.call_buckets import CallBucket as CallBucket
 from provisioning.models.certificates import DeletionCertificate as DeletionCertificate
 from provisioning.models.changes import TierChange as TierChange
+from provisioning.models.configs import BreakerOrder as BreakerOrder
+from provisioning.models.configs import ConfigRefusal as ConfigRefusal
 from provisioning.models.configs import PublishedConfig as PublishedConfig
 from provisioning.models.findings import InventoryFinding as InventoryFinding
+from provisioning.models.lines import EulaAcceptance as EulaAcceptance
+from provisioning.models.lines import LineChoice as LineChoice
+from provisioning.models.lines import RoutingPolicy as RoutingPolicy
 from provisioning.models.lines import Scope as Scope
 from provisioning.models.lines import ServingLine as ServingLine
 from provisioning.models.lines import TierRoute as TierRoute

@@ -63,7 +63,9 @@ def tenant_account(tenant: Tenant) -> AwsAccount:
 def documents_of(account: AwsAccount) -> list[Document]:
     """The roles that the account's owner creates, and what our own bucket needs so that its containers read weights."""
     buckets = [bucket_of(account.account_id, region) for region in account.regions]
-    bases = sorted({line.profile.foundation_model.model_data_uri for line in queries.list_lines()})
+    bases = sorted(
+        {line.hosting_profile.foundation_model.model_data_uri for line in queries.list_lines() if line.is_hosted}
+    )
     control = policies.control_policy(
         account=account.account_id,
         regions=account.regions,

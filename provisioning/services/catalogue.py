@@ -1,8 +1,9 @@
 """Serving lines and which tier serves on them, and the example catalogue that a new installation starts with."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from models_registry.containers.generate import Assignment, BaseModel, generate
 from models_registry.containers.images import find_image
 from models_registry.models import ServingProfile
 from models_registry.services.catalogue import define_serving_profile, register_foundation_model
-from provisioning.models import Scope, ServingLine, TierRoute
+from provisioning.models import RoutingPolicy, Scope, ServingLine, TierRoute
 from tenants.services.tiers import TierLimits, TokenLimit, define_tier
 
 DATA = Path(__file__).resolve().parents[2] / "data"
@@ -29,6 +30,16 @@ MAX_LORAS, MAX_LORA_RANK = 8, 64
 MODEL_FOLDER = "/opt/ml/model"
 # Four times as many adapters wait in the host's memory as share a batch.
 ASSIGNED = Assignment((MAX_LORA_RANK,) * 4 * MAX_LORAS, in_one_batch=MAX_LORAS)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """How data planes of a tier go from line to line: see `provisioning.models.RoutingPolicy`."""
+
+    breaker_failures: int = 5
+    breaker_open_seconds: int = 30
+    queue_seconds: int = 0
+    tenant_chooses: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +59,51 @@ LINES = {
     "shared-endpoint": LineSettings(Scope.SHARED, Scope.TENANT, "ml.g5.2xlarge", 1, 8, 1),
     "dedicated": LineSettings(Scope.TENANT, Scope.TENANT, "ml.g5.2xlarge", 1, 1, 1),
 }
-TIERS: tuple[tuple[str, str, TierLimits, tuple[str, ...]], ...] = (
-    ("basic", "Basic", TierLimits(3, GIB // 4, 16, False, 0), ("pooled",)),
-    ("advanced", "Advanced", TierLimits(10, GIB // 2, 32, True, 24), ("shared-endpoint",)),
-    ("premium", "Premium", TierLimits(50, GIB, 64, True, 72), ("dedicated",)),
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """A model of Bedrock: its id, what AWS charges (USD per million tokens in and out), and a gated one's licence."""
+
+    model_id: str
+    usd_per_million_input: Decimal
+    usd_per_million_output: Decimal
+    eula_url: str = ""
+    capacity_tokens_per_minute: int | None = None
+
+
+# The models and prices that AWS's own comparison of hosting and APIs is made with (as of October 2024, approximate by
+# its own words): to be looked up anew before real money depends on them.
+API_LINES = {
+    "strong-api": ApiSettings("anthropic.claude-3-5-sonnet-20241022-v2:0", Decimal("3.00"), Decimal("15.00")),
+    "cheap-api": ApiSettings("anthropic.claude-3-haiku-20240307-v1:0", Decimal("0.25"), Decimal("1.25")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A line in a tier's order, and how many tokens a month may go there before the next one answers; None: any."""
+
+    line: str
+    monthly_tokens: int | None = None
+
+
+# The first three are hosted. Advanced API is answered by the strong API until its allowance is used, then by the cheap
+# one until the month is over, and has no adapters. Premium Choice has its own endpoint and the strong API, and is
+# answered by either or both, as the tenant likes; its adapters are on the endpoint.
+TIERS: tuple[tuple[str, str, TierLimits, tuple[Step, ...]], ...] = (
+    ("basic", "Basic", TierLimits(3, GIB // 4, 16, False, 0), (Step("pooled"),)),
+    ("advanced", "Advanced", TierLimits(10, GIB // 2, 32, True, 24), (Step("shared-endpoint"),)),
+    ("premium", "Premium", TierLimits(50, GIB, 64, True, 72), (Step("dedicated"),)),
+    (
+        "advanced-api",
+        "Advanced API",
+        TierLimits(0, GIB // 2, 32, False, 0),
+        (Step("strong-api", 2_000_000), Step("cheap-api")),
+    ),
+    ("premium-choice", "Premium Choice", TierLimits(50, GIB, 64, True, 72), (Step("dedicated"), Step("strong-api"))),
 )
+POLICIES = {"premium-choice": PolicySettings(tenant_chooses=True)}
 
 
 # Per minute, day and month. Generous: an estimate counts a prompt's bytes as tokens until the answer tells better. The
@@ -62,6 +113,7 @@ TOKENS = {
     "advanced": (5_000_000, 100_000_000, 500_000_000),
     "premium": (20_000_000, 400_000_000, 2_000_000_000),
 }
+LIMITS_OF = {"advanced-api": "advanced", "premium-choice": "premium"}
 WINDOWS = (("minute", "hard"), ("day", "soft"), ("month", "hard"))
 
 
@@ -69,7 +121,7 @@ def token_limits(key: str) -> list[TokenLimit]:
     """What an example tier allows, input and output together."""
     return [
         TokenLimit("total_tokens", window, amount, mode)
-        for (window, mode), amount in zip(WINDOWS, TOKENS[key], strict=True)
+        for (window, mode), amount in zip(WINDOWS, TOKENS[LIMITS_OF.get(key, key)], strict=True)
     ]
 
 
@@ -82,14 +134,45 @@ def define_line(*, name: str, profile: ServingProfile, region: str, line: LineSe
     return made
 
 
-def route_tier(*, tier_version_id: int, lines: Sequence[ServingLine]) -> list[TierRoute]:
-    """Say on which lines a tier version serves, in order; a version that has routes keeps them."""
+def define_api_line(*, name: str, region: str, api: ApiSettings) -> ServingLine:
+    """Make a line that a model of Bedrock answers on; one that is there under this name stays and is answered."""
+    with transaction.atomic(durable=True):
+        made, _ = ServingLine.objects.get_or_create(
+            name=name,
+            defaults={
+                "kind": ServingLine.Kind.API,
+                "price_basis": ServingLine.PriceBasis.TOKENS,
+                "region": region,
+                **asdict(api),
+            },
+        )
+    return made
+
+
+def route_tier(
+    *,
+    tier_version_id: int,
+    lines: Sequence[ServingLine],
+    monthly_tokens: Mapping[str, int] | None = None,
+    policy: PolicySettings | None = None,
+) -> list[TierRoute]:
+    """Say on which lines a tier version serves, in order; a version that has routes keeps them.
+
+    `monthly_tokens` are allowances by line; what is used up goes to the next line until the month is over.
+    """
     with transaction.atomic(durable=True):
         there = list(TierRoute.objects.select_for_update(no_key=True).filter(tier_version_id=tier_version_id))
         if there:
             return there
+        if policy is not None:
+            RoutingPolicy.objects.create(tier_version_id=tier_version_id, **asdict(policy))
         return TierRoute.objects.bulk_create(
-            TierRoute(tier_version_id=tier_version_id, position=position, line=line)
+            TierRoute(
+                tier_version_id=tier_version_id,
+                position=position,
+                line=line,
+                allowance_tokens=(monthly_tokens or {}).get(line.name),
+            )
             for position, line in enumerate(lines)
         )
 
@@ -118,9 +201,15 @@ def seed_catalogue(*, actor: Actor) -> dict[str, list[str]]:
         actor=actor,
     )
     lines = {name: define_line(name=name, profile=profile, region=region, line=line) for name, line in LINES.items()}
-    for position, (key, name, limits, routed) in enumerate(TIERS):
+    lines |= {name: define_api_line(name=name, region=region, api=api) for name, api in API_LINES.items()}
+    for position, (key, name, limits, steps) in enumerate(TIERS):
         version = define_tier(key=key, name=name, position=position, limits=limits, tokens=token_limits(key))
-        route_tier(tier_version_id=version.pk, lines=[lines[line] for line in routed])
+        route_tier(
+            tier_version_id=version.pk,
+            lines=[lines[step.line] for step in steps],
+            monthly_tokens={step.line: step.monthly_tokens for step in steps if step.monthly_tokens},
+            policy=POLICIES.get(key),
+        )
     return {
         "foundation_models": [model.name],
         "serving_profiles": [profile.name],

@@ -23,8 +23,8 @@ from models_registry.services import releases
 from models_registry.states import ReleaseState
 from provisioning import queries
 from provisioning.desired import AdapterFacts
-from provisioning.models import ManagedResource, PublishedConfig
-from provisioning.runtime_config import Route
+from provisioning.models import ManagedResource, PublishedConfig, ServingLine
+from provisioning.runtime_config import Route, targets_of
 from provisioning.services import (
     accounts,
     copies,
@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 
 NO_LINE = "The tenant's tier has no serving line: route its version to one, then retry."
 COMPONENT_FAILED = "component_failed"
+NO_HOSTED_LINE = "no_hosted_line"
 SUSPENDED, ACTIVE = "suspended", "active"
 
 
@@ -71,6 +72,8 @@ def converge_tenant(*, tenant_id: int) -> None:
             f"{error.operation}: {error.message or error.code} (request {error.request_id or 'without an answer'})"
         )
         log.warning("converging %s is held up: %s", tenant_id, trouble)
+    except publishing.ConfigRefused as refused:
+        trouble = f"The runtime config was not published: {refused.detail} {refused.hint}"
     operations.refresh(tenant_id=tenant_id, trouble=trouble)
 
 
@@ -129,6 +132,8 @@ def _serve(tenant: Tenant) -> None:
         return
     if not first_steps.may_begin(tenant):
         return
+    if not any(line.is_hosted for line in lines):
+        _refuse_adapters(lines, wanted_releases(tenant.pk))
     adapters, not_copied = _adapters(tenant.pk)
     wishes = sync_tenant(tenant_id=tenant.pk, adapters=adapters)
     refused: dict[int, str] = {}
@@ -140,7 +145,7 @@ def _serve(tenant: Tenant) -> None:
     if wishes.is_founded or queries.current_config(tenant.pk) is not None:
         routes = {} if queries.is_put_away(tenant) else routing.routes_of(tenant, lines, wishes, wanted)
         status = ACTIVE if _may_answer(tenant, wishes, wanted, routes) else SUSPENDED
-        publishing.publish(tenant_id=tenant.pk, status=status, region=lines[0].region, routes=routes)
+        publishing.publish(tenant_id=tenant.pk, status=status, region=_home_of(lines), routes=routes)
         if _record_what_serves(tenant.pk, wanted):
             # The old version is not routed any more: keep it warm, or let it go.
             wishes = sync_tenant(tenant_id=tenant.pk, adapters=_adapters(tenant.pk)[0])
@@ -150,6 +155,22 @@ def _serve(tenant: Tenant) -> None:
     if held_up is not None:
         raise held_up  # only now: one adapter that cannot be asked must not keep the others from being routed
     copies.erase_unused(tenant_id=tenant.pk)
+
+
+def _home_of(lines: Sequence[ServingLine]) -> str:
+    """Where the data plane puts its metrics: beside the first hosted line."""
+    return next((line for line in lines if line.is_hosted), lines[0]).region
+
+
+def _refuse_adapters(lines: Sequence[ServingLine], wanted: Sequence[WantedRelease]) -> None:
+    """Refuse releases that no line of the tier can load."""
+    names = ", ".join(line.name for line in lines)
+    detail = (
+        f"The tier's lines ({names}) are APIs, which load no adapters. Move the tenant to a tier with a hosted line."
+    )
+    for each in wanted:
+        if each.version is not None and each.release.state == ReleaseState.PENDING:
+            _refuse(each.release, Verdict(NO_HOSTED_LINE, detail, {}))
 
 
 def _may_answer(tenant: Tenant, wishes: Wishes, wanted: Sequence[WantedRelease], routes: Mapping[str, Route]) -> bool:
@@ -270,8 +291,9 @@ def _record_what_serves(tenant_id: int, wanted: Sequence[WantedRelease]) -> bool
 
 
 def _record_releases(config: PublishedConfig, written_at: datetime, wanted: Sequence[WantedRelease]) -> bool:
-    routed = {route["adapter_version"] for route in config.document["routes"].values()}
-    adapters = {route["adapter"] for route in config.document["routes"].values()}
+    told = list(targets_of(config.document))
+    routed = {target.adapter_version for _, _, target in told}
+    adapters = {adapter for _, adapter, _ in told}
     news = False
     for each in wanted:
         if each.release.state != ReleaseState.PENDING:

@@ -19,6 +19,7 @@ from core.crashpoints import boundary
 from core.states import move
 from provisioning import queries
 from provisioning.models import ManagedResource, PublishedConfig, TierChange
+from provisioning.runtime_config import targets_of
 from provisioning.services import probing
 from provisioning.services.desired_state import Wishes
 from provisioning.services.tier_changes import leftovers, needed_slots, turn_back
@@ -133,7 +134,7 @@ def _moved_at(change: TierChange) -> datetime | None:
 
 def _ask_along(config: PublishedConfig) -> str:
     """Ask every route as a kit would; what does not answer, or nothing. A suspended tenant's routes answer nobody."""
-    names = {route["component"] for route in config.document["routes"].values()}
+    names = {target.component for _, _, target in targets_of(config.document) if target.component}
     return _ask(list(ManagedResource.objects.filter(name__in=names).order_by("pk")))
 
 
@@ -179,7 +180,8 @@ def _config_on(tenant_id: int, version_id: int, other_id: int) -> PublishedConfi
 
 def _routed(config: PublishedConfig) -> set[tuple[str, str]]:
     """Lines and accounts that a config routes to."""
-    return {(route["line"], route.get("account", "")) for route in config.document["routes"].values()}
+    told = [target for _, _, target in targets_of(config.document)]
+    return {(target.line, target.account if target.role_arn else "") for target in told}
 
 
 def _only_on(version_id: int, other_id: int, *, tenant_id: int) -> set[tuple[str, str]]:

@@ -18,6 +18,7 @@ from provisioning.desired import (
     LineFacts,
     TenantFacts,
     foundation_slots,
+    hosted,
     wishes_for_pool,
     wishes_for_tenant,
 )
@@ -62,7 +63,7 @@ def sync_tenant(*, tenant_id: int, adapters: Sequence[AdapterFacts]) -> Wishes:
         advisory_lock(WISHES_LOCK)
         groups = [[queries.line_facts(line) for line in group] for group in _line_groups(tenant)]
         lines = list({(line.pk, line.account): line for group in groups for line in group}.values())
-        first_of_each = {(group[0].pk, group[0].account): group[0] for group in groups if group}
+        first_of_each = {(line.pk, line.account): line for group in groups for line in hosted(group)[:1]}
         writer = WishWriter(account=account, routed=queries.routed_names())
         writer.fill(None, wishes_for_pool(queries.line_facts(line) for line in queries.lines_in_use()))
         facts = TenantFacts(

@@ -30,7 +30,15 @@ from provisioning.specs import (
 )
 from provisioning.states import Phase
 
-HOSTED: tuple[HostingKind, ...] = ("model", "endpoint_config", "endpoint", "component", "package_group", "package")
+HOSTED: tuple[HostingKind, ...] = (
+    "model",
+    "endpoint_config",
+    "endpoint",
+    "component",
+    "inference_profile",
+    "package_group",
+    "package",
+)
 THREADS = 8
 Key = tuple[HostingKind, str]
 

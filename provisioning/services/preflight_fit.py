@@ -70,7 +70,7 @@ def check_copies(line: ServingLine, instance: Instance, *, beside: Sequence[int]
 
     `beside` are the accelerators of each copy that is on the endpoint already. A copy lies on one instance.
     """
-    key, each = f"copies:{line.name}", line.profile.accelerators
+    key, each = f"copies:{line.name}", line.hosting_profile.accelerators
     if each > instance.accelerators:
         return refused(
             key,
@@ -106,7 +106,7 @@ def instances_needed(copies: Sequence[int], accelerators: int) -> int:
 
 def check_memory(catalogue: Catalogue, line: ServingLine, instance: Instance) -> PreflightCheck:
     """Whether weights, adapter slots and one sequence fit on the accelerators of one copy, by the planner's sums."""
-    key, profile = f"memory:{line.name}", line.profile
+    key, profile = f"memory:{line.name}", line.hosting_profile
     base = profile.foundation_model
     dtype = SERVED_AS.get(str(base.config.get("torch_dtype") or base.config.get("dtype")), "bf16")
     try:
@@ -137,7 +137,7 @@ def check_memory(catalogue: Catalogue, line: ServingLine, instance: Instance) ->
 
 def check_weights(line: ServingLine, bucket: str, home: str) -> PreflightCheck:
     """Whether the base's weights lie in the line's region, as SageMaker wants it; known only of our own bucket."""
-    key, base = f"weights:{line.name}", line.profile.foundation_model
+    key, base = f"weights:{line.name}", line.hosting_profile.foundation_model
     where = urlsplit(base.model_data_uri)
     if where.netloc != bucket or line.region == home:
         return passed(key, f"{base.name} is read from {base.model_data_uri}.")
@@ -151,10 +151,10 @@ def check_weights(line: ServingLine, bucket: str, home: str) -> PreflightCheck:
 
 def check_rank(version: TierVersion, line: ServingLine) -> PreflightCheck:
     """Whether the line's engine loads every rank that the tier promises."""
-    key, limit = f"adapter_rank:{line.name}", line.profile.max_lora_rank
+    key, limit = f"adapter_rank:{line.name}", line.hosting_profile.max_lora_rank
     if version.max_lora_rank <= limit:
         return passed(
-            key, f"{line.profile.max_loras} slots of rank {limit}; {version} promises {version.max_lora_rank}."
+            key, f"{line.hosting_profile.max_loras} slots of rank {limit}; {version} promises {version.max_lora_rank}."
         )
     return refused(
         key,
@@ -189,7 +189,7 @@ def check_adapters(
 
 
 def _check_adapter(each: WantedRelease, line: ServingLine) -> PreflightCheck:
-    name, profile = each.adapter.name, line.profile
+    name, profile = each.adapter.name, line.hosting_profile
     key, rank = f"adapter:{name}", (each.version.rank if each.version else None) or 0
     if each.adapter.foundation_model_id != profile.foundation_model_id:
         detail = (

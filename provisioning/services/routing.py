@@ -1,20 +1,28 @@
-"""Where each of a tenant's names should answer now. Reads rows and values, answers routes."""
+"""Where each of a tenant's names should answer now. Reads rows and values, answers routes.
+
+The route `base` leads to models without adapters: the tenant's own base components and its inference profiles, in the
+order of its tier or of its own choice. A route of an adapter's name leads to that adapter's component on every hosted
+line that has it; an api line cannot load adapters and is no target there.
+"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from models_registry.models import AdapterVersion
 from models_registry.queries import WantedRelease
 from provisioning import queries
-from provisioning.desired import adapter_slot, base_slot, endpoint_slot
+from provisioning.desired import adapter_slot, base_slot, endpoint_slot, profile_slot
 from provisioning.models import AwsAccount, ManagedResource, Scope, ServingLine
-from provisioning.runtime_config import BASE_ROUTE, Route
+from provisioning.runtime_config import API, BASE_ROUTE, HOSTED, Allowance, Route, Target
+from provisioning.runtime_config import routes_of as routes_in
+from provisioning.services import line_rules
 from provisioning.services.desired_state import Wishes
 from provisioning.states import Phase
 from tenants.models import Tenant
 
 SERVING = (Phase.READY, Phase.UPDATING)
-PLACE = ("region", "account", "role_arn", "external_id")
+Allowances = Mapping[str, Allowance]
 
 
 def routes_of(
@@ -25,85 +33,104 @@ def routes_of(
     A version is routed once its component serves and its probe has passed; until then the live version stays where
     it is, and a route that was published stays while what it points to exists.
     """
-    line, published = lines[0], _published(tenant.pk)
+    published, allowances = _published(tenant.pk), line_rules.allowances_of(tenant.pk)
     routes: dict[str, Route] = {}
-    if line.component_scope == Scope.TENANT:
-        route = _base_route(tenant, line, wishes) or published.get(BASE_ROUTE)
-        if route is not None:
-            routes[BASE_ROUTE] = route
+    base = [
+        target
+        for line in line_rules.chosen_lines(tenant.pk, lines)
+        if (target := _base_target(tenant, line, wishes) or _kept_base(published.get(BASE_ROUTE), line))
+    ]
+    if base:
+        routes[BASE_ROUTE] = Route(_with_allowances(base, allowances))
     for each in wanted:
         if each.version is None:
             continue
-        route = (
-            _version_route(tenant, line, wishes, each, each.version)
-            or (each.live_version and _version_route(tenant, line, wishes, each, each.live_version))
-            or _kept(published.get(each.adapter.name), each)
-        )
-        if route:
-            routes[each.adapter.name] = route
+        targets = _version_targets(tenant, lines, wishes, each, each.version)
+        if not targets and each.live_version:
+            targets = _version_targets(tenant, lines, wishes, each, each.live_version)
+        kept = _kept(published.get(each.adapter.name), each)
+        if targets:
+            routes[each.adapter.name] = Route(_with_allowances(targets, allowances), each.adapter.public_id)
+        elif kept:
+            routes[each.adapter.name] = kept
     return routes
 
 
-def _base_route(tenant: Tenant, line: ServingLine, wishes: Wishes) -> Route | None:
+def _base_target(tenant: Tenant, line: ServingLine, wishes: Wishes) -> Target | None:
+    """Where a line answers without an adapter; None when it does not now. The pool's base is nobody's to call."""
     facts = queries.line_facts(line)
-    endpoint, base = (
-        wishes.rows.get(endpoint_slot(tenant.public_id, facts)),
-        wishes.rows.get(base_slot(tenant.public_id, facts)),
-    )
-    if endpoint is None or base is None or base.phase not in SERVING:
+    if not line.is_hosted:
+        row = wishes.rows.get(profile_slot(tenant.public_id, facts))
+        if row is None or row.phase not in SERVING or not row.arn:
+            return None
+        target = Target(line.name, API, row.account, row.region, profile=row.name, model=row.arn)
+        return replace(target, **role_of(line))
+    endpoint = wishes.rows.get(endpoint_slot(tenant.public_id, facts))
+    base = wishes.rows.get(base_slot(tenant.public_id, facts))
+    if line.component_scope != Scope.TENANT or endpoint is None or base is None or base.phase not in SERVING:
         return None
-    return Route(line=line.name, endpoint=endpoint.name, component=base.name, place=place_of(line))
+    target = Target(line.name, HOSTED, base.account, base.region, endpoint=endpoint.name, component=base.name)
+    return replace(target, **role_of(line))
 
 
-def _version_route(
-    tenant: Tenant, line: ServingLine, wishes: Wishes, each: WantedRelease, version: AdapterVersion
-) -> Route | None:
-    slot = adapter_slot(tenant.public_id, queries.line_facts(line), each.adapter.public_id, version.public_id)
-    row = wishes.rows.get(slot)
-    if row is None or row.phase not in SERVING or row.probed_at is None:
-        return None
-    return Route(
-        line=line.name,
-        endpoint=row.identity["endpoint_name"],
-        component=row.name,
-        adapter=each.adapter.public_id,
-        adapter_version=version.public_id,
-        version_number=version.number,
-        place=place_of(line),
-    )
+def role_of(line: ServingLine) -> dict[str, Any]:
+    """The role by which a data plane enters the account that the line is in; nothing for our own account."""
+    if not line.account:
+        return {}
+    account = AwsAccount.objects.registered().get(account_id=line.account)
+    return {"role_arn": account.role_arn, "external_id": account.external_id}
 
 
-def place_of(line: ServingLine) -> dict[str, str]:
-    """What a data plane has to know to reach a line that is not at home; nothing for one that is."""
-    facts = queries.line_facts(line)
-    place = {"region": line.region} if facts.needs_copies else {}
-    if line.account:
-        account = AwsAccount.objects.registered().get(account_id=line.account)
-        place |= {"account": line.account, "role_arn": account.role_arn, "external_id": account.external_id}
-    return place
+def _version_targets(
+    tenant: Tenant, lines: Sequence[ServingLine], wishes: Wishes, each: WantedRelease, version: AdapterVersion
+) -> list[Target]:
+    """Every hosted line on which a version serves, in the tier's order."""
+    targets = []
+    for line in lines:
+        if not line.is_hosted:
+            continue
+        slot = adapter_slot(tenant.public_id, queries.line_facts(line), each.adapter.public_id, version.public_id)
+        row = wishes.rows.get(slot)
+        if row is None or row.phase not in SERVING or row.probed_at is None:
+            continue
+        targets.append(
+            Target(
+                line=line.name,
+                kind=HOSTED,
+                account=row.account,
+                region=row.region,
+                endpoint=row.identity["endpoint_name"],
+                component=row.name,
+                adapter_version=version.public_id,
+                version_number=version.number,
+                **role_of(line),
+            )
+        )
+    return targets
+
+
+def _with_allowances(targets: Sequence[Target], allowances: Allowances) -> tuple[Target, ...]:
+    return tuple(replace(target, allowance=allowances.get(target.line)) for target in targets)
 
 
 def _published(tenant_id: int) -> dict[str, Route]:
-    """The routes that data planes follow now, except those whose component is gone or going."""
+    """The routes that data planes follow now, without targets whose objects are gone or going."""
     config = queries.current_config(tenant_id)
     if config is None:
         return {}
-    document: Mapping[str, Any] = config.document
     rows = ManagedResource.objects.filter(name__in=config.routed_names, is_wanted=True)
     there = set(rows.exclude(phase__in=(Phase.DELETING, Phase.GONE)).values_list("name", flat=True))
-    return {
-        name: Route(
-            line=route["line"],
-            endpoint=route["endpoint"],
-            component=route["component"],
-            adapter=route["adapter"],
-            adapter_version=route["adapter_version"],
-            version_number=route["version_number"],
-            place={key: route[key] for key in PLACE if key in route},
-        )
-        for name, route in document["routes"].items()
-        if {route["endpoint"], route["component"]} <= there
-    }
+    routes = {}
+    for name, route in routes_in(config.document).items():
+        targets = tuple(target for target in route.targets if target.names <= there)
+        if targets:
+            routes[name] = replace(route, targets=targets)
+    return routes
+
+
+def _kept_base(route: Route | None, line: ServingLine) -> Target | None:
+    """A line's published target of the base route."""
+    return next((target for target in route.targets if target.line == line.name), None) if route else None
 
 
 def _kept(route: Route | None, each: WantedRelease) -> Route | None:

@@ -25,15 +25,26 @@ ADAPTER = "adp_" + "0" * 25 + "1"
 NAMESPACE = "ControlPlane/DataPlane"
 
 
+def target(**changes: Any) -> dict[str, Any]:
+    """A target as the contract draws it: the adapter's component on a hosted line."""
+    return {
+        "line": "pooled", "kind": "hosted", "account": "123456789012", "region": "us-west-2",
+        "endpoint": "kit-endpoint", "component": "kit-base", "dialect": "openai_completions",
+        "adapter_version": VERSION, "version_number": 3, **changes,
+    }  # fmt: skip
+
+
+def route(*targets: dict[str, Any], adapter: str | None = ADAPTER, **changes: Any) -> dict[str, Any]:
+    """A route of these targets, or of one with these changes."""
+    return {"adapter": adapter, "targets": list(targets) or [target(**changes)]}
+
+
 def document(version: int = 1, **changes: Any) -> dict[str, Any]:
     """A config as the contract draws it."""
-    route = {
-        "adapter": ADAPTER, "adapter_version": VERSION, "version_number": 3, "line": "pooled", "kind": "hosted",
-        "endpoint": "kit-endpoint", "component": "kit-base", "dialect": "openai_completions",
-    }  # fmt: skip
     return {
-        "schema": "runtime-config/1", "tenant": TENANT, "version": version, "published_at": "2026-11-20T12:00:00Z",
-        "status": "active", "region": "us-west-2", "metrics_namespace": NAMESPACE, "routes": {"support": route},
+        "schema": "runtime-config/2", "tenant": TENANT, "version": version, "published_at": "2026-11-20T12:00:00Z",
+        "status": "active", "region": "us-west-2", "metrics_namespace": NAMESPACE, "routes": {"support": route()},
+        "ladder": {"breaker": {"failures": 5, "open_seconds": 30}, "queue_seconds": 0},
         "limits": {"max_output_tokens": 4096}, **changes,
     }  # fmt: skip
 

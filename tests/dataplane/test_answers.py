@@ -13,7 +13,7 @@ from botocore.exceptions import ReadTimeoutError
 from dataplane.emit import Emitter
 from dataplane.errors import InvalidRequest, ModelFailed, ModelUnavailable
 from dataplane.invoke import read_answer, strip
-from tests.dataplane.conftest import NAMESPACE, TENANT, VERSION, document
+from tests.dataplane.conftest import NAMESPACE, TENANT, VERSION, document, route
 
 if TYPE_CHECKING:
     from tests.dataplane.conftest import Plane
@@ -77,7 +77,7 @@ def test_an_answer_without_whole_usage_is_refused(answer: bytes) -> None:
 
 
 def test_a_refusal_names_component_and_request_and_counts_nothing(plane: Plane) -> None:
-    gone = document()["routes"]["support"] | {"component": "kit-gone"}
+    gone = route(component="kit-gone")
     plane.publish(document(routes={"support": gone}))
     kit = plane.kit()
     with pytest.raises(ModelFailed, match=r"kit-gone refused: ValidationError.*not found.*request [^u]"):

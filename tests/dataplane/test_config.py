@@ -10,15 +10,22 @@ import jsonschema
 import pytest
 
 from dataplane import config as kit_config
+from dataplane.budgets import Limit
 from dataplane.config import parse
 from dataplane.errors import ConfigRefused, ConfigUnavailable, TenantSuspended, TenantUnknown, UnknownRoute
-from tests.dataplane.conftest import TENANT, document, signed
+from tests.dataplane.conftest import TENANT, document, route, signed, target
 
 if TYPE_CHECKING:
     from tests.dataplane.conftest import Plane
 
 SCHEMA = json.loads((Path(kit_config.__file__).parent / "runtime_config.schema.json").read_text())
 KEY = b"k" * 32
+BASE = {"adapter_version": "base", "version_number": None}
+API: dict[str, Any] = {
+    "line": "strong-api", "kind": "api", "account": "123456789012", "region": "us-west-2",
+    "profile": "local-profile-acorn-0123abcd-1", "dialect": "bedrock_converse", **BASE,
+    "model": "arn:aws:bedrock:us-west-2:123456789012:application-inference-profile/abcdefabcdef",
+}  # fmt: skip
 
 
 def read(found: dict[str, Any], key: bytes = KEY) -> kit_config.RuntimeConfig:
@@ -29,21 +36,23 @@ def read(found: dict[str, Any], key: bytes = KEY) -> kit_config.RuntimeConfig:
 def test_a_signed_document_is_read() -> None:
     found = read(document(version=7))
     assert (found.version, found.status, found.max_output_tokens) == (7, "active", 4096)
-    assert found.routes["support"].component == "kit-base"
+    assert found.routes["support"].targets[0].component == "kit-base"
 
 
 def test_the_schema_is_valid_and_takes_the_document() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     jsonschema.validate(document(), SCHEMA)
-    base = document()["routes"]["support"] | {"adapter": None, "adapter_version": "base", "version_number": None}
+    base = route(target(**BASE), API, adapter=None)
     jsonschema.validate(document(routes={"base": base}), SCHEMA)
+    rich = target(weight=5, allowance={"window": "month", "amount": 1}, is_tripped=True, resets=2)
+    jsonschema.validate(document(routes={"support": route(rich)}), SCHEMA)
     jsonschema.validate(document(status="withdrawn", routes={}), SCHEMA)
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"schema": "runtime-config/2"},
+        {"schema": "runtime-config/1"},
         {"tenant": "somebody"},
         {"version": 0},
         {"status": "gone"},
@@ -51,10 +60,19 @@ def test_the_schema_is_valid_and_takes_the_document() -> None:
         {"limits": {}},
         {"limits": {"max_output_tokens": 0}},
         {"surprise": 1},
-        {"routes": {"Support!": document()["routes"]["support"]}},
-        {"routes": {"support": document()["routes"]["support"] | {"adapter_version": "base"}}},
-        {"routes": {"support": document()["routes"]["support"] | {"adapter": None}}},
-        {"routes": {"support": document()["routes"]["support"] | {"component": "has space"}}},
+        {"ladder": {}},
+        {"routes": {"Support!": route()}},
+        {"routes": {"support": {"adapter": None, "targets": []}}},
+        {"routes": {"support": route(adapter_version="base")}},
+        {"routes": {"support": route(adapter=None)}},
+        {"routes": {"support": route(component="has space")}},
+        {"routes": {"support": route(account="somebody")}},
+        {"routes": {"support": route(kind="api")}},
+        {"routes": {"support": route(API)}},
+        {"routes": {"base": route(API | {"model": "anthropic.claude"}, adapter=None)}},
+        {"routes": {"base": route(API | {"component": "c"}, adapter=None)}},
+        {"routes": {"support": route(weight=101)}},
+        {"routes": {"support": route(allowance={"window": "year", "amount": 1})}},
     ],
 )
 def test_the_schema_refuses(change: dict[str, Any]) -> None:
@@ -65,7 +83,7 @@ def test_the_schema_refuses(change: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"schema": "runtime-config/2"}, "runtime-config/1"),
+        ({"schema": "runtime-config/3"}, "runtime-config/2"),
         ({"tenant": "ten_" + "0" * 25 + "2"}, "belongs to"),
         ({"status": "paused"}, "unknown status"),
         ({"version": "1"}, "version"),
@@ -73,12 +91,34 @@ def test_the_schema_refuses(change: dict[str, Any]) -> None:
         ({"routes": None}, "malformed"),
         ({"routes": {"support": {}}}, "malformed"),
         ({"limits": None}, "malformed"),
-        ({"routes": {"support": document()["routes"]["support"] | {"kind": "api"}}}, "hosted"),
+        ({"routes": {"support": {"adapter": None, "targets": []}}}, "no target"),
+        ({"routes": {"support": route(kind="batch")}}, "does not know"),
+        ({"routes": {"support": route(kind="api")}}, "malformed"),
+        ({"routes": {"support": route(allowance={"window": "year", "amount": 1})}}, "malformed"),
+        ({"ladder": {}}, "malformed"),
     ],
 )
 def test_a_signed_but_wrong_document_is_refused(change: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigRefused, match=says):
         read(document(**change))
+
+
+def test_targets_keep_their_order_and_say_what_kind_they_are() -> None:
+    allowed = {"allowance": {"window": "month", "amount": 500}}
+    found = read(document(routes={"base": route(API | allowed, target(**BASE, weight=10), adapter=None)}))
+    api, hosted = found.routes["base"].targets
+    assert (api.kind, api.model, api.line) == ("api", API["model"], "strong-api")
+    assert api.allowance == Limit("total_tokens", "month", 500, "hard", "strong-api")
+    assert (hosted.kind, hosted.component, hosted.weight, hosted.allowance) == ("hosted", "kit-base", 10, None)
+    assert (found.ladder.breaker_failures, found.ladder.queue_seconds) == (5, 0)
+
+
+def test_a_document_of_the_old_schema_is_read_as_routes_of_one_target() -> None:
+    one = {key: value for key, value in target().items() if key not in ("account", "region")}
+    old = document(schema="runtime-config/1", routes={"support": {"adapter": "adp_1", **one}})
+    del old["ladder"]
+    [found] = read(old).routes["support"].targets
+    assert (found.component, found.region, found.line) == ("kit-base", "us-west-2", "pooled")
 
 
 def test_a_document_signed_with_another_key_is_refused() -> None:

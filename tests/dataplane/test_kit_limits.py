@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from dataplane.errors import DataPlaneError, LimitExceeded
-from tests.dataplane.conftest import document
+from tests.dataplane.conftest import document, route
 from tests.dataplane.test_config import SCHEMA
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def test_the_kit_refuses_at_the_limit_before_the_model_is_asked(plane: Plane, aw
 
 
 def test_what_a_failed_request_held_is_given_back(plane: Plane) -> None:
-    plane.publish(limited(100) | {"routes": {"support": document()["routes"]["support"] | {"component": "gone"}}})
+    plane.publish(limited(100) | {"routes": {"support": route(component="gone")}})
     kit = plane.kit(limits_table=os.environ["CP_LIMITS_TABLE"])
     for _ in range(3):
         with pytest.raises(DataPlaneError, match="gone"):
@@ -61,11 +61,10 @@ def test_a_request_over_a_soft_limit_is_answered_and_marked(plane: Plane) -> Non
     "limits",
     [
         {"max_output_tokens": 1, "windows": [{"meter": "output_tokens", "window": "day", "amount": 1, "mode": "hard"}]},
-        {"max_output_tokens": 1, "timezone": "UTC"},
         {"max_output_tokens": 1, "timezone": "UTC", "windows": []},
         {"max_output_tokens": 1, "timezone": "UTC", "windows": [{"meter": "requests"}]},
     ],
 )
-def test_the_schema_wants_windows_and_their_zone_together(limits: dict[str, Any]) -> None:
+def test_the_schema_wants_a_zone_with_windows_and_whole_windows(limits: dict[str, Any]) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(document(limits=limits), SCHEMA)

@@ -8,6 +8,7 @@ from models_registry.services.adapters import create_adapter
 from models_registry.services.releases import release_version
 from provisioning import queries
 from provisioning.models import Operation, TierChange
+from provisioning.runtime_config import targets_of
 from provisioning.services.catalogue import route_tier
 from provisioning.services.tier_changes import change_tier
 from tenants.models import Tenant, TierVersion
@@ -62,4 +63,4 @@ def settle_change(world: World, tenant: Tenant) -> TierChange:
 def routed_lines(tenant: Tenant) -> set[str]:
     """Where data planes send requests."""
     config = queries.current_config(tenant.pk)
-    return {route["line"] for route in config.document["routes"].values()} if config else set()
+    return {target.line for _, _, target in targets_of(config.document)} if config else set()

@@ -230,7 +230,7 @@ def test_a_data_plane_enters_the_account_of_the_route_and_may_only_invoke_there(
     kit = Kit(split.public_id, key, settings.ENV.config_table)
     answer = kit.complete("support", "How are you?", 5)
     assert answer.output_tokens > 0 and answer.line == "dedicated"
-    route = queries.current_config(split.pk).document["routes"]["support"]
-    assert (route["account"], route["region"]) == (THEIRS, HOME)
-    [statement] = invoking_only(THEIRS)["Statement"]
-    assert {action.partition(":")[2][:6] for action in statement["Action"]} == {"Invoke"}
+    [target] = queries.current_config(split.pk).document["routes"]["support"]["targets"]
+    assert (target["account"], target["region"]) == (THEIRS, HOME) and target["role_arn"]
+    allowed = [action for statement in invoking_only(THEIRS)["Statement"] for action in statement["Action"]]
+    assert {action.partition(":")[2][:6] for action in allowed} == {"Invoke"}

@@ -175,7 +175,7 @@ def test_what_vanishes_is_made_again_under_a_new_name(world, kind):
     assert ManagedResource.objects.get(name=old).phase == Phase.GONE
     assert world.counts() == ONE_OF_EACH
     config = tenant.published_configs.get(is_current=True)
-    assert config.document["routes"]["base"]["component"] == world.row(kind="base_component").name
+    assert config.document["routes"]["base"]["targets"][0]["component"] == world.row(kind="base_component").name
 
 
 def test_a_tier_without_a_line_says_so(world):

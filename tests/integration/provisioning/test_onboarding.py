@@ -20,6 +20,7 @@ BASIC = {"model": 1, "endpoint_config": 1, "endpoint": 1, "inference_component":
         ("basic", {}),
         ("advanced", {"model": 1, "inference_component": 1}),
         ("premium", {"model": 1, "endpoint_config": 1, "endpoint": 1, "inference_component": 1}),
+        ("advanced-api", {"inference_profile": 2}),
     ],
 )
 def test_each_tier_goes_from_signed_up_to_active(world, tier, owned):

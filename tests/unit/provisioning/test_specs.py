@@ -4,7 +4,14 @@ import re
 
 import pytest
 
-from aws.gateway import AdapterComponentSpec, BaseComponentSpec, EndpointConfigSpec, EndpointSpec, ModelSpec
+from aws.gateway import (
+    AdapterComponentSpec,
+    BaseComponentSpec,
+    EndpointConfigSpec,
+    EndpointSpec,
+    InferenceProfileSpec,
+    ModelSpec,
+)
 from provisioning.specs import KINDS, Ref, Wish, canonical_json, derive_name, digest, hosted_spec, resolve
 
 AWS_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
@@ -58,5 +65,7 @@ def test_each_kind_has_its_spec():
     assert hosted_spec("endpoint", "n", {"place": "p"}, {"config_name": "c"}) == EndpointSpec("n", "c")
     assert isinstance(hosted_spec("base_component", "n", base, {"copies": 2}), BaseComponentSpec)
     assert isinstance(hosted_spec("adapter_component", "n", adapter, {}), AdapterComponentSpec)
+    profile = hosted_spec("inference_profile", "n", {"model_id": "amazon.nova-pro-v1:0"}, {})
+    assert profile == InferenceProfileSpec("n", "amazon.nova-pro-v1:0")
     with pytest.raises(ValueError, match="no such kind"):
         hosted_spec("bucket", "n", {}, {})
