@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.conf import settings
@@ -148,8 +148,8 @@ def line_facts(line: ServingLine) -> LineFacts:
     """A line as the pure rooms know it."""
     profile = line.profile
     if profile is None:
-        place = {"region": line.region, "account": line.account}
-        return LineFacts(pk=line.pk, name=line.name, kind=line.kind, model_id=line.model_id, **place)
+        facts = LineFacts(pk=line.pk, name=line.name, region=line.region, kind=line.kind, model_id=line.model_id)
+        return replace(facts, account=line.account)
     return LineFacts(
         pk=line.pk,
         name=line.name,
