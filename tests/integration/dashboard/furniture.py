@@ -55,6 +55,7 @@ class Furnished:
     final: Invoice
     note: Invoice
     line: str
+    card: str
     export: str
     key: str
     scenario: str
@@ -100,6 +101,7 @@ class Furnished:
             **{f"operation-{each}": self.operation for each in ("detail", "retry", "cancel", "hold", "continue")},
             **{f"invoice-{each}": final for each in ("detail", "document", "comparison", "pay", "void", "credit")},
             **{f"invoice-{each}": draft for each in ("refresh", "finalize")},
+            **{f"rate-card-{each}": self.card for each in ("detail", "edit", "publish", "schedule")},
             "upload-begin": self.adapter,
             **{f"upload-{each}": make_upload(self.tenant).public_id for each in ("parts", "complete", "abort")},
             "invoice-line": self.line,
@@ -154,6 +156,7 @@ def furnish(set_clock: Callable[[datetime], None]) -> Furnished:
         final=final,
         note=note,
         line=line.public_id,
+        card=MAKERS["rate_card"](tenant),
         export=make_export(tenant).public_id,
         key=make_key(tenant).public_id,
         bulk=make_bulk(tenant).public_id,

@@ -1,0 +1,74 @@
+"""Forms of prices and prepaid credit. Rates are typed as JSON, in the words of the REST API."""
+
+import json
+from typing import Any, cast
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from billing.services.rate_cards import RateDraft
+from dashboard.forms import PlainForm, ReasonForm
+
+FIELDS = (
+    "key", "model", "parameters", "description", "description_ja", "meter", "serving_line", "tax_category",
+)  # fmt: skip
+
+
+def as_json(card: Any) -> str:
+    """The rates of a card as the form shows them; what is empty is left out."""
+    rates = [{name: getattr(rate, name) for name in FIELDS if getattr(rate, name)} for rate in card.rates.all()]
+    return json.dumps(rates, indent=2, ensure_ascii=False)
+
+
+class RatesForm(PlainForm):
+    """The rates of a draft."""
+
+    rates = forms.CharField(
+        max_length=100_000,
+        widget=forms.Textarea(attrs={"rows": 18, "class": "form-control mono", "spellcheck": "false"}),
+        help_text="A list of rates as the REST API takes them: key, model, parameters, description, meter.",
+    )
+    version = forms.IntegerField(widget=forms.HiddenInput, required=False)
+
+    def clean_rates(self) -> list[RateDraft]:
+        """The typed rates. Raises ValidationError for what is no list of them."""
+        try:
+            typed = json.loads(self.cleaned_data["rates"])
+            return [RateDraft(**rate) for rate in typed]
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ValidationError(f"This is no list of rates: {error}") from error
+
+
+class CardForm(RatesForm):
+    """A new card, or the next number of one."""
+
+    name = forms.CharField(max_length=60)
+    currency = forms.RegexField(r"^[A-Z]{3}$", help_text="Three letters, such as USD.")
+    field_order = ("name", "currency", "rates")
+
+
+class ScheduleForm(PlainForm):
+    """Whom a card prices, from when."""
+
+    tier = forms.ChoiceField()
+    effective_from = forms.DateTimeField(
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local", "class": "form-control"}), help_text="UTC."
+    )
+
+    def __init__(self, *args: Any, tiers: list[tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        cast(forms.ChoiceField, self.fields["tier"]).choices = tiers
+
+
+class GrantForm(ReasonForm):
+    """A payment in advance."""
+
+    tenant = forms.CharField(max_length=110, help_text="Slug, id, or ext: and the external id.")
+    amount = forms.DecimalField(max_digits=30, decimal_places=3, help_text="In the tenant's currency.")
+    expires_at = forms.DateTimeField(
+        required=False,
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local", "class": "form-control"}),
+        help_text="UTC; never when empty.",
+    )
+    reference = forms.CharField(max_length=120, help_text="Of the payment; the same one is credited once.")
+    field_order = ("tenant", "amount", "expires_at", "reference", "reason")
