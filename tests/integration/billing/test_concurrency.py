@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 
 import pytest
 from django.db import connection, connections, transaction
@@ -12,7 +13,11 @@ from billing.models import Invoice, InvoiceSequence, UsageClaim
 from billing.queries.issuers import the_issuer
 from billing.services.invoicing import draft_invoices, finalize_invoices, void_invoice
 from billing.services.numbers import take_numbers
+from billing.services.wallet import grant_credit
+from billing.verification import CHECKS
 from core import crashpoints
+from core.periods import billing_month
+from core.verification import run
 from events.models import Event
 from tests.factories import TESTER
 from tests.integration.billing.conftest import seed_prices
@@ -108,6 +113,19 @@ def test_finalize_and_void_at_once_leave_one_story(committed_world, october) -> 
     assert final.state in ("finalized", "void") and final.number == "INV-2026-000001"
     assert UsageClaim.objects.filter(released_at=None).count() == (final.state == "finalized")
     assert Event.objects.filter(name="invoice.finalized").count() == 1
+
+
+def test_finalizers_of_one_tenant_draw_its_credit_once(committed_world, october) -> None:
+    tenant = committed_world.tenant()
+    terms = {"expires_at": None, "reference": "PAY", "reason": "prepaid"}
+    grant = grant_credit(tenant_id=tenant.pk, amount=Decimal(20), **terms, actor=TESTER)
+    september = billing_month(2026, 9, "UTC")
+    ids = [draft_invoices(tenant_ids=[tenant.pk], period=period, actor=TESTER)[0].pk for period in (september, october)]
+    in_threads(THREADS, lambda number: finalize_invoices(invoice_ids=[ids[number % 2]], actor=TESTER))
+    drawn = sum(invoice.prepaid for invoice in Invoice.objects.all())
+    grant.refresh_from_db()
+    assert (drawn, grant.remaining) == (Decimal(20), Decimal(0))
+    assert all(verdict.holds for verdict in run(CHECKS))
 
 
 @pytest.fixture

@@ -1,0 +1,42 @@
+"""Drafting, reading, publishing and scheduling a rate card, and granting credit, as a billing person does it."""
+
+import json
+
+import pytest
+
+from billing.models import CreditGrant, RateCard
+from tests.factories import make_tenant
+from tests.integration.billing.conftest import seed_prices
+
+RATES = [{"key": "fee", "model": "flat", "parameters": {"amount": "39.00"}, "description": "Fee"}]
+
+
+@pytest.fixture
+def priced(db: None) -> None:
+    seed_prices()
+
+
+def test_a_card_from_the_form_to_a_tier(priced, admin) -> None:
+    refused = admin.post("/billing/rate-cards/draft/", {"name": "Basic", "currency": "USD", "rates": "[1]"})
+    assert refused.status_code == 422 and b"no list of rates" in refused.content
+    typed = {"name": "Basic", "currency": "USD", "rates": json.dumps(RATES)}
+    assert admin.post("/billing/rate-cards/draft/", typed).status_code == 302
+    card = RateCard.objects.get(name="Basic", currency="USD", number=2)
+    page = admin.get(f"/billing/rate-cards/{card.public_id}/")
+    assert b"Edit rates" in page.content and b"closed period yet" in page.content
+    edited = {"rates": json.dumps([{**RATES[0], "description": "Monthly fee"}]), "version": 1}
+    assert admin.post(f"/billing/rate-cards/{card.public_id}/edit/", edited).status_code == 302
+    assert card.rates.get().description == "Monthly fee"
+    assert admin.post(f"/billing/rate-cards/{card.public_id}/publish/").status_code == 302
+    when = {"tier": "basic", "effective_from": "2027-01-01T00:00"}
+    assert admin.post(f"/billing/rate-cards/{card.public_id}/schedule/", when).status_code == 302
+    assert card.tier_prices.get().effective.lower.year == 2027
+
+
+def test_credit_is_granted_once_per_payment(priced, admin) -> None:
+    tenant = make_tenant()
+    typed = {"tenant": tenant.slug, "amount": "100", "reference": "SEPA-1", "reason": "prepaid"}
+    for _ in range(2):
+        assert admin.post("/billing/credits/grant/", typed).status_code == 302
+    assert CreditGrant.objects.get().remaining == 100
+    assert tenant.name.encode() in admin.get("/billing/credits/").content
