@@ -51,10 +51,13 @@ PRICES: dict[str, dict[str, dict[str, str]]] = {
 }
 
 
+WITH_API_LINES = ("advanced-api", "premium-choice")
+
+
 def seed_rate_cards(*, actor: Actor) -> list[RateCard]:
     """Make what is missing of the example price list; what is there stays. Answers the cards.
 
-    Raises NotFound when the tiers are not there yet.
+    Raises NotFound when the hosted tiers are not there yet; tiers with API lines are priced where they are.
     """
     issuer = define_issuer(key="default", details=EXAMPLE_ISSUER)
     if not TaxRule.objects.filter(issuer=issuer).exists():
@@ -65,6 +68,7 @@ def seed_rate_cards(*, actor: Actor) -> list[RateCard]:
     return [
         _seed(tier, currency, prices, actor)
         for tier, currencies in PRICES.items()
+        if tier not in WITH_API_LINES or TierVersion.objects.filter(tier__key=tier).exists()
         for currency, prices in currencies.items()
     ]
 
