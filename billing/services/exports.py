@@ -162,7 +162,7 @@ def _claim() -> Export | None:
 def _waiting() -> QuerySet[Export]:
     now = clock.real_now()
     waiting = Q(state=ExportState.QUEUED) | Q(state=ExportState.RUNNING, lease_until__lt=now)
-    rows = Export.objects.select_for_update(of=("self",), skip_locked=True).select_related("tenant")
+    rows = Export.objects.select_for_update(no_key=True, of=("self",), skip_locked=True).select_related("tenant")
     return rows.filter(waiting)
 
 
@@ -194,7 +194,7 @@ def _make(export: Export) -> int:
         return 0
     except (DomainError, ValueError) as error:
         with transaction.atomic(durable=True):
-            ours = Export.objects.select_for_update().filter(pk=export.pk, fence=export.fence).first()
+            ours = Export.objects.select_for_update(no_key=True).filter(pk=export.pk, fence=export.fence).first()
             if ours is not None and ours.state == ExportState.RUNNING:
                 _fail(ours, str(error))
         return 0
@@ -230,7 +230,7 @@ def _put(export: Export, file: IO[bytes], written: Rows) -> None:
     with boundary("export put"):
         store.put(key, _from_start(file), sha256=sha256, if_absent=False)
     with boundary("export commit"), transaction.atomic(durable=True):
-        ours = Export.objects.select_for_update(of=("self",)).select_related("tenant")
+        ours = Export.objects.select_for_update(no_key=True, of=("self",)).select_related("tenant")
         row = ours.filter(pk=export.pk, fence=export.fence, state=ExportState.RUNNING).first()
         if row is None:
             raise _Overtaken

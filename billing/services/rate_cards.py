@@ -96,7 +96,7 @@ def edit_rate_card(*, card_id: int, rates: Sequence[RateDraft], expected_version
     """
     _check(rates)
     with transaction.atomic(durable=True):
-        card = RateCard.objects.select_for_update().get(pk=card_id)
+        card = RateCard.objects.select_for_update(no_key=True).get(pk=card_id)
         if card.state != RateCardState.DRAFT:
             raise CardPublished(f"{card} is published.", hint="Draft its next number; a published card never changes.")
         if card.version != expected_version:

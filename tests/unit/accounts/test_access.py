@@ -16,7 +16,7 @@ from accounts.roles import ALL_PERMISSIONS, TENANT_KEY_PERMISSIONS, Role
 from core.actors import Actor
 
 READS = {"tenants.view", "adapters.view", "operations.view", "usage.view", "scenarios.view"}
-MONEY = {"invoices.view", "rate_cards.view", "credits.view"}
+MONEY = {"invoices.view", "rate_cards.view", "credits.view", "exports.view", "exports.create"}
 CHARGING = {"invoices.draft", "invoices.finalize", "invoices.void", "invoices.credit"} | {
     "rate_cards.manage",
     "credits.manage",
