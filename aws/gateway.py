@@ -345,7 +345,34 @@ class WindowUse:
     mode: str
     amount: int
     used: int
+    starts_at: datetime
     ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A tenant to look at: its public id, the limits of its runtime config, and lines of which refusals are asked."""
+
+    tenant: str
+    limits: Mapping[str, Any]
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedAway:
+    """How often in the hour from `hour` on requests were turned away: by a line, or (empty) by the tenant's limits."""
+
+    line: str
+    hour: datetime
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """How full a tenant's windows are, and what was turned away in this hour and the one before."""
+
+    windows: list[WindowUse]
+    turned_away: list[TurnedAway]
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,6 +429,9 @@ class LimitStore(Protocol):
 
     def use(self, tenant: str, limits: Mapping[str, Any], at: datetime) -> list[WindowUse]:
         """How full every window is, in the order of the limits."""
+
+    def levels(self, watched: Sequence[Watched], at: datetime) -> list[Level]:
+        """The same for many tenants at once, up to a second old, with what was turned away. 100 items a read."""
 
     def count(self, tenant: str) -> int:
         """How many items of a tenant there are."""

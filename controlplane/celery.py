@@ -34,6 +34,7 @@ BEAT = {
     "provisioning: inventory of AWS": ("provisioning.tasks.keep_inventory", 40 * SWEEP),
     "provisioning: bulk operations": ("provisioning.tasks.advance_bulk_operations", SWEEP),
     "provisioning: deletion certificates": ("provisioning.tasks.certify_departed", 40 * SWEEP),
+    "provisioning: token limits that fill up": ("provisioning.tasks.watch_limits", 4 * SWEEP),
     "metering: hours that are due to be read": ("metering.tasks.collect_usage", 4 * SWEEP),
     "metering: reported events, into their hours": ("metering.tasks.fold_events", 4 * SWEEP),
     "metering: months ahead, sums after changes": ("metering.tasks.keep_rollups", 4 * SWEEP),

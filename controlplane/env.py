@@ -33,6 +33,8 @@ class Environment(BaseSettings):
     import_sources: Annotated[list[str], NoDecode] = []
     config_table: str = "controlplane-runtime-config"
     limits_table: str = "controlplane-limits"
+    # Shares of a day's or month's token limit that are told once each when they are used.
+    limit_alert_percents: Annotated[tuple[int, ...], NoDecode] = (50, 80, 100)
     execution_role_arn: str = "arn:aws:iam::123456789012:role/controlplane-execution"
 
     lease_seconds: int = Field(120, ge=1)
@@ -56,6 +58,18 @@ class Environment(BaseSettings):
     @classmethod
     def _split_commas(cls, value: object) -> object:
         return [host.strip() for host in value.split(",") if host.strip()] if isinstance(value, str) else value
+
+    @field_validator("limit_alert_percents", mode="before")
+    @classmethod
+    def _read_percents(cls, value: object) -> object:
+        return sorted({int(each) for each in value.split(",") if each.strip()}) if isinstance(value, str) else value
+
+    @field_validator("limit_alert_percents")
+    @classmethod
+    def _be_percents(cls, percents: tuple[int, ...]) -> tuple[int, ...]:
+        if not all(1 <= each <= 100 for each in percents):
+            raise ValueError("each is a percentage from 1 to 100")
+        return percents
 
     @field_validator("import_sources")
     @classmethod

@@ -16,9 +16,9 @@ from dataplane.breakers import Breakers
 from dataplane.config import Ladder, Route, Target
 from dataplane.errors import BreakerOpen, DataPlaneError, LimitExceeded, ModelUnavailable
 from dataplane.limits import Ticket
-from dataplane.reports import Reporter
+from dataplane.reports import REFUSED, Reporter
 
-QUEUE, REFUSED = "queue", "refused"
+QUEUE = "queue"
 # How long a request waits for a line that only failed, without saying when it will be back.
 BREATH_SECONDS = 0.5
 Answered = TypeVar("Answered")

@@ -4,6 +4,8 @@ Items of the tenant in the limits table, gone by themselves after a while:
 
     degrade#{minute}#{route}#{line}#{to}#{reason}   how often in that minute a request was passed on from `line`
     breaker#{route}#{line}#{process}                the state of one process's breaker, and since when
+    away#{hour}#{line}                              how often in that hour `line` did not answer and another had to,
+                                                    or nobody did; without a line: refused by the tenant's own limits
 
 Telling is best effort: a request never waits for more than a second for it, and never fails by it.
 """
@@ -20,17 +22,28 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dataplane.breakers import Turn
+from dataplane.errors import LimitExceeded
 
 DEGRADE, BREAKER = "degrade", "breaker"
 EVERY_SECONDS = 5.0
-MINUTE_SECONDS = 60
+MINUTE_SECONDS, HOUR_SECONDS = 60, 3600
+REFUSED = "refused"
 KEEP_DEGRADES_SECONDS = 30 * 86_400
+KEEP_AWAYS_SECONDS = 86_400
 # A process that ends says nothing; what it told is taken for stale after this.
 KEEP_BREAKERS_SECONDS = 3600
 # What is not told yet; beyond it the newest kinds of degrade are left out, and what is known is counted on.
 WAITING = 500
 
 Degrade = tuple[int, str, str, str, str]  # minute, route, line, to, reason
+
+
+def away_key(at: float, line: str = "") -> str:
+    """The item that counts requests which a line, or without one the tenant's limits, turned away in the hour of `at`.
+
+    Known beforehand, so that the control plane reads those of many tenants at once.
+    """
+    return f"away#{int(at // HOUR_SECONDS) * HOUR_SECONDS}#{line}"
 
 
 class Reporter:
@@ -47,6 +60,7 @@ class Reporter:
         self._process = secrets.token_hex(4)
         self._lock = threading.Lock()
         self._degrades: Counter[Degrade] = Counter()
+        self._aways: Counter[str] = Counter()
         self._turns: dict[tuple[str, str], tuple[Turn, float]] = {}
         self._next = time.monotonic()
 
@@ -56,6 +70,10 @@ class Reporter:
         with self._lock:
             if key in self._degrades or len(self._degrades) < WAITING:
                 self._degrades[key] += 1
+            if reason != LimitExceeded.code:
+                self._aways[away_key(at, line)] += 1
+            elif to == REFUSED:  # otherwise its allowance on the line is used, and the next one answers as it should
+                self._aways[away_key(at)] += 1
 
     def turned(self, turn: Turn, at: float) -> None:
         """A breaker changed; told at once."""
@@ -73,6 +91,7 @@ class Reporter:
         with self._lock:
             self._next = time.monotonic() + EVERY_SECONDS
             degrades, self._degrades = self._degrades, Counter()
+            aways, self._aways = self._aways, Counter()
             turns, self._turns = self._turns, {}
         if self._client is None:
             return
@@ -82,11 +101,17 @@ class Reporter:
                 turns.pop(next(iter(turns)))
             while degrades:
                 key = next(iter(degrades))
-                self._add(key, degrades[key])
+                minute, *words = key
+                self._add("#".join([DEGRADE, f"{minute:010d}", *words]), degrades[key], KEEP_DEGRADES_SECONDS)
                 degrades.pop(key)
+            while aways:
+                name = next(iter(aways))
+                self._add(name, aways[name], KEEP_AWAYS_SECONDS)
+                aways.pop(name)
         except (ClientError, BotoCoreError):
             with self._lock:
                 self._degrades.update(degrades)
+                self._aways.update(aways)
                 self._turns = turns | self._turns
 
     def _put(self, turn: Turn, at: float) -> None:
@@ -99,15 +124,14 @@ class Reporter:
         }
         self._client.put_item(TableName=self._table, Item=item)
 
-    def _add(self, degrade: Degrade, times: int) -> None:
-        minute, *words = degrade
+    def _add(self, item: str, times: int, keep_seconds: int) -> None:
         self._client.update_item(
             TableName=self._table,
-            Key=self._key("#".join([DEGRADE, f"{minute:010d}", *words])),
+            Key=self._key(item),
             UpdateExpression="ADD times :n SET expires_at = :e",
             ExpressionAttributeValues={
                 ":n": {"N": str(times)},
-                ":e": {"N": str(int(self._real()) + KEEP_DEGRADES_SECONDS)},
+                ":e": {"N": str(int(self._real()) + keep_seconds)},
             },
         )
 

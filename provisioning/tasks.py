@@ -5,7 +5,7 @@ import logging
 from celery import shared_task
 
 from aws.errors import AwsError
-from provisioning.services import bulk, certificates, converge, findings, mirroring, reconciling
+from provisioning.services import bulk, certificates, converge, findings, limit_watch, mirroring, reconciling
 
 log = logging.getLogger(__name__)
 
@@ -77,3 +77,12 @@ def certify_departed(**_: object) -> None:
 def advance_bulk_operations(**_: object) -> None:
     """Take every open bulk operation as far as it goes now."""
     bulk.advance_bulk_operations()
+
+
+@shared_task(acks_late=True)
+def watch_limits(**_: object) -> None:
+    """Tell of token limits that fill up, and keep what was turned away."""
+    try:
+        limit_watch.watch_limits()
+    except AwsError as error:
+        log.warning("token limits wait for the next look: %s", error)

@@ -4,21 +4,31 @@ What is written there is the kit's own code: two writers of one budget that diff
 """
 
 import time
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aws import errors
 from aws.boto.partitions import count_partition, erase_partition
 from aws.boto.translate import call
-from aws.gateway import BreakerSighting, DegradeCount, Full, Held, WindowUse
+from aws.gateway import (
+    BreakerSighting,
+    DegradeCount,
+    Full,
+    Held,
+    Level,
+    TurnedAway,
+    Watched,
+    WindowUse,
+)
 from dataplane import reports
-from dataplane.budgets import Tokens, budgets_of
+from dataplane.budgets import Counter, Tokens, budgets_of
 from dataplane.errors import InvalidRequest, LimitExceeded, LimitsBusy, LimitsUnavailable
 from dataplane.limit_table import LimitTable
 
 # More than any data plane has processes times routes times lines that changed within an hour.
 BREAKERS_READ = 200
+ITEMS_PER_READ = 100  # BatchGetItem's own limit
 
 
 class BotoLimitStore:
@@ -36,6 +46,9 @@ class BotoLimitStore:
         try:
             made = self._of(tenant).reserve(counters, Tokens(input_tokens, output_tokens), at.timestamp())
         except LimitExceeded as full:
+            told = reports.Reporter(self._client, self._table, tenant)
+            told.degraded("rest", "any", reports.REFUSED, full.code, at.timestamp())
+            told.tell()
             return Full(full.detail, full.retry_after_seconds)
         except InvalidRequest as never:
             return Full(never.detail, None)
@@ -62,17 +75,44 @@ class BotoLimitStore:
             used = self._of(tenant).used(each.key for each in counters)
         except LimitsUnavailable as away:
             raise _translated(away) from away
-        return [
-            WindowUse(
-                meter=each.limit.meter,
-                window=each.limit.window,
-                mode=each.limit.mode,
-                amount=each.limit.amount,
-                used=used[each.key],
-                ends_at=datetime.fromtimestamp(each.end, UTC),
-            )
-            for each in counters
+        return [_window_use(each, used[each.key]) for each in counters]
+
+    def levels(self, watched: Sequence[Watched], at: datetime) -> list[Level]:
+        """See LimitStore.levels."""
+        hours = [at - timedelta(hours=1), at]
+        counters = [budgets_of(each.limits).counters(at.timestamp()) for each in watched]
+        wanted = {(each.tenant, counter.key) for each, own in zip(watched, counters, strict=True) for counter in own}
+        aways = [
+            {reports.away_key(hour.timestamp(), line): (line, hour) for line in ("", *each.lines) for hour in hours}
+            for each in watched
         ]
+        wanted |= {(each.tenant, key) for each, own in zip(watched, aways, strict=True) for key in own}
+        found = self._read(sorted(wanted))
+        return [
+            Level(
+                [_window_use(counter, found.get((each.tenant, counter.key), 0)) for counter in own],
+                [
+                    TurnedAway(line, hour.replace(minute=0, second=0, microsecond=0), found[each.tenant, key])
+                    for key, (line, hour) in away.items()
+                    if (each.tenant, key) in found
+                ],
+            )
+            for each, own, away in zip(watched, counters, aways, strict=True)
+        ]
+
+    def _read(self, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        """What counting items stand at, of those that are there."""
+        found: dict[tuple[str, str], int] = {}
+        waiting = [{"tenant": {"S": tenant}, "item": {"S": item}} for tenant, item in wanted]
+        while waiting:
+            keys, waiting = waiting[:ITEMS_PER_READ], waiting[ITEMS_PER_READ:]
+            asked = {self._table: {"Keys": keys}}
+            reply = call(self._client.batch_get_item, "BatchGetItem", "Responses", RequestItems=asked)
+            for item in reply["Responses"].get(self._table, []):
+                count = item["used"] if "used" in item else item["times"]
+                found[item["tenant"]["S"], item["item"]["S"]] = int(count["N"])
+            waiting += reply.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
+        return found
 
     def count(self, tenant: str) -> int:
         """See LimitStore.count."""
@@ -117,6 +157,19 @@ class BotoLimitStore:
 
     def _of(self, tenant: str) -> LimitTable:
         return LimitTable(self._client, self._table, tenant)
+
+
+def _window_use(counter: Counter, used: int) -> WindowUse:
+    limit = counter.limit
+    return WindowUse(
+        meter=limit.meter,
+        window=limit.window,
+        mode=limit.mode,
+        amount=limit.amount,
+        used=used,
+        starts_at=datetime.fromtimestamp(counter.start, UTC),
+        ends_at=datetime.fromtimestamp(counter.end, UTC),
+    )
 
 
 def _translated(away: LimitsUnavailable) -> errors.Retryable:
