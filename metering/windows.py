@@ -18,7 +18,7 @@ WITH due AS (
           WHERE due_at <= %(as_of)s AND (lease_until IS NULL OR lease_until < %(now)s)
           ORDER BY due_at, scope_id LIMIT 1)
     ORDER BY starts_at LIMIT %(limit)s
-    FOR UPDATE SKIP LOCKED
+    FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE metering_collectionwindow w SET fence = w.fence + 1, lease_until = %(until)s
 FROM due WHERE w.id = due.id
@@ -28,7 +28,7 @@ RETURNING w.id, w.scope_id, w.fence, w.starts_at, w.ends_at, w.state
 STILL_OURS = """
 SELECT w.id FROM metering_collectionwindow w
 JOIN unnest(%s::bigint[], %s::bigint[]) AS claim(id, fence) ON claim.id = w.id AND claim.fence = w.fence
-ORDER BY w.id FOR UPDATE OF w
+ORDER BY w.id FOR NO KEY UPDATE OF w
 """
 
 RECORD = """

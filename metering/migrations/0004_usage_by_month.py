@@ -5,20 +5,20 @@ copied. There is no way back: without the months nothing says which rows a reten
 """
 
 import hashlib
+from datetime import UTC, datetime
 
 import django.db.models.deletion
 from django.db import migrations, models
-from django.utils import timezone
 
+import core.clock
 from core.triggers import append_only
-from metering import partitions
-from metering.counting import COUNTS, JOIN_SOURCE
 
 METERS = (
     "input_tokens", "output_tokens", "requests", "endpoint_seconds", "copy_seconds", "adapter_seconds",
     "stored_byte_hours",
 )  # fmt: skip
 MONTHS_BEFORE, MONTHS_AHEAD = 12, 3
+TABLES = ("metering_usagebucket", "metering_usagerevision", "metering_sealedbucket")
 ROLLUP_LOCK = int.from_bytes(hashlib.sha256(b"metering.rollups").digest()[:8], "big", signed=True)
 
 SET_ASIDE = f"""
@@ -76,6 +76,16 @@ CREATE TRIGGER metering_usagerevision_append_only BEFORE UPDATE OR DELETE ON met
     FOR EACH ROW EXECUTE FUNCTION metering_usagerevision_append_only();
 CREATE TRIGGER metering_sealedbucket_append_only BEFORE UPDATE OR DELETE ON metering_sealedbucket
     FOR EACH ROW EXECUTE FUNCTION metering_sealedbucket_append_only();
+"""
+
+# Two sources may count a meter; one of them counts at any hour.
+JOIN_SOURCE = """
+LEFT JOIN metering_metersource declared ON declared.meter = b.meter AND declared.starts_at <= b.bucket_start
+    AND (declared.ends_at IS NULL OR declared.ends_at > b.bucket_start)
+"""
+COUNTS = """
+CASE split_part(b.source, ':', 1) WHEN 'events' THEN coalesce(declared.kind, 'cloudwatch') = 'events'
+    WHEN 'cloudwatch' THEN coalesce(declared.kind, 'cloudwatch') = 'cloudwatch' ELSE true END
 """
 
 # A change of a bucket is added to its day in the same transaction, so a sum is never behind or twice what it sums. A
@@ -143,17 +153,23 @@ def partition(apps, schema_editor):
     """Copy everything into tables that have a partition for each of its months, and for those around today."""
     with schema_editor.connection.cursor() as cursor:
         cursor.execute("SELECT DISTINCT date_trunc('month', bucket_start, 'UTC') FROM metering_usagebucket")
-        used = [month for (month,) in cursor.fetchall()]
+        used = [month.astimezone(UTC) for (month,) in cursor.fetchall()]
         cursor.execute(SET_ASIDE)
-        today = partitions.month_of(timezone.now())
-        around = [partitions.month_after(today, count) for count in range(-MONTHS_BEFORE, MONTHS_AHEAD + 1)]
-        for month in sorted({partitions.month_of(month) for month in [*used, *around]}):
-            for table in partitions.TABLES:
+        today = core.clock.now()
+        around = [month_after(today, count) for count in range(-MONTHS_BEFORE, MONTHS_AHEAD + 1)]
+        for month in sorted({*used, *around}):
+            for table in TABLES:
                 name = f"{table}_{month:%Ym%m}"
-                edges = (month.isoformat(), partitions.month_after(month).isoformat())
+                edges = (month.isoformat(), month_after(month, 1).isoformat())
                 cursor.execute(f"CREATE TABLE {name} PARTITION OF {table} FOR VALUES FROM (%s) TO (%s)", edges)
         cursor.execute(COPY)
         cursor.execute(KEYS)
+
+
+def month_after(at, count):
+    """The first instant of the month `count` months after that of `at`."""
+    whole = at.year * 12 + at.month - 1 + count
+    return datetime(whole // 12, whole % 12 + 1, 1, tzinfo=UTC)
 
 
 class Migration(migrations.Migration):

@@ -8,8 +8,6 @@ import hashlib
 
 from django.db import migrations
 
-from metering.counting import COUNTS, JOIN_SOURCE
-
 ROLLUP_LOCK = int.from_bytes(hashlib.sha256(b"metering.rollups").digest()[:8], "big", signed=True)
 FOLLOW_CHANGES = f"""
 CREATE OR REPLACE FUNCTION metering_roll_up_changed() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -27,8 +25,12 @@ BEGIN
     INSERT INTO metering_usageday AS d (tenant_id, day, meter, line, adapter_version, quantity)
     SELECT b.tenant_id, (b.bucket_start AT TIME ZONE z.timezone)::date, b.meter, b.line, b.adapter_version,
            sum(b.quantity)
-    FROM changed b JOIN metering_rollupzone z ON z.tenant_id = b.tenant_id {JOIN_SOURCE}
-    WHERE {COUNTS} GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+    FROM changed b JOIN metering_rollupzone z ON z.tenant_id = b.tenant_id
+    LEFT JOIN metering_metersource declared ON declared.meter = b.meter AND declared.starts_at <= b.bucket_start
+        AND (declared.ends_at IS NULL OR declared.ends_at > b.bucket_start)
+    WHERE CASE split_part(b.source, ':', 1) WHEN 'events' THEN coalesce(declared.kind, 'cloudwatch') = 'events'
+        WHEN 'cloudwatch' THEN coalesce(declared.kind, 'cloudwatch') = 'cloudwatch' ELSE true END
+    GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
     ON CONFLICT (tenant_id, day, meter, line, adapter_version) DO UPDATE SET quantity = d.quantity + EXCLUDED.quantity;
     RETURN NULL;
 END $$;

@@ -173,7 +173,7 @@ def fold_within(*, tenant_ids: Collection[int] | None) -> int:
     due = (
         EventDelta.objects.all() if tenant_ids is None else EventDelta.objects.filter(series__tenant_id__in=tenant_ids)
     )
-    due = due.select_for_update(skip_locked=tenant_ids is None, of=("self",)).order_by("pk")
+    due = due.select_for_update(no_key=True, skip_locked=tenant_ids is None, of=("self",)).order_by("pk")
     deltas = list(due.values_list("pk", flat=True)[:DELTAS_AT_ONCE])
     if deltas:
         with connection.cursor() as cursor:

@@ -58,7 +58,12 @@ def accept_gap(*, gap_id: int, reason: str, actor: Actor) -> UsageGap:
     if not reason.strip():
         raise ReasonMissing("Say why these hours are billed as they are.", hint="It is shown with the invoice.")
     with transaction.atomic(durable=True):
-        gap = UsageGap.objects.select_for_update(of=("self",)).select_related("tenant").filter(pk=gap_id).first()
+        gap = (
+            UsageGap.objects.select_for_update(no_key=True, of=("self",))
+            .select_related("tenant")
+            .filter(pk=gap_id)
+            .first()
+        )
         if gap is None:
             raise NotFound("There is no such gap.")
         move(

@@ -81,7 +81,11 @@ def follow_zones() -> int:
     for tenant_id in tenants:
         with transaction.atomic(durable=True):
             advisory_lock("metering.rollups")
-            zone = RollupZone.objects.select_for_update(of=("self",)).select_related("tenant").get(pk=tenant_id)
+            zone = (
+                RollupZone.objects.select_for_update(no_key=True, of=("self",))
+                .select_related("tenant")
+                .get(pk=tenant_id)
+            )
             since = _oldest_bucket([tenant_id])
             _forget([tenant_id], since)
             zone.timezone = zone.tenant.billing_timezone

@@ -35,7 +35,7 @@ WITH due AS (
     WHERE b.tenant_id = ANY(%(tenants)s) AND b.bucket_start >= %(start)s AND b.bucket_start < %(end)s
       AND (b.sealed_revision = 0 OR b.quantity <> b.sealed_quantity) AND {COUNTS}
     ORDER BY b.tenant_id, b.bucket_start, b.meter, b.line, b.adapter_version, b.source
-    FOR UPDATE OF b
+    FOR NO KEY UPDATE OF b
 ), summed AS (
     SELECT tenant_id, count(*) AS bucket_count, encode(sha256(convert_to(string_agg(concat_ws(',', meter, line,
                adapter_version, extract(epoch FROM bucket_start)::bigint, bucket_seconds, source, revision,

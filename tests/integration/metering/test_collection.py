@@ -14,6 +14,7 @@ from django.db.utils import IntegrityError, InternalError
 
 from core.crashpoints import arm
 from metering import queries
+from metering.meters import CLOUDWATCH_METERS
 from metering.models import (
     CollectionWindow,
     MeteringScope,
@@ -23,7 +24,7 @@ from metering.models import (
     UsageBucket,
     UsageRevision,
 )
-from metering.services.collection import collect_usage
+from metering.services.collection import QUERIES_PER_CALL, collect_usage
 from metering.states import WindowState
 from tests.factories import make_tenant
 from tests.integration.metering.meterage import HOUR, METRICS, Meterage
@@ -248,11 +249,12 @@ def test_every_version_that_was_ever_routed_is_asked_about(meterage: Meterage) -
 
 
 def test_one_call_asks_for_at_most_500_series(meterage: Meterage) -> None:
-    tenant = meterage.tenant(*(f"adv_{number:026d}" for number in range(400)))
-    meterage.put(tenant, 9, meterage.after(minutes=3), version=f"adv_{399:026d}")
+    routes = 2 * QUERIES_PER_CALL // len(CLOUDWATCH_METERS) + 1
+    tenant = meterage.tenant(*(f"adv_{number:026d}" for number in range(routes)))
+    meterage.put(tenant, 9, meterage.after(minutes=3), version=f"adv_{routes - 1:026d}")
     before = meterage.aws.calls().get("GetMetricData", 0)
     report = meterage.collect(meterage.after(hours=1.3))
-    assert report.queries == 1200
+    assert report.queries == routes * len(CLOUDWATCH_METERS)
     assert meterage.aws.calls()["GetMetricData"] - before == 3
     assert meterage.total(tenant) == 9
 
