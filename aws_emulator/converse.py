@@ -5,6 +5,7 @@ profile is the profile's id. What was generated is counted whether or not the re
 """
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
@@ -39,8 +40,10 @@ def answer(world: World, metrics: CloudWatch, account: str, request: Request) ->
         lost = refuse_request(world, operation, profile.name, of_sagemaker=False)
     if len(request.body) > _LONGEST_BODY_BYTES:
         raise AwsError("ValidationException", f"The body must not exceed {_LONGEST_BODY_BYTES} bytes.", 400)
+    began = time.monotonic()
     said = _generate(profile, request)
-    _count(metrics, account, request.region, profile, said["usage"])
+    said["latencyMs"] = max(1, round(1000 * (time.monotonic() - began)))
+    _count(metrics, account, request.region, profile, said)
     if is_stream:
         headers = [("Content-Type", "application/vnd.amazon.eventstream"), ("x-amzn-RequestId", new_request_id())]
         return Reply(200, headers, lost=lost, stream=_frames(said, world.streaming))
@@ -49,7 +52,7 @@ def answer(world: World, metrics: CloudWatch, account: str, request: Request) ->
         "output": {"message": {"role": "assistant", "content": [{"text": said["text"]}]}},
         "stopReason": said["stopReason"],
         "usage": said["usage"],
-        "metrics": {"latencyMs": 1},
+        "metrics": {"latencyMs": said["latencyMs"]},
     }
     return Reply(200, headers, json.dumps(body).encode(), lost)
 
@@ -79,8 +82,10 @@ def _generate(profile: Profile, request: Request) -> dict[str, Any]:
     }
 
 
-def _count(metrics: CloudWatch, account: str, region: str, profile: Profile, usage: dict[str, int]) -> None:
-    counted = {name: float(usage[key]) for key, name in _METERS} | {"Invocations": 1.0}
+def _count(metrics: CloudWatch, account: str, region: str, profile: Profile, said: dict[str, Any]) -> None:
+    """Put what was generated. The latency is that of the generation: how a stream is slowed is not in it."""
+    counted = {name: float(said["usage"][key]) for key, name in _METERS}
+    counted |= {"Invocations": 1.0, "InvocationLatency": float(said["latencyMs"])}
     metrics.record(account, region, "AWS/Bedrock", {"ModelId": profile.id}, counted)
 
 
@@ -97,7 +102,7 @@ def _frames(said: dict[str, Any], how: Streaming) -> Iterator[bytes]:
     else:
         yield _event("contentBlockStop", {"contentBlockIndex": 0})
         yield _event("messageStop", {"stopReason": said["stopReason"]})
-        yield _event("metadata", {"usage": said["usage"], "metrics": {"latencyMs": 1}})
+        yield _event("metadata", {"usage": said["usage"], "metrics": {"latencyMs": said["latencyMs"]}})
         return
     if sent == how.cut_after_words:
         raise ConnectionCut

@@ -15,7 +15,11 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
 
-METRICS = ("InputTokens", "OutputTokens", "Requests")
+# What an invoice may rest on; reports and reconciliations are about these.
+COUNTED = ("InputTokens", "OutputTokens", "Requests")
+# How long the requests took, together: with Requests it gives their mean latency. Put in the same call.
+METRICS = (*COUNTED, "BusyMilliseconds")
+UNITS = ("Count", "Count", "Count", "Milliseconds")
 DATUMS_PER_PUT = 1000  # PutMetricData's own limit
 KEYS_PER_PUT = DATUMS_PER_PUT // len(METRICS)
 # A put answered with 4xx was turned away whole. With these codes something inside it is at fault (a stamp older than
@@ -32,9 +36,9 @@ class _Total:
     """A StatisticSet per metric, kept as whole numbers."""
 
     requests: int = 0
-    sums: list[int] = field(default_factory=lambda: [0, 0, 0])
-    lows: list[int] = field(default_factory=lambda: [0, 0, 0])
-    highs: list[int] = field(default_factory=lambda: [0, 0, 0])
+    sums: list[int] = field(default_factory=lambda: [0] * len(METRICS))
+    lows: list[int] = field(default_factory=lambda: [0] * len(METRICS))
+    highs: list[int] = field(default_factory=lambda: [0] * len(METRICS))
 
     def add(self, values: Sequence[int]) -> None:
         first = self.requests == 0
@@ -54,7 +58,7 @@ class _Total:
 
 @dataclass(frozen=True, slots=True)
 class FlushReport:
-    """Sums per metric: confirmed by CloudWatch, kept for the next flush, refused for good, or of unknown fate."""
+    """Sums per counted metric: confirmed, kept for the next flush, refused for good, or of unknown fate."""
 
     sent: dict[str, int]
     kept: dict[str, int]
@@ -94,9 +98,17 @@ class Emitter:
         self.dropped: Counter[str] = Counter()
 
     def record(
-        self, *, namespace: str, adapter_version: str, line: str, at: float, input_tokens: int, output_tokens: int
+        self,
+        *,
+        namespace: str,
+        adapter_version: str,
+        line: str,
+        at: float,
+        input_tokens: int,
+        output_tokens: int,
+        busy_milliseconds: int,
     ) -> None:
-        """Count one answered request that happened `at` (epoch seconds)."""
+        """Count one answered request that happened `at` (epoch seconds) and took so long."""
         start = int(at // self._period_seconds) * self._period_seconds
         key = (namespace, adapter_version, line, start)
         with self._lock:
@@ -104,7 +116,7 @@ class Emitter:
             if total is None:
                 self._make_room()
                 total = self._totals[key] = _Total()
-            total.add((input_tokens, output_tokens, 1))
+            total.add((input_tokens, output_tokens, 1, busy_milliseconds))
 
     @property
     def buffered(self) -> int:
@@ -175,7 +187,7 @@ class Emitter:
                 "MetricName": metric,
                 "Dimensions": dimensions,
                 "Timestamp": start,
-                "Unit": "Count",
+                "Unit": unit,
                 "StatisticValues": {
                     "SampleCount": total.requests,
                     "Sum": total.sums[at],
@@ -183,7 +195,7 @@ class Emitter:
                     "Maximum": total.highs[at],
                 },
             }
-            for at, metric in enumerate(METRICS)
+            for at, (metric, unit) in enumerate(zip(METRICS, UNITS, strict=True))
         ]
 
     def _keep(self, batch: dict[Key, _Total]) -> None:
@@ -205,7 +217,7 @@ class Emitter:
 
 def _count(into: Counter[str], batch: dict[Key, _Total]) -> None:
     for total in batch.values():
-        for at, metric in enumerate(METRICS):
+        for at, metric in enumerate(COUNTED):
             into[metric] += total.sums[at]
 
 

@@ -21,6 +21,7 @@ from dataplane.invoke import invoke
 from dataplane.ladder import Descent, Way
 from dataplane.limits import Limiter, Ticket
 from dataplane.places import Runtimes
+from dataplane.quick_table import QuickTable
 from dataplane.reports import Reporter
 from dataplane.stream import Delivered, Stream, open_stream
 
@@ -73,7 +74,7 @@ class Kit:
         self._emitter = Emitter(
             client=made.client("cloudwatch", config=once), tenant=tenant, period_seconds=metric_period_seconds
         )
-        limits_client = made.client("dynamodb", config=_limits_config()) if limits_table else None
+        limits_client = QuickTable(made.client("dynamodb", config=_limits_config())) if limits_table else None
         self._limiter = Limiter(limits_client, limits_table, tenant) if limits_table else None
         self._reporter = Reporter(limits_client, limits_table or "", tenant)
         self._descent = Descent(Breakers(lambda turn: self._reporter.turned(turn, clock())), self._reporter)
@@ -106,10 +107,12 @@ class Kit:
 
         def send(target: Target, ticket: Ticket) -> Completion:
             ask = converse if target.kind == API else invoke
+            began = time.monotonic()
             answer = ask(self._runtimes.of(target), target, body)
+            busy_seconds = time.monotonic() - began
             completion = _completion(target, answer.text, answer.input_tokens, answer.output_tokens, over=ticket.over)
             ticket.settle(Tokens(answer.input_tokens, answer.output_tokens))
-            self._count(config, target, completion, at)
+            self._count(config, target, completion, at, busy_seconds)
             return completion
 
         return self._down(way, send)
@@ -132,7 +135,10 @@ class Kit:
         config, body, way = self._prepare(route, prompt, max_tokens, options, at)
 
         def send(target: Target, ticket: Ticket) -> Stream:
+            began = time.monotonic()
+
             def end(delivered: Delivered) -> Completion:
+                busy_seconds = time.monotonic() - began
                 completion = _completion(
                     target,
                     delivered.text,
@@ -143,7 +149,7 @@ class Kit:
                     over=ticket.over,
                 )
                 ticket.settle(Tokens(delivered.input_tokens, delivered.output_tokens))
-                self._count(config, target, completion, at)
+                self._count(config, target, completion, at, busy_seconds)
                 return completion
 
             return open_stream(self._runtimes.of(target), target, body, end)
@@ -193,7 +199,9 @@ class Kit:
         finally:
             self._reporter.tell_when_due()
 
-    def _count(self, config: RuntimeConfig, target: Target, completion: Completion, at: float | None) -> None:
+    def _count(
+        self, config: RuntimeConfig, target: Target, completion: Completion, at: float | None, busy_seconds: float
+    ) -> None:
         if target.kind != API:  # of a model of Bedrock AWS counts by itself; twice would be billed twice
             self._emitter.record(
                 namespace=config.metrics_namespace,
@@ -202,6 +210,8 @@ class Kit:
                 at=self._clock() if at is None else at,
                 input_tokens=completion.input_tokens,
                 output_tokens=completion.output_tokens,
+                # Whole milliseconds: every count is a whole number. An answer took at least one.
+                busy_milliseconds=max(1, round(busy_seconds * 1000)),
             )
         self._flush_when_due()
 

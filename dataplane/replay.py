@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from dataplane.emit import METRICS
+from dataplane.emit import COUNTED
 from dataplane.errors import DataPlaneError
 from dataplane.kit import Kit
 from dataplane.trace import Period, Slice, TimedRequest, Trace, make_trace, read_trace, slices
@@ -84,7 +84,7 @@ def replay(piece: Slice, lanes: Sequence[Lane], *, workers: int = WORKERS) -> di
     for tenant, kit in kits.items():
         report = kit.flush()
         result = results[tenant]
-        sent = [kit.emitted.get(metric, 0) - before[tenant].get(metric, 0) for metric in METRICS]
+        sent = [kit.emitted.get(metric, 0) - before[tenant].get(metric, 0) for metric in COUNTED]
         result.input_tokens_emitted, result.output_tokens_emitted, result.requests_emitted = sent
         result.errors = (result.errors + list(report.errors))[:MAX_ERRORS_KEPT]
     return results

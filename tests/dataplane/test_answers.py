@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -36,6 +37,22 @@ def test_tokens_are_those_of_the_answer_and_reach_cloudwatch(plane: Plane) -> No
     assert [plane.total(metric, *span) for metric in ("InputTokens", "OutputTokens", "Requests")] == [111, 12, 2]
     assert kit.flush().sent == {}
     assert plane.total("InputTokens", *span) == 111
+
+
+def test_the_time_that_requests_took_is_put_beside_their_number(plane: Plane) -> None:
+    plane.publish(document())
+    kit = plane.kit()
+    began = time.monotonic()
+    for _ in range(3):
+        kit.complete("support", "w " * 20, 5)
+    for _ in kit.stream("support", "w " * 20, 5):
+        pass
+    most = 1000 * (time.monotonic() - began) + 3  # each is rounded to a whole millisecond
+    kit.flush()
+    span = now(plane) - 300, now(plane) + 300
+    busy = plane.total("BusyMilliseconds", *span)
+    assert plane.total("Requests", *span) == 4
+    assert 4 <= busy <= most and busy == int(busy)
 
 
 def test_a_body_cannot_choose_another_model_or_adapter(plane: Plane) -> None:
@@ -129,8 +146,9 @@ def emitter(plane_client: Any, **options: Any) -> Emitter:
 
 def note(target: Emitter, at: float, tokens: int = 10) -> None:
     target.record(
-        namespace=NAMESPACE, adapter_version=VERSION, line="pooled", at=at, input_tokens=tokens, output_tokens=1
-    )
+        namespace=NAMESPACE, adapter_version=VERSION, line="pooled", at=at, input_tokens=tokens, output_tokens=1,
+        busy_milliseconds=40,
+    )  # fmt: skip
 
 
 def test_a_put_whose_fate_is_unknown_is_not_repeated() -> None:
@@ -180,5 +198,5 @@ def test_a_put_holds_at_most_a_thousand_data() -> None:
     for minute in range(700):
         note(target, 60 * minute)
     assert target.flush().sent["Requests"] == 700
-    assert [len(put) for put in client.puts] == [999, 999, 102]
+    assert [len(put) for put in client.puts] == [1000, 1000, 800]
     assert len({json.dumps(datum["Timestamp"]) for put in client.puts for datum in put}) == 700

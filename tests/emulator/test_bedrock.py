@@ -39,7 +39,7 @@ def ask(model: str, prompt: str = "hello there you", most: int = 9) -> dict[str,
 def counted(aws: Aws, profile: str) -> dict[str, float]:
     now = aws.now()
     found = {}
-    for metric in ("InputTokenCount", "OutputTokenCount", "Invocations"):
+    for metric in ("InputTokenCount", "OutputTokenCount", "Invocations", "InvocationLatency"):
         stat = {
             "Metric": {
                 "Namespace": "AWS/Bedrock",
@@ -117,7 +117,9 @@ def test_converse_answers_counts_and_puts_the_counts_under_the_profiles_id(
     runtime.converse(**ask(arn))
 
     expected = {"InputTokenCount": 6.0, "OutputTokenCount": 18.0, "Invocations": 2.0}
-    assert counted(aws, arn.rpartition("/")[2]) == expected
+    found = counted(aws, arn.rpartition("/")[2])
+    assert found.pop("InvocationLatency") >= 2, "at least a millisecond each"
+    assert found == expected
 
 
 def test_a_stream_says_the_same_and_ends_with_its_usage(control: Any, runtime: Any) -> None:
