@@ -37,6 +37,7 @@ METERS = {
         Meter("input_tokens", "Input tokens", "token", "InputTokens"),
         Meter("output_tokens", "Output tokens", "token", "OutputTokens"),
         Meter("requests", "Requests", "request", "Requests"),
+        Meter("busy_milliseconds", "Busy time", "millisecond", "BusyMilliseconds"),
         Meter("endpoint_seconds", "Endpoint time", "second"),
         Meter("copy_seconds", "Model copy time", "second"),
         Meter("adapter_seconds", "Adapter time", "second"),
@@ -55,7 +56,12 @@ STORAGE_METER = "stored_byte_hours"
 # What Bedrock counts by itself, under the id of an application inference profile.
 BEDROCK_NAMESPACE = "AWS/Bedrock"
 BEDROCK_DIMENSION = "ModelId"
-BEDROCK_METRICS = {"input_tokens": "InputTokenCount", "output_tokens": "OutputTokenCount", "requests": "Invocations"}
+BEDROCK_METRICS = {
+    "input_tokens": "InputTokenCount",
+    "output_tokens": "OutputTokenCount",
+    "requests": "Invocations",
+    "busy_milliseconds": "InvocationLatency",
+}
 METRICS = {meter.metric: meter for meter in CLOUDWATCH_METERS}
 
 

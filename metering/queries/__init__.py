@@ -16,6 +16,7 @@ from metering.queries.buckets import (
     unknown,
     unsettled,
 )
+from metering.queries.latency import Latency, measured_latency
 from metering.queries.rollups import (
     HourUsage,
     SealedDayView,
@@ -35,6 +36,7 @@ __all__ = [
     "Freshness",
     "Gap",
     "HourUsage",
+    "Latency",
     "SealedDayView",
     "UsageDayView",
     "UsageSummary",
@@ -43,6 +45,7 @@ __all__ = [
     "daily",
     "freshness",
     "gaps",
+    "measured_latency",
     "parked_points",
     "sealed_buckets",
     "sealed_days",
