@@ -14,7 +14,7 @@ from django.utils.http import urlencode
 
 from core.errors import Conflict
 from dashboard.reading import LONGEST
-from metering.queries import usage_by_hour
+from metering.queries import Latency, measured_latency, usage_by_hour
 from provisioning.planner.adapters import USUAL_RANK
 from provisioning.planner.catalogue import Catalogue
 from provisioning.planner.presets import BLANK, PUBLISHED_EXAMPLE, load_presets
@@ -73,6 +73,14 @@ class Field:
 
     slider: Slider
     value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The inputs that a scenario starts from, and for measured ones what each rests on."""
+
+    inputs: dict[str, Any]
+    told: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,29 +168,35 @@ def preset_inputs(key: str) -> dict[str, Any]:
     return dict(presets.get(key, presets[PUBLISHED_EXAMPLE]).scenario)
 
 
-def measured_inputs(tenants: Sequence[Any], *, now: datetime, name: str, catalogue: Catalogue) -> dict[str, Any]:
-    """A scenario from what tenants used in the last 28 days, on the line that the first of them is on.
+def start_from_usage(tenants: Sequence[Any], *, now: datetime, name: str, catalogue: Catalogue) -> Start:
+    """A scenario from what tenants used in the last 28 days, on the first of them's first hosted line.
 
-    Requests are stretched to a year, the peak is the busiest hour over the mean. Latency is not metered: it stays at
-    the blank preset's. Raises NoUsage.
+    Requests are stretched to a year, the peak is the busiest hour over the mean, the duration the mean of the requests
+    whose time was measured, or else the published example's. Raises NoUsage.
     """
-    measured = _measure([tenant.pk for tenant in tenants], now)
-    if measured is None:
+    ids, end = [tenant.pk for tenant in tenants], now.replace(minute=0, second=0, microsecond=0)
+    since = end - timedelta(days=MEASURED_DAYS)
+    load = _measure(ids, since, end)
+    if load is None:
         raise NoUsage(
             f"{name} has no requests in the last {MEASURED_DAYS} days.",
             hint="Start from the published example, or once its data plane has answered requests.",
         )
-    lines = [line for line in lines_of(tenants[0].pk) if line.is_hosted]
-    inputs = preset_inputs(BLANK) | measured | {"tenants": len(tenants), "name": f"{name}, measured"}
-    if lines:
-        line = lines[0]
-        base = line.hosting_profile.foundation_model
+    latency = measured_latency(tenant_ids=ids, start=since, end=end)
+    inputs = preset_inputs(BLANK) | load.inputs | {"tenants": len(tenants), "name": f"{name}, measured"}
+    inputs["seconds_per_request"] = (
+        _mean_seconds(latency) if latency else preset_inputs(PUBLISHED_EXAMPLE)["seconds_per_request"]
+    )
+    if lines := [line for line in lines_of(tenants[0].pk) if line.is_hosted]:
+        line, profile = lines[0], lines[0].hosting_profile
+        base = profile.foundation_model
         inputs["hosted"] = [str(HostedChoice(base.name, dtype_of(base), line.instance_type))]
         inputs["region"] = line.region
-        inputs |= {"lora_rank": line.hosting_profile.max_lora_rank, "lora_slots": line.hosting_profile.max_loras}
+        inputs |= {"lora_rank": profile.max_lora_rank, "lora_slots": profile.max_loras}
         longest = catalogue.base_model(base.name).max_context_tokens if base.name in catalogue.base_models else None
         inputs["context_tokens"] = min(inputs["context_tokens"], longest or inputs["context_tokens"])
-    return inputs
+    load_words = f"Load: {_counted(load.requests)} {_span(load.since, end)}."
+    return Start(inputs, (load_words, _duration_words(latency, inputs["seconds_per_request"])))
 
 
 def dtype_of(base: Any) -> str:
@@ -190,24 +204,55 @@ def dtype_of(base: Any) -> str:
     return SERVED_AS.get(str(base.config.get("torch_dtype")), "bf16")
 
 
-def _measure(tenant_ids: Collection[int], now: datetime) -> dict[str, Any] | None:
-    end = now.replace(minute=0, second=0, microsecond=0)
-    rows = usage_by_hour(tenant_ids=tenant_ids, start=end - timedelta(days=MEASURED_DAYS), end=end)
+@dataclass(frozen=True, slots=True)
+class _Load:
+    requests: int
+    since: datetime
+    inputs: dict[str, Any]
+
+
+def _measure(tenant_ids: Collection[int], since: datetime, end: datetime) -> _Load | None:
+    rows = usage_by_hour(tenant_ids=tenant_ids, start=since, end=end)
     requests = {row.hour: row.quantity for row in rows if row.meter == "requests"}
     total = sum(requests.values())
     if not total:
         return None
-    hours = max(1, (end - min(requests)) // HOUR)
+    first = min(requests)
+    hours = max(1, (end - first) // HOUR)
     sums = {
         meter: sum(row.quantity for row in rows if row.meter == meter) for meter in ("input_tokens", "output_tokens")
     }
     peak = Decimal(max(requests.values())) * hours / total
-    return {
+    inputs = {
         "requests_per_year": max(1, total * HOURS_PER_YEAR // hours),
         "tokens_in": str(max(Decimal(1), _tenth(Decimal(sums["input_tokens"]) / total))),
         "tokens_out": str(max(Decimal(1), _tenth(Decimal(sums["output_tokens"]) / total))),
         "peak_to_average": str(min(Decimal(1000), max(Decimal(1), _tenth(peak)))),
     }
+    return _Load(total, first, inputs)
+
+
+def _mean_seconds(latency: Latency) -> str:
+    lowest, highest = LIMITS["seconds_per_request"]
+    mean = Decimal(latency.busy_milliseconds) / latency.requests / 1000
+    return str(min(highest, max(lowest, mean.quantize(Decimal("0.001")))).normalize())
+
+
+def _duration_words(latency: Latency | None, seconds: str) -> str:
+    if latency is None:
+        return f"Duration: {seconds} s of the published example, because none was measured."
+    return (
+        f"Duration: {seconds} s, the mean of {_counted(latency.requests)} whose time was measured, "
+        f"{_span(latency.start, latency.end)}."
+    )
+
+
+def _counted(requests: int) -> str:
+    return f"{requests:,} request{'' if requests == 1 else 's'}"
+
+
+def _span(start: datetime, end: datetime) -> str:
+    return f"from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
 
 
 def _tenth(value: Decimal) -> Decimal:

@@ -20,13 +20,14 @@ from dashboard.planner_forms import NameForm
 from dashboard.planner_inputs import (
     LOAD,
     MEMORY,
+    Start,
     as_query,
     choices,
     fields,
     hosted_rows,
-    measured_inputs,
     preset_inputs,
     read_inputs,
+    start_from_usage,
     text_in,
 )
 from dashboard.reading import posted, text_of
@@ -62,7 +63,8 @@ def planner(request: OperatorRequest) -> HttpResponse:
     result: Evaluation | None = None
     status = 200
     try:
-        data = _start(request.GET, request.visible_tenants, catalogue)
+        start = _start(request.GET, request.visible_tenants, catalogue)
+        data, context["told"] = start.inputs, start.told
         result = _evaluate(data, catalogue)
         context |= _result_context(request, result, catalogue)
     except DomainError as error:
@@ -99,7 +101,7 @@ def export(request: OperatorRequest) -> HttpResponse:
     if format not in FILES:
         raise UnknownFormat(f"There is no export as {format[:20]!r}.", hint="Take json or csv.")
     catalogue = queries.planner_catalogue()
-    shown = describe(_evaluate(_start(request.GET, request.visible_tenants, catalogue), catalogue), catalogue)
+    shown = describe(_evaluate(_start(request.GET, request.visible_tenants, catalogue).inputs, catalogue), catalogue)
     if format == "json":
         response: HttpResponse = JsonResponse(shown, json_dumps_params={"indent": 2, "ensure_ascii": False})
     else:
@@ -114,7 +116,7 @@ def save(request: OperatorRequest) -> HttpResponse:
     """Keep the scenario in the address under a name; the form carries the address to the answer."""
     catalogue = queries.planner_catalogue()
     address = QueryDict(request.POST.get("address", "") if request.method == "POST" else request.GET.urlencode())
-    inputs = _start(address, request.visible_tenants, catalogue)
+    inputs = _start(address, request.visible_tenants, catalogue).inputs
     scenario = read_scenario(inputs, catalogue)
     ref = text_in(address, "tenant")
     tenant = get_tenant(ref, tenant_ids=request.visible_tenants) if ref else None
@@ -195,21 +197,21 @@ def compare(request: OperatorRequest) -> HttpResponse:
     )
 
 
-def _start(query: QueryDict, seen: Collection[int] | None, catalogue: Catalogue) -> dict[str, Any]:
+def _start(query: QueryDict, seen: Collection[int] | None, catalogue: Catalogue) -> Start:
     """The inputs that an address names: its own, a kept scenario's, a tenant's or tier's usage, or a preset's."""
     if query.get("requests_per_year"):
-        return read_inputs(query)
+        return Start(read_inputs(query))
     if ref := text_in(query, "saved"):
-        return dict(queries.get_scenario(ref, tenant_ids=seen).inputs)
+        return Start(dict(queries.get_scenario(ref, tenant_ids=seen).inputs))
     if ref := text_in(query, "tenant"):
         tenant = get_tenant(ref, tenant_ids=seen)
-        return measured_inputs([tenant], now=clock.now(), name=tenant.name, catalogue=catalogue)
+        return start_from_usage([tenant], now=clock.now(), name=tenant.name, catalogue=catalogue)
     if key := text_in(query, "tier"):
         tenants = list(list_tenants(tenant_ids=seen, tier=key, state=TenantState.ACTIVE)[:MOST_TENANTS])
         if not tenants:
             raise NotFound(f"No active tenant is on the tier {key}.")
-        return measured_inputs(tenants, now=clock.now(), name=f"Tier {key}", catalogue=catalogue)
-    return preset_inputs(text_in(query, "preset"))
+        return start_from_usage(tenants, now=clock.now(), name=f"Tier {key}", catalogue=catalogue)
+    return Start(preset_inputs(text_in(query, "preset")))
 
 
 def _evaluate(data: dict[str, Any], catalogue: Catalogue) -> Evaluation:

@@ -150,14 +150,16 @@ def test_a_viewer_may_plan_and_not_save() -> None:
     assert "Needs the role operator" in text_of(client.get(reverse("planner")))
 
 
-def use(tenant: Tenant, hours_ago: int, requests: int) -> None:
-    """One hour of measured usage: 100 tokens in and 50 out for each request."""
-    for meter, quantity in (("requests", requests), ("input_tokens", 100 * requests), ("output_tokens", 50 * requests)):
+def use(tenant: Tenant, hours_ago: int, requests: int, seconds: float = 0, version: str = "adv_1") -> None:
+    """One hour of measured usage: 100 tokens in and 50 out for each request, and how long each took if measured."""
+    used = {"requests": requests, "input_tokens": 100 * requests, "output_tokens": 50 * requests}
+    used |= {"busy_milliseconds": round(1000 * seconds * requests)} if seconds else {}
+    for meter, quantity in used.items():
         UsageBucket.objects.create(
             tenant=tenant,
             meter=meter,
             line="pooled",
-            adapter_version="adv_1",
+            adapter_version=version,
             bucket_start=floor_to_bucket(clock.now(), 3600) - timedelta(hours=hours_ago),
             bucket_seconds=3600,
             quantity=quantity,
@@ -178,6 +180,31 @@ def test_a_tenants_measured_usage_becomes_a_scenario() -> None:
     assert 'name="peak_to_average" value="5"' in page, "500 in an hour over 100 on average"
     of_tier = text_of(signed_in().get(reverse("planner"), {"tier": "basic"}))
     assert 'name="requests_per_year" value="876000"' in of_tier
+
+
+def test_the_duration_is_the_mean_of_what_was_measured_with_its_requests_and_period() -> None:
+    tenant = make_tenant(name="Beta")
+    use(tenant, 30, 1_000)
+    use(tenant, 10, 300, seconds=2)
+    use(tenant, 9, 100, seconds=0.5)
+    use(tenant, 9, 5_000, version="adv_unmeasured")
+    page = text_of(signed_in().get(reverse("planner"), {"tenant": tenant.slug}))
+    end = floor_to_bucket(clock.now(), 3600)
+    start, until = end - timedelta(hours=10), end - timedelta(hours=8)
+    assert 'name="seconds_per_request" value="1.625"' in page, "700 + 50 over 400"
+    assert (
+        f"Duration: 1.625 s, the mean of 400 requests whose time was measured, "
+        f"from {start:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC." in page
+    )
+    assert f"Load: 6,400 requests from {end - timedelta(hours=30):%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC." in page
+
+
+def test_without_a_measured_duration_that_of_the_published_example_is_taken_and_said() -> None:
+    tenant = make_tenant(name="Beta")
+    use(tenant, 3, 50)
+    page = text_of(signed_in().get(reverse("planner"), {"tenant": tenant.slug}))
+    assert 'name="seconds_per_request" value="4.4"' in page
+    assert "Duration: 4.4 s of the published example, because none was measured." in page
 
 
 def test_what_started_from_a_tenants_usage_is_saved_as_its_scenario() -> None:
