@@ -241,7 +241,9 @@ def test_all_patterns_of_the_hosting_operations_can_be_checked() -> None:
     for operation in OPERATIONS:
         walk(model.operation_model(operation).input_shape)
     assert len(patterns) > 20
-    assert [pattern for pattern in patterns if compile_pattern(pattern) is None] == []
+    # A slip in AWS's own model, of a model package's metadata: the count stands after the end of the text.
+    slips = {rf"([\p{{L}}\p{{Z}}\p{{N}}_.:\/=+\-@]*)${{1,{length}}}" for length in (128, 256)}
+    assert {pattern for pattern in patterns if compile_pattern(pattern) is None} <= slips
 
 
 def test_a_tag_key_may_hold_letters_of_any_script(full_stage: Aws) -> None:
