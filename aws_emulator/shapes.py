@@ -40,7 +40,7 @@ def _unicode_ranges() -> dict[str, str]:
 
 @functools.cache
 def compile_pattern(pattern: str) -> re.Pattern[str] | None:
-    """The pattern of a shape, or None for the few that Java reads and Python cannot (in hosting two, by a slip of AWS's)."""
+    """The pattern of a shape; None where Java reads what Python cannot (in hosting two, by a slip of AWS's)."""
     try:
         return re.compile(_UNICODE_CLASS.sub(lambda match: _unicode_ranges()[match.group(1)], pattern))
     except re.error:
