@@ -20,8 +20,9 @@ from models_registry.queries import wanted_releases
 from provisioning import queries
 from provisioning.desired import AdapterFacts, LineFacts, TenantFacts, foundation_slots, own_prefix, wishes_for_tenant
 from provisioning.models import ManagedResource, Operation, ServingLine, TierChange
+from provisioning.models.resources import ManagedResourceQuerySet
 from provisioning.services.preflight import preflight
-from provisioning.specs import ENDPOINT, POOL, Wish
+from provisioning.specs import ENDPOINT, POOL, REGISTRY_KINDS, Wish
 from provisioning.states import CHANGE_MOVES, OPERATION_MOVES, ChangeState, OperationState, Phase
 from tenants.models import Tenant, TierVersion
 from tenants.queries import tier_version_of
@@ -236,7 +237,7 @@ def _resources(tenant: Tenant, lines: Sequence[ServingLine]) -> list[PlannedReso
     facts = [queries.line_facts(line) for line in lines]
     by_pk = {line.pk: line for line in facts}
     wishes = wishes_for_tenant(TenantFacts(tenant.public_id, tenant.slug, facts, _live(tenant.pk)))
-    own = list(ManagedResource.objects.filter(tenant=tenant, is_wanted=True).living().select_related("line"))
+    own = list(_serving(tenant).filter(is_wanted=True).living().select_related("line"))
     there = {row.slot: row for row in own}
     planned = [_planned(wish, there.get(wish.slot), by_pk) for wish in wishes]
     kept = {wish.slot for wish in wishes}
@@ -246,6 +247,11 @@ def _resources(tenant: Tenant, lines: Sequence[ServingLine]) -> list[PlannedReso
         if row.slot not in kept
     ]
     return planned + _shared(tenant, facts)
+
+
+def _serving(tenant: Tenant) -> ManagedResourceQuerySet:
+    """The tenant's own rows but the mirror of its adapters in SageMaker's registry, which no tier changes."""
+    return ManagedResource.objects.filter(tenant=tenant).exclude(kind__in=REGISTRY_KINDS)
 
 
 def _planned(wish: Wish, row: ManagedResource | None, lines: Mapping[int, LineFacts]) -> PlannedResource:
@@ -322,12 +328,12 @@ def _supersede_failed(tenant: Tenant, actor: Actor) -> None:
 
 
 def leftovers(change: TierChange) -> list[ManagedResource]:
-    """The tenant's own living resources that the version which stays does not want."""
+    """What serves the tenant from resources of its own and the version which stays does not want."""
     staying = (
         change.to_version_id if change.state in (ChangeState.REMOVING, ChangeState.DONE) else change.from_version_id
     )
     facts = [queries.line_facts(line) for line in queries.lines_of_version(staying, tenant_id=change.tenant_id)]
     ref = change.tenant.public_id
     prefixes = tuple(own_prefix(ref, line) for line in facts)
-    own = ManagedResource.objects.filter(tenant=change.tenant).exclude(phase=Phase.GONE).order_by("-pk")
+    own = _serving(change.tenant).exclude(phase=Phase.GONE).order_by("-pk")
     return [row for row in own if not row.slot.startswith(prefixes)]

@@ -1,9 +1,14 @@
-"""The tenant keeps answering throughout: a kit sends a request every 100 ms while its tier changes."""
+"""The tenant keeps answering throughout: a kit sends a request every 100 ms while its tier changes.
+
+From account to account, and with the mirror of its adapters, is `test_account_moves`.
+"""
 
 import os
 import threading
 import time
 from datetime import timedelta
+
+import pytest
 
 from dataplane.config import tenant_key
 from dataplane.kit import Kit
@@ -59,6 +64,7 @@ def carry_through(world, tenant) -> TierChange:
     raise AssertionError(f"the change is {change.state}: {change.detail}")
 
 
+@pytest.mark.long
 def test_no_request_fails_on_the_way_there_back_and_when_it_goes_wrong(world):
     tenant = served_tenant(world)
     with Traffic(tenant) as traffic:
