@@ -1,17 +1,27 @@
 """A tenant moves between accounts by changing its tier: pool, its own account, one of ours, and back. It keeps
 answering, has nothing left where it was, and a worker that dies on the way loses and doubles nothing."""
 
+import os
+import signal
+
+import pytest
+
 from aws import connect
+from demo.lister import doubled, leaked
 from provisioning import queries
-from provisioning.models import ArtifactCopy, ManagedResource
+from provisioning.models import ArtifactCopy, ManagedResource, TierChange
 from provisioning.runtime_config import targets_of
 from provisioning.services.accounts import close_account
 from provisioning.services.mirroring import mirror_registry
+from provisioning.services.tier_changes import change_tier
 from provisioning.specs import REGISTRY_KINDS
 from provisioning.states import ChangeState
+from tenants.queries import current_tier_version
 from tests.factories import TESTER
 from tests.integration.provisioning.changing import change_to, served_tenant
 from tests.integration.provisioning.elsewhere import OURS, THEIRS, give_account, hosted_in, make_tier
+from tests.integration.provisioning.test_crashes import die_at, dry_run, finish, is_active, park, sample
+from tests.integration.provisioning.test_tier_change_crashes import has_ended
 from tests.integration.provisioning.test_tier_change_traffic import Traffic, carry_through
 
 SAMPLE = 8
