@@ -17,7 +17,7 @@ from provisioning import queries
 from provisioning.planner.answer import answer
 from provisioning.planner.catalogue import Catalogue
 from provisioning.planner.scenario import MOST_APIS, MOST_HOSTED, read_scenario
-from provisioning.services.scenarios import save_scenario
+from provisioning.services.scenarios import delete_scenario, save_scenario
 from tenants.queries import get_tenant
 
 FEWEST_COMPARED, MOST_COMPARED = 2, 4
@@ -207,6 +207,13 @@ class ScenarioDetail(ApiView):
     def get(self, request: Request, scenario: str) -> Response:
         """Read a kept scenario with its answer at today's prices."""
         return self.reply(AnsweredScenarioOut, queries.get_scenario(scenario, tenant_ids=self.visible_tenants))
+
+    @endpoint("delete_scenario", scope="scenarios.manage", status=204)
+    def delete(self, request: Request, scenario: str) -> Response:
+        """Throw a kept scenario away. The audit log keeps its inputs."""
+        kept = queries.get_scenario(scenario, tenant_ids=self.visible_tenants)
+        delete_scenario(scenario_id=kept.pk, actor=self.actor)
+        return Response(status=204)
 
 
 class ScenarioEvaluation(ApiView):

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from api.scenarios import INPUTS_EXAMPLE
+from events.models import Event
 from provisioning.models import Scenario
 from tests.factories import make_tenant
 from tests.integration.api.client import caller, refused
@@ -41,6 +42,15 @@ def test_the_same_key_keeps_one_scenario() -> None:
     first, second = (client.post("scenarios", body, idempotency_key="one") for _ in range(2))
     assert first.json()["id"] == second.json()["id"]
     assert Scenario.objects.count() == 1
+
+
+def test_a_kept_scenario_is_deleted_by_whoever_may_keep_one() -> None:
+    kept = caller().post("scenarios", {"name": "Gone soon", **INPUTS_EXAMPLE}).json()["id"]
+    assert caller("scenarios.view").call("DELETE", f"scenarios/{kept}").status_code == 403
+    assert caller().call("DELETE", f"scenarios/{kept}").status_code == 204
+    assert not Scenario.objects.exists()
+    assert Event.objects.get(name="scenario.deleted").before["name"] == "Gone soon"
+    refused(caller().call("DELETE", f"scenarios/{kept}"), 404, "not_found")
 
 
 def test_comparing_takes_kept_and_other_scenarios() -> None:
