@@ -22,6 +22,7 @@ from events.webhooks.states import DisabledReason
 from models_registry.queries import list_versions, versions_for_people
 from models_registry.services.retirement import REMINDED_AHEAD
 from models_registry.states import VersionState
+from provisioning.line_queries import config_refusals
 from provisioning.queries import findings, list_accounts, operations, stuck_resources
 from provisioning.states import OperationState
 from tenants.queries import list_tenants
@@ -74,6 +75,7 @@ def needs_attention(principal: Principal) -> list[Item]:
         items += _operations(principal)
         items += _shared(principal)
         items += _accounts(principal)
+        items += _refused_routes(principal)
         items += _inventory(principal)
     if can(principal, "adapters.view"):
         items += _refused_uploads(principal)
@@ -119,6 +121,14 @@ def _accounts(principal: Principal) -> Iterable[Item]:
         whose = f" of {account.tenant.name}" if account.tenant else ""
         title = f"Access to account {account}{whose} is lost"
         yield Item("bad", title, account.access_detail, reverse("account-list"), "See what to do")
+
+
+def _refused_routes(principal: Principal) -> Iterable[Item]:
+    """Routes that break a rule: what was published before goes on answering, until somebody does something."""
+    for refusal in config_refusals(principal.tenant_ids)[:MOST_OF_A_KIND]:
+        why = f"{refusal.violations[0]['detail']} {refusal.what_to_do}"
+        url = reverse("tenant-config", args=[refusal.tenant.slug])
+        yield Item("bad", f"New routes of {refusal.tenant.name} were not published", why, url, "See what to do")
 
 
 def _inventory(principal: Principal) -> Iterable[Item]:

@@ -104,6 +104,12 @@ _WORDS: dict[str, dict[str, Word]] = {
         "access_lost": Word("Access lost", "bad", "triangle-alert"),
         "closed": Word("Closed", "idle", "archive"),
     },
+    "breaker": {
+        "closed": Word("Closed", "ok", "circle-check"),
+        "half_open": Word("Half-open", "warn", "clock"),
+        "open": Word("Open", "bad", "circle-x"),
+        "tripped": Word("Tripped", "bad", "ban"),
+    },
     "proof": {
         "passed": Word("Passed", "ok", "circle-check"),
         "failed": Word("Failed", "bad", "circle-x"),
@@ -126,6 +132,7 @@ _WORDS: dict[str, dict[str, Word]] = {
         "wrong": Word("Needs somebody", "bad", "triangle-alert"),
         "new": Word("Not counted yet", "warn", "clock"),
         "deleting": Word("Being deleted", "run", _RUNNING),
+        "adopted": Word("Adopted", "run", _RUNNING),
         "ignored": Word("Ignored", "idle", "ban"),
     },
     "invoice": {

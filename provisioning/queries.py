@@ -292,7 +292,7 @@ def last_inventory() -> LastInventory | None:
 # --- runtime configs --------------------------------------------------------------------------------------------
 def published_configs(tenant_id: int) -> QuerySet[PublishedConfig]:
     """All versions of a tenant's runtime config, newest first."""
-    return PublishedConfig.objects.filter(tenant_id=tenant_id).order_by("-version")
+    return PublishedConfig.objects.filter(tenant_id=tenant_id).select_related("restores").order_by("-version")
 
 
 def current_config(tenant_id: int) -> PublishedConfig | None:

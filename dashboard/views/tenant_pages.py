@@ -28,6 +28,7 @@ from events.queries import search_events
 from models_registry.queries import adapters_being_checked, list_adapters
 from provisioning import outcomes
 from provisioning import queries as provisioning
+from provisioning.line_queries import config_refusal
 from provisioning.services.accounts import obstacle
 from provisioning.states import OperationState
 from tenants.queries import erasure_waits_for, get_tenant, legal_hold_of, offboarding_steps, tier_version_of
@@ -63,6 +64,7 @@ def overview(request: OperatorRequest, ref: str) -> HttpResponse:
             "leaving": _departure(tenant),
             "legal_hold": legal_hold_of(tenant.pk),
             "erasure_waits_for": erasure_waits_for(tenant, clock.now()),
+            "refusal": config_refusal(tenant.pk),
             "certificates": outcomes.deletion_certificates(tenant.pk, tenant_ids=request.visible_tenants),
             "events": search_events(tenant_ids=request.visible_tenants, tenant_ref=tenant.public_id)[:RECENT],
             "poll": min(delays) if delays else None,
@@ -103,6 +105,7 @@ def config(request: OperatorRequest, ref: str) -> HttpResponse:
     context = frame_of(tenant, "config") | {
         "versions": versions,
         "chosen": chosen,
+        "refusal": config_refusal(tenant.pk),
         "document": _pretty(chosen.document) if chosen else "",
         "diff": _diff(before, chosen) if chosen else [],
     }

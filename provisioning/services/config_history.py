@@ -6,7 +6,7 @@ from typing import Any
 from django.db import transaction
 
 from core.actors import Actor
-from core.errors import Conflict, NotFound
+from core.errors import Conflict, Invalid
 from core.locks import advisory_lock
 from events.record import record_event
 from provisioning import runtime_config
@@ -25,12 +25,19 @@ class CannotRestore(Conflict):
     title = "That config cannot be restored"
 
 
+class UnknownConfig(Invalid):
+    """The tenant has no such version of a runtime config."""
+
+    code = "unknown_config_version"
+
+
 def roll_back_config(*, tenant_id: int, to_version: int, reason: str, actor: Actor) -> PublishedConfig:
     """Publish the routes of an earlier version again, as a new version; data planes follow within a sweep.
 
     They stay until something else is wished for: a release, another choice of lines, another tier. Breakers and token
-    limits are those of now. Raises NotFound, ConfigRefused when the rules forbid the routes today, and CannotRestore
-    when they lead to something that is gone, or to other adapter versions: those go back by the adapter's roll back.
+    limits are those of now. Raises UnknownConfig, ConfigRefused when the rules forbid the routes today, and
+    CannotRestore when they lead to something that is gone, or to other adapter versions: those go back by the
+    adapter's roll back.
     """
     with transaction.atomic(durable=True):
         tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
@@ -38,7 +45,7 @@ def roll_back_config(*, tenant_id: int, to_version: int, reason: str, actor: Act
         versions = PublishedConfig.objects.filter(tenant=tenant)
         newest, older = versions.order_by("-version").first(), versions.filter(version=to_version).first()
         if newest is None or older is None:
-            raise NotFound(f"{tenant.name} has no runtime config {to_version}.")
+            raise UnknownConfig(f"{tenant.name} has no runtime config {to_version}.")
         routes, now_routed = runtime_config.routes_of(older.document), runtime_config.routes_of(newest.document)
         if older.document["status"] != ACTIVE or newest.document["status"] != ACTIVE:
             raise CannotRestore("Only an active config can take the place of an active one.", hint="Resume the tenant.")

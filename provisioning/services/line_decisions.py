@@ -6,7 +6,7 @@ from django.db import transaction
 
 from core.actors import Actor
 from core.clock import now
-from core.errors import Conflict, Invalid, NotFound
+from core.errors import Conflict, Invalid
 from events.record import record_event
 from provisioning import queries
 from provisioning.models import BreakerOrder, EulaAcceptance, LineChoice, ServingLine
@@ -23,9 +23,15 @@ class NoChoice(Conflict):
 
 
 class UnknownLine(Invalid):
-    """A line was named that the tenant's tier does not have."""
+    """A line was named that is not there, or that the tenant's tier does not have."""
 
     code = "unknown_line"
+
+
+class UnknownTarget(Invalid):
+    """The tenant's config has no such route on such a line."""
+
+    code = "unknown_target"
 
 
 class NotGated(Invalid):
@@ -71,13 +77,13 @@ def choose_lines(*, tenant_id: int, line_names: Sequence[str], reason: str, acto
 def accept_eula(*, tenant_id: int, line_name: str, accepted_by: str, actor: Actor) -> EulaAcceptance:
     """Put on record that the tenant accepts the licence of the line's model; quiet when it did. A publish follows.
 
-    `accepted_by` is who said so at the tenant. Raises NotFound for an unknown line and NotGated.
+    `accepted_by` is who said so at the tenant. Raises UnknownLine and NotGated.
     """
     with transaction.atomic(durable=True):
         tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
         line = ServingLine.objects.select_related("profile__foundation_model").filter(name=line_name).first()
         if line is None:
-            raise NotFound(f"There is no line {line_name}.")
+            raise UnknownLine(f"There is no line {line_name}.")
         if not line.eula_url:
             raise NotGated(f"{line.model_name} on line {line.name} needs no acceptance.")
         what = {"tenant": tenant, "model_name": line.model_name, "eula_url": line.eula_url}
@@ -98,7 +104,7 @@ def accept_eula(*, tenant_id: int, line_name: str, accepted_by: str, actor: Acto
 def trip_breaker(*, tenant_id: int, route: str, line_name: str, reason: str, actor: Actor) -> BreakerOrder:
     """Keep traffic of a route off a line, in every data plane, until somebody resets it; a publish follows.
 
-    Raises NotFound when the tenant's config has no such route on such a line.
+    Raises UnknownTarget when the tenant's config has no such route on such a line.
     """
     return _order(tenant_id, route, line_name, is_tripped=True, reason=reason, actor=actor)
 
@@ -114,7 +120,7 @@ def _order(tenant_id: int, route: str, line_name: str, *, is_tripped: bool, reas
         config = queries.current_config(tenant_id)
         known = [(name, target.line) for name, _, target in targets_of(config.document)] if config else []
         if (route, line_name) not in known:
-            raise NotFound(f"{tenant.name} has no route {route} on a line {line_name}.")
+            raise UnknownTarget(f"{tenant.name} has no route {route} on a line {line_name}.")
         order, _ = BreakerOrder.objects.select_for_update(no_key=True).get_or_create(
             tenant=tenant, route=route, line=line_name, defaults={"ordered_by": actor.name}
         )

@@ -16,6 +16,7 @@ from models_registry.queries import wanted_releases
 from provisioning import queries
 from provisioning.models import ManagedResource, Scope, ServingLine, TierRoute
 from provisioning.services import preflight_fit as fit
+from provisioning.services.line_rules import line_rules
 from provisioning.services.preflight_place import Place, check_place, check_quotas, check_role
 from provisioning.services.preflight_report import PreflightCheck
 from provisioning.specs import BASE_COMPONENT
@@ -110,16 +111,18 @@ def _hosted_lines(tier_version_id: int) -> list[ServingLine]:
 def _without_aws(
     version: TierVersion, tenant: Tenant | None, lines: Sequence[ServingLine], regions: Sequence[str]
 ) -> list[PreflightCheck]:
-    routes = TierRoute.objects.filter(tier_version=version).select_related("line").order_by("position")
-    checks = [fit.check_lines(version, [route.line.name for route in routes])]
-    checks += [fit.check_residency(route.line.name, route.line.region, regions) for route in routes]
+    routes = TierRoute.objects.filter(tier_version=version).select_related("line__profile__foundation_model")
+    every = [route.line for route in routes.order_by("position")]
+    checks = [fit.check_lines(version, [line.name for line in every])]
+    checks += [fit.check_residency(line_rules(line), regions) for line in every]
     catalogue = queries.planner_catalogue()
     is_pooled = version.isolation == TierVersion.Isolation.POOL
-    for line in lines:
+    for position, line in enumerate(lines):
         found = fit.check_instance(catalogue, line)
         checks.append(found.check)
         if found.instance is not None:
-            beside, most = _on_endpoint(line, tenant) if is_pooled else ([], line.max_instance_count)
+            others = lines[:position]
+            beside, most = _on_endpoint(line, tenant, others) if is_pooled else ([], line.max_instance_count)
             checks.append(fit.check_copies(line, found.instance, beside=beside, most=most))
             checks.append(fit.check_memory(catalogue, line, found.instance))
         checks.append(fit.check_weights(line, settings.ENV.artifact_bucket, settings.ENV.aws_region))
@@ -129,14 +132,20 @@ def _without_aws(
     return checks
 
 
-def _on_endpoint(line: ServingLine, tenant: Tenant | None) -> tuple[list[int], int]:
-    """What is on the line's endpoint besides what is asked for, as accelerators of each copy; and how far it grows."""
+def _on_endpoint(line: ServingLine, tenant: Tenant | None, others: Sequence[ServingLine]) -> tuple[list[int], int]:
+    """What is on the line's endpoint besides what is asked for, as accelerators of each copy; and how far it grows.
+
+    `others` are the lines that the same tier brings along: what they need there counts, whether it is there or not.
+    """
     if line.endpoint_scope != Scope.SHARED:
         return [], line.max_instance_count
     place = {"region": line.region, "instance_type": line.instance_type, "endpoint_scope": Scope.SHARED}
     sharing = ServingLine.objects.filter(**place, pk__in=[each.pk for each in queries.lines_in_use()])
+    brought = [each for each in others if all(getattr(each, name) == value for name, value in place.items())]
     rows = ManagedResource.objects.living().filter(kind=BASE_COMPONENT, is_wanted=True, line__in=sharing)
-    rows = rows.exclude(line=line, tenant=None)
-    rows = rows.exclude(line=line, tenant=tenant) if tenant is not None else rows
+    rows = rows.exclude(line__in=[line, *brought], tenant=None)
+    rows = rows.exclude(line__in=[line, *brought], tenant=tenant) if tenant is not None else rows
     copies = [row.identity["accelerators"] for row in rows for _ in range(row.settings["copies"])]
-    return copies, max([line.max_instance_count, *sharing.values_list("max_instance_count", flat=True)])
+    copies += [each.hosting_profile.accelerators for each in brought for _ in range(each.copies)]
+    ends = [line, *brought, *sharing]
+    return copies, max(each.max_instance_count for each in ends)

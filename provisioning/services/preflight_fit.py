@@ -6,10 +6,11 @@ from urllib.parse import urlsplit
 
 from core.errors import DomainError
 from models_registry.queries import WantedRelease
+from provisioning.config_policy import LineRules, outside_of
 from provisioning.models import ServingLine
 from provisioning.planner.base_models import read_base_model
 from provisioning.planner.catalogue import Catalogue, Instance
-from provisioning.planner.memory import MemoryWish, plan_memory, why_not
+from provisioning.planner.memory import MemoryPlan, MemoryWish, plan_memory, why_not
 from provisioning.planner.units import said
 from provisioning.services.preflight_report import PreflightCheck, passed, refused
 from tenants.models import TierVersion
@@ -36,18 +37,20 @@ def check_lines(version: TierVersion, names: Sequence[str]) -> PreflightCheck:
     return refused("serving_lines", "no_serving_line", detail, what_to_do="Route the tier version to a line.")
 
 
-def check_residency(name: str, region: str, allowed: Sequence[str]) -> PreflightCheck:
-    """Whether a line is where the tenant's models may run."""
-    key = f"residency:{name}"
+def check_residency(line: LineRules, allowed: Sequence[str]) -> PreflightCheck:
+    """Whether a line answers only where the tenant may be served: in its region, or all over its geography."""
+    key = f"residency:{line.name}"
     if not allowed:
         return passed(key, "The tenant's models may run in any region.")
-    if region in allowed:
-        return passed(key, f"{region} is among the allowed regions.")
+    outside = outside_of(line, allowed)
+    if not outside:
+        return passed(key, f"Line {line.name} answers only in allowed regions.")
     return refused(
         key,
         "region_outside_residency",
-        f"Line {name} serves in {region}, and the tenant's models may run only in {', '.join(allowed)}.",
-        what_to_do="Choose a tier whose lines are in an allowed region.",
+        f"{line.model_name} on line {line.name} may answer in {outside}, and the tenant's models may run only in "
+        f"{', '.join(allowed)}.",
+        what_to_do="Choose a tier whose lines stay in an allowed region.",
     )
 
 
@@ -106,25 +109,19 @@ def instances_needed(copies: Sequence[int], accelerators: int) -> int:
 
 def check_memory(catalogue: Catalogue, line: ServingLine, instance: Instance) -> PreflightCheck:
     """Whether weights, adapter slots and one sequence fit on the accelerators of one copy, by the planner's sums."""
-    key, profile = f"memory:{line.name}", line.hosting_profile
-    base = profile.foundation_model
-    dtype = SERVED_AS.get(str(base.config.get("torch_dtype") or base.config.get("dtype")), "bf16")
+    key = f"memory:{line.name}"
+    base = line.hosting_profile.foundation_model
     try:
-        model = read_base_model(base.name, base.config)
-        context = str(profile.environment.get(CONTEXT_SETTING, ""))
-        wish = MemoryWish(
-            model=model,
-            dtype=dtype,
-            cache_dtype=dtype,
-            context_tokens=int(context) if context.isdigit() else model.max_context_tokens or SHORTEST_CONTEXT,
-            lora_rank=profile.max_lora_rank,
-            lora_slots=profile.max_loras,
-        )
-        plan = plan_memory(wish, replace(instance, accelerators=min(profile.accelerators, instance.accelerators)))
+        plan = memory_of_copy(line, instance)
     except DomainError as error:
         return passed(key, f"The memory of {base.name} cannot be worked out, so it was not checked: {error.detail}")
     if plan.fits:
-        return passed(key, f"{model.name} with {wish.lora_slots} slots of rank {wish.lora_rank} fits.")
+        wish = plan.wish
+        return passed(
+            key,
+            f"{base.name} and {wish.lora_slots} slots of rank {wish.lora_rank} leave room for {plan.sequences:,} "
+            f"sequences of {wish.context_tokens:,} tokens.",
+        )
     detail, advice = why_not(plan, catalogue.instances())
     return refused(
         key,
@@ -133,6 +130,27 @@ def check_memory(catalogue: Catalogue, line: ServingLine, instance: Instance) ->
         shortfall=f"{said(plan.missing_bytes)} are missing.",
         what_to_do=advice,
     )
+
+
+def memory_of_copy(line: ServingLine, instance: Instance) -> MemoryPlan:
+    """One copy of a hosted line's base with its adapter slots, on as many accelerators of an instance as it takes.
+
+    Raises a DomainError for a model or settings that the planner cannot count.
+    """
+    profile = line.hosting_profile
+    base = profile.foundation_model
+    dtype = SERVED_AS.get(str(base.config.get("torch_dtype") or base.config.get("dtype")), "bf16")
+    model = read_base_model(base.name, base.config)
+    context = str(profile.environment.get(CONTEXT_SETTING, ""))
+    wish = MemoryWish(
+        model=model,
+        dtype=dtype,
+        cache_dtype=dtype,
+        context_tokens=int(context) if context.isdigit() else model.max_context_tokens or SHORTEST_CONTEXT,
+        lora_rank=profile.max_lora_rank,
+        lora_slots=profile.max_loras,
+    )
+    return plan_memory(wish, replace(instance, accelerators=min(profile.accelerators, instance.accelerators)))
 
 
 def check_weights(line: ServingLine, bucket: str, home: str) -> PreflightCheck:

@@ -17,7 +17,15 @@ FILES = {
     "usage-download",
     "tenant-policy",
 }
-OTHERS = {"format": "csv", "file": "json", "table": "instances", "meter": "input_tokens"}  # parts of an address that are no ids
+OTHERS = {
+    "format": "csv",
+    "file": "json",
+    "table": "instances",
+    "meter": "input_tokens",
+    "line": "strong-api",
+    "route": "base",
+    "version": "1",
+}  # parts of an address that are no ids
 CHANGES_ONLY = {
     "logout",
     "operation-retry",

@@ -1,7 +1,7 @@
 """A tenant that has one of everything, so that every address has something to show."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from billing.models import Invoice
@@ -13,8 +13,10 @@ from metering.services.rollups import roll_up_hours
 from models_registry.models import AdapterVersion
 from models_registry.states import VersionState
 from provisioning.planner.scenario import as_data
+from provisioning.services.catalogue import API_LINES, define_api_line, route_tier
 from provisioning.services.scenarios import save_scenario
 from tenants.models import Tenant
+from tenants.queries import tier_version_of
 from tests.factories import TESTER
 from tests.integration.api.making import (
     MAKERS,
@@ -74,6 +76,12 @@ class Furnished:
             "usage-hours",
             "invoices",
             "config",
+            "config-roll-back",
+            "routes",
+            "lines-choose",
+            "eula-accept",
+            "breaker-trip",
+            "breaker-reset",
             "playground",
             "activity",
             "suspend",
@@ -97,7 +105,7 @@ class Furnished:
             "tenant-history": tenant,
             **{f"version-{each}": self.version for each in ("detail", "release", "archive")},
             **{f"version-{each}": self.version for each in ("compare", "approve", "reject", "restore", "retire")},
-            **{f"finding-{each}": self.finding for each in ("delete", "ignore", "unignore")},
+            **{f"finding-{each}": self.finding for each in ("adopt", "delete", "ignore", "unignore")},
             **{f"operation-{each}": self.operation for each in ("detail", "retry", "cancel", "hold", "continue")},
             **{f"invoice-{each}": final for each in ("detail", "document", "comparison", "pay", "void", "credit")},
             **{f"invoice-{each}": draft for each in ("refresh", "finalize")},
@@ -141,6 +149,7 @@ def furnish(set_clock: Callable[[datetime], None]) -> Furnished:
     operation = make_operation(tenant)
     make_config(tenant)
     make_config(tenant)
+    make_line(tenant)
     roll_up_hours()
     return Furnished(
         tenant=tenant,
@@ -165,6 +174,13 @@ def furnish(set_clock: Callable[[datetime], None]) -> Furnished:
         webhook_delivery=make_webhook_delivery(tenant).public_id,
         scenario=save_scenario(tenant_id=None, name="Kept", inputs=as_data(scenario()), actor=TESTER).public_id,
     )
+
+
+def make_line(tenant: Tenant) -> None:
+    """A gated model's line in the tenant's tier, with an endpoint that sits nowhere."""
+    api = replace(API_LINES["strong-api"], eula_url="https://example.com/licence")
+    line = define_api_line(name="strong-api", region="us-west-2", api=api)
+    route_tier(tier_version_id=tier_version_of(tenant.pk, clock.now()).pk, lines=[line])
 
 
 def make_gap(tenant: Tenant) -> UsageGap:
