@@ -74,7 +74,7 @@ class Kit:
         self._emitter = Emitter(
             client=made.client("cloudwatch", config=once), tenant=tenant, period_seconds=metric_period_seconds
         )
-        limits_client = QuickTable(made.client("dynamodb", config=_limits_config())) if limits_table else None
+        limits_client = _limits_client(made) if limits_table else None
         self._limiter = Limiter(limits_client, limits_table, tenant) if limits_table else None
         self._reporter = Reporter(limits_client, limits_table or "", tenant)
         self._descent = Descent(Breakers(lambda turn: self._reporter.turned(turn, clock())), self._reporter)
@@ -270,12 +270,13 @@ def _runtime_config(timeout_seconds: float) -> Config:
     )
 
 
-def _limits_config() -> Config:
-    """Settings of the client that counts: DynamoDB answers within milliseconds, and a request must not wait long."""
-    return Config(
+def _limits_client(session: boto3.session.Session) -> QuickTable:
+    """The client that counts: DynamoDB answers within milliseconds, and a request must not wait long."""
+    config = Config(
         connect_timeout=1,
         read_timeout=1,
         retries={"total_max_attempts": 2, "mode": "standard"},
         max_pool_connections=CONNECTIONS,
         parameter_validation=False,
     )
+    return QuickTable(session.client("dynamodb", config=config), session.get_credentials())
