@@ -1,4 +1,9 @@
-"""The data-plane kit: what it adds to a request, beside a bare boto3 call to the same endpoint; network excluded."""
+"""The data-plane kit: what it adds to a request, beside a bare boto3 call to the same endpoint; network excluded.
+
+Counted are config, choosing the route, the body, reserve and settle (two transactions each request), and emitting; not
+the model's call itself. Without limits in wall-clock time; with limits also in CPU time of the request's thread, which
+other work on the machine does not make larger.
+"""
 
 import os
 import time
@@ -7,17 +12,23 @@ from datetime import UTC, datetime
 from typing import Any
 
 import boto3
+from botocore.config import Config
 
+from bench import counting
 from dataplane import Kit
 from dataplane.config import tenant_key
-from provisioning.runtime_config import Route, Target, content, document, sign
+from dataplane.limits import Limiter
+from dataplane.quick_table import QuickTable
+from provisioning.runtime_config import Route, Target, Windows, content, document, sign
 
-REQUESTS, WARM_UP, ROUNDS = 400, 40, 5
+REQUESTS, COUNTED, WARM_UP, ROUNDS = 400, 200, 40, 5
 BUDGET_SECONDS = 0.002
 TENANT = "ten_" + "0" * 25 + "1"
 ACCOUNT = "123456789012"
 ENDPOINT, COMPONENT = "bench-endpoint", "bench-base"
 PROMPT, TOKENS = "w " * 200, 64
+MODES = {"minute": "hard", "day": "soft", "month": "hard"}
+WINDOWS = tuple(("total_tokens", window, 10**15, mode) for window, mode in MODES.items())
 
 
 class Timed:
@@ -26,13 +37,15 @@ class Timed:
     def __init__(self, client: Any) -> None:
         self._client = client
         self.inside = 0.0
+        self.inside_cpu = 0.0
 
     def invoke_endpoint(self, **arguments: Any) -> Any:
         """The call, its body read, timed."""
-        began = time.perf_counter()
+        began, began_cpu = time.perf_counter(), time.thread_time()
         reply = self._client.invoke_endpoint(**arguments)
         body = reply["Body"].read()
         self.inside += time.perf_counter() - began
+        self.inside_cpu += time.thread_time() - began_cpu
         return {**reply, "Body": Read(body)}
 
     def invoke_endpoint_with_response_stream(self, **arguments: Any) -> Any:
@@ -68,6 +81,10 @@ class TimedSession:
     def __init__(self) -> None:
         self._session: Any = boto3.session.Session()
         self.runtime = Timed(None)
+
+    def get_credentials(self) -> Any:
+        """The session's own."""
+        return self._session.get_credentials()
 
     def client(self, service: str, **options: Any) -> Any:
         """A client, the timed one for the runtime."""
@@ -116,6 +133,59 @@ def main() -> None:
     share, worst = _at(added["complete"], 0.99) / _at(floor, 0.5), _at(added["complete"], 0.99)
     verdict = "within" if worst <= BUDGET_SECONDS else "OVER"
     print(f"kit.complete p99 is {share:.2f} of the bare call's median; {verdict} {BUDGET_SECONDS * 1000:.0f} ms")
+    measure_limits()
+
+
+def measure_limits() -> None:
+    """The same with three token limits, through our way to the table and through boto3's own."""
+    url = counting.serve()
+    sends = counting.Sends(url)
+    table = boto3.client("dynamodb", endpoint_url=url, config=Config(parameter_validation=False))
+    found = {}
+    for way, client in {
+        "boto3's own client": table,
+        "the kit's": QuickTable(table, boto3.session.Session().get_credentials()),
+    }.items():
+        session: Any = TimedSession()
+        kit = Kit(
+            TENANT,
+            tenant_key(os.environ["CP_CONFIG_SIGNING_KEY"], TENANT),
+            os.environ["CP_CONFIG_TABLE"],
+            session=session,
+            limits_table="limits",
+        )
+        kit._limiter = Limiter(client, "limits", TENANT)
+        found[way] = _counted(kit, session.runtime, sends)
+        kit.close()
+    print(
+        f"\nwith {len(WINDOWS)} token limits, {ROUNDS * COUNTED:,} requests; reserve and settle: one transaction each"
+    )
+    print(f"{'':<46} {'p50':>9} {'p99':>9}")
+    for way, runs in found.items():
+        for what, seconds in zip(("CPU", "CPU, HTTP and sockets too", "wall clock"), runs, strict=True):
+            _print(f"{way}: {what}", seconds)
+    ours, theirs = (_at(found[way][0], 0.5) for way in ("the kit's", "boto3's own client"))
+    worst = _at(found["the kit's"][0], 0.99)
+    verdict = "within" if worst <= BUDGET_SECONDS else "OVER"
+    print(f"{ours / theirs:.2f} of what boto3's own client takes; p99 {verdict} {BUDGET_SECONDS * 1000:.0f} ms of CPU")
+
+
+def _counted(kit: Kit, runtime: Timed, sends: counting.Sends) -> tuple[list[float], list[float], list[float]]:
+    """Seconds per request beside the model's call: CPU without and with sending, and wall clock without."""
+    runs: tuple[list[float], list[float], list[float]] = ([], [], [])
+    for turn in range(WARM_UP + ROUNDS * COUNTED):
+        count, sent, sent_cpu = sends.count, sends.wall, sends.cpu
+        inside, inside_cpu = runtime.inside, runtime.inside_cpu
+        wall, cpu = time.perf_counter(), time.thread_time()
+        kit.complete("base", PROMPT, TOKENS, options={"ignore_eos": True})
+        cpu = time.thread_time() - cpu - (runtime.inside_cpu - inside_cpu)
+        wall = time.perf_counter() - wall - (runtime.inside - inside)
+        if sends.count - count < 2:
+            raise SystemExit("A request was not counted.")
+        if turn >= WARM_UP:
+            for run, seconds in zip(runs, (cpu - (sends.cpu - sent_cpu), cpu, wall - (sends.wall - sent)), strict=True):
+                run.append(seconds)
+    return runs
 
 
 def _seconds(work: Callable[[], None], inside: Callable[[], float]) -> list[float]:
@@ -142,7 +212,13 @@ def _publish() -> None:
     """The tenant's config as the control plane writes it."""
     region = os.environ["AWS_DEFAULT_REGION"]
     target = Target("pooled", "hosted", ACCOUNT, region, endpoint=ENDPOINT, component=COMPONENT)
-    said = content(tenant=TENANT, status="active", region=region, routes={"base": Route((target,))})
+    said = content(
+        tenant=TENANT,
+        status="active",
+        region=region,
+        routes={"base": Route((target,))},
+        windows=Windows("UTC", WINDOWS),
+    )
     signed = sign(
         document(said, version=1, published_at=datetime.now(UTC)), signing_key=os.environ["CP_CONFIG_SIGNING_KEY"]
     )

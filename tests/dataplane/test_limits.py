@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import http.server
+import json
 import multiprocessing
 import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import boto3
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
 from dataplane.budgets import NOTHING, Budgets, Limit, Tokens
 from dataplane.errors import InvalidRequest, LimitExceeded, LimitsBusy, LimitsUnavailable
 from dataplane.limit_table import RESERVATION_SECONDS, LimitTable, Reservation
 from dataplane.limits import COOL_SECONDS, Limiter
+from dataplane.quick_table import QuickTable
 
 if TYPE_CHECKING:
     from local_stack.emulator import EmulatorClient
@@ -163,14 +166,14 @@ CROWD = Budgets((Limit("total_tokens", "month", AMOUNT, "hard"), Limit("output_t
 
 
 @cache
-def client_of(process_id: int) -> Any:
-    """A client per process: sockets are not shared over a fork."""
-    return client()
+def quick_of(process_id: int) -> QuickTable:
+    """A client per process, as the kit has it: sockets are not shared over a fork."""
+    return quick()
 
 
 def spend(_: int) -> int:
     """One request from start to end: how many tokens it used, 0 when it was refused."""
-    limiter = Limiter(client_of(os.getpid()), os.environ["CP_LIMITS_TABLE"], TENANT)
+    limiter = Limiter(quick_of(os.getpid()), os.environ["CP_LIMITS_TABLE"], TENANT)
     try:
         ticket = limiter.reserve(CROWD, ESTIMATE, NOON)
     except LimitExceeded:
@@ -317,3 +320,54 @@ def test_an_answer_that_ends_in_an_outage_is_settled_when_it_is_over(table: Limi
     since.at += COOL_SECONDS
     limiter.reserve(MINUTE, Tokens(10, 0), NOON).release()
     assert used(table, MINUTE) == [20]
+
+
+# --- the kit's own way to the table -----------------------------------------------------------------------------
+def quick(url: str | None = None) -> QuickTable:
+    return QuickTable(client(url), boto3.session.Session().get_credentials())
+
+
+def test_the_quick_way_reserves_refuses_and_settles_as_the_clients_own(table: LimitTable, clock: Clock) -> None:
+    ours = LimitTable(quick(), os.environ["CP_LIMITS_TABLE"], TENANT, clock)
+    held = take(ours, MINUTE, Tokens(500, 490))
+    with pytest.raises(LimitExceeded):
+        take(ours, MINUTE, Tokens(11, 0))
+    assert [ours.settle(held, Tokens(10, 5)), ours.settle(held, Tokens(10, 5))] == [True, False]
+    assert used(table, MINUTE) == used(ours, MINUTE) == [15]
+
+
+def test_the_quick_way_tells_what_is_wrong_in_the_clients_words() -> None:
+    change = {"Put": {"TableName": "no-such-table", "Item": {"tenant": {"S": "x"}, "item": {"S": "y"}}}}
+    with pytest.raises(ClientError) as refusal:
+        quick().transact_write_items(TransactItems=[change])
+    assert refusal.value.response["Error"]["Code"] == "ResourceNotFoundException"
+    with pytest.raises(EndpointConnectionError):
+        quick("http://127.0.0.1:9").transact_write_items(TransactItems=[change])
+    with pytest.raises(NoCredentialsError):
+        QuickTable(client(), None)
+
+
+class Unsteady(http.server.BaseHTTPRequestHandler):
+    """Answers 500 first, then as it is told; remembers what it was asked."""
+
+    asked: ClassVar[list[dict[str, Any]]] = []
+
+    def do_POST(self) -> None:
+        self.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(500 if len(self.asked) == 1 else 200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+def test_a_failed_try_is_the_same_transaction_again() -> None:
+    server = http.server.HTTPServer(("127.0.0.1", 0), Unsteady)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    assert quick(f"http://127.0.0.1:{server.server_address[1]}").transact_write_items(TransactItems=[]) == {}
+    server.shutdown()
+    server.server_close()
+    first, second = Unsteady.asked
+    assert first == second and len(first["ClientRequestToken"]) == 32
