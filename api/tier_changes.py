@@ -75,6 +75,9 @@ class TierChangePlanOut(serializers.Serializer[Any]):
     obstacles = ObstacleOut(many=True)
     downtime_seconds = serializers.IntegerField(source="plan.downtime_seconds")
     resources = PlannedResourceOut(source="plan.resources", many=True)
+    memory = serializers.ListField(
+        child=serializers.CharField(), source="plan.memory", help_text="Of each hosted line on which it fits."
+    )
     price = PriceChangeOut(allow_null=True)
 
     def get_is_possible(self, proposal: Any) -> bool:

@@ -21,12 +21,11 @@ from provisioning.planner.presets import BLANK, PUBLISHED_EXAMPLE, load_presets
 from provisioning.planner.scenario import LIMITS, HostedChoice, Scenario, as_data
 from provisioning.planner.units import DTYPE_BITS, HOURS_PER_YEAR
 from provisioning.queries import lines_of
+from provisioning.services.preflight_fit import SERVED_AS
 
 ROWS = ("a", "b", "c")
 MEASURED_DAYS = 28
 HOUR = timedelta(hours=1)
-# config.json's torch_dtype in the planner's words; what else it says is served in 16 bits.
-SERVED_AS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 
 
 class NoUsage(Conflict):
@@ -201,7 +200,7 @@ def start_from_usage(tenants: Sequence[Any], *, now: datetime, name: str, catalo
 
 def dtype_of(base: Any) -> str:
     """The dtype in which a registered base model is served, as its config.json says."""
-    return SERVED_AS.get(str(base.config.get("torch_dtype")), "bf16")
+    return SERVED_AS.get(str(base.config.get("torch_dtype") or base.config.get("dtype")), "bf16")
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,10 @@ class Obstacle:
 
 @dataclass(frozen=True, slots=True)
 class ChangePlan:
-    """A dry run. `downtime_seconds` is 0: what is new serves before traffic moves, what is old goes after it has."""
+    """A dry run. `downtime_seconds` is 0: what is new serves before traffic moves, what is old goes after it has.
+
+    `memory` has a sentence for each hosted line on which it fits; where it does not, there is an obstacle.
+    """
 
     tenant: Tenant
     from_version: TierVersion
@@ -77,6 +80,7 @@ class ChangePlan:
     resources: Sequence[PlannedResource]
     obstacles: Sequence[Obstacle]
     limits: Mapping[str, tuple[Any, Any]]
+    memory: Sequence[str] = ()
     downtime_seconds: int = 0
 
     @property
@@ -106,7 +110,8 @@ def plan_change(*, tenant_id: int, tier_version_id: int) -> ChangePlan:
     current = tier_version_of(tenant_id, clock.now())
     wanted = TierVersion.objects.select_related("tier").get(pk=tier_version_id)
     lines = queries.lines_of_version(wanted.pk, tenant_id=tenant_id)
-    obstacles = [*_against_the_tenant(tenant, current, wanted), *_against_the_promise(tenant, wanted)]
+    unfit, memory = _preflight(tenant, wanted)
+    obstacles = [*_against_the_tenant(tenant, current, wanted), *_against_the_promise(tenant, wanted), *unfit]
     names = [name for name in _LIMITS if getattr(current, name) != getattr(wanted, name)]
     return ChangePlan(
         tenant=tenant,
@@ -115,6 +120,7 @@ def plan_change(*, tenant_id: int, tier_version_id: int) -> ChangePlan:
         resources=_resources(tenant, lines),
         obstacles=obstacles,
         limits={name: (getattr(current, name), getattr(wanted, name)) for name in names},
+        memory=memory,
     )
 
 
@@ -301,8 +307,8 @@ def _against_the_tenant(tenant: Tenant, current: TierVersion, wanted: TierVersio
 
 
 def _against_the_promise(tenant: Tenant, wanted: TierVersion) -> list[Obstacle]:
-    """What the tenant's adapters have and the new tier does not carry, and what pre-flight has against it."""
-    found = [
+    """What the tenant's adapters have and the new tier does not carry."""
+    return [
         Obstacle(
             "rank_above_tier",
             f"{each.adapter.name} v{each.live_version.number} has rank {each.live_version.rank}; {wanted} carries "
@@ -312,13 +318,19 @@ def _against_the_promise(tenant: Tenant, wanted: TierVersion) -> list[Obstacle]:
         for each in wanted_releases(tenant.pk)
         if each.live_version is not None and (each.live_version.rank or 0) > wanted.max_lora_rank
     ]
+
+
+def _preflight(tenant: Tenant, wanted: TierVersion) -> tuple[list[Obstacle], list[str]]:
+    """What the pre-flight has against it, and what it says of the memory of each line on which it fits."""
     try:
         report = preflight(tenant_id=tenant.pk, tier_version_id=wanted.pk)
     except AwsError as error:
-        return [*found, Obstacle("preflight_unanswered", f"AWS did not say whether it fits: {error}", "Try again.")]
-    return found + [
+        return [Obstacle("preflight_unanswered", f"AWS did not say whether it fits: {error}", "Try again.")], []
+    unfit = [
         Obstacle(check.code, f"{check.detail} {check.shortfall}".strip(), check.what_to_do) for check in report.failed
     ]
+    lines = [(check.key.partition(":"), check.detail) for check in report.checks if check.ok]
+    return unfit, [f"{line}: {detail}" for (name, _, line), detail in lines if name == "memory"]
 
 
 def _supersede_failed(tenant: Tenant, actor: Actor) -> None:

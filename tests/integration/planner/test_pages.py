@@ -229,7 +229,7 @@ def test_a_release_is_asked_about_with_the_memory_of_its_line() -> None:
     version = make_version(tenant)
     route_tier(tier_version_id=tier_version_of(tenant.pk, clock.now()).pk, lines=list(ServingLine.objects.all()[:1]))
     page = text_of(signed_in().get(reverse("version-release", args=[version.public_id])))
-    assert "Memory on pooled (ml.g5.2xlarge): base and 8 slots of rank 64 leave room for" in page
+    assert "Memory on pooled (ml.g5.2xlarge): tiny-llama and 8 slots of rank 64 leave room for" in page
 
 
 def test_prices_are_imported_after_their_changes_were_shown() -> None:

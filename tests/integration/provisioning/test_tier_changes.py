@@ -49,6 +49,9 @@ def test_a_dry_run_says_what_is_made_and_removed_and_writes_nothing(world):
     [endpoint] = [each for each in plan.resources if each.kind == "endpoint" and each.action == "make"]
     assert (endpoint.instance_type, endpoint.instance_count) == ("ml.g5.2xlarge", 1)
     assert plan.is_possible and plan.downtime_seconds == 0 and plan.limits["max_adapters"] == (3, 50)
+    assert [said.partition(" leave room for ")[0] for said in plan.memory] == [
+        "dedicated: tiny-llama and 8 slots of rank 64"
+    ]
     assert set(world.aws.calls()) - set(before) <= {"ListServiceQuotas"} and not TierChange.objects.exists()
 
 
