@@ -34,7 +34,7 @@ class CertificateOut(serializers.Serializer[Any]):
     id = serializers.CharField(source="public_id")
     tenant = serializers.CharField(source="tenant.public_id")
     number = serializers.IntegerField()
-    is_clean = serializers.BooleanField(help_text="Nothing was found.")
+    is_clean = serializers.BooleanField(help_text="Every place was read again, and nothing was found.")
     issued_at = serializers.DateTimeField()
     content_sha256 = serializers.CharField(help_text="Of `content` as canonical JSON: sorted keys, no spaces, UTF-8.")
     pdf_sha256 = serializers.CharField()

@@ -19,8 +19,11 @@ class InventoryFindingOut(serializers.Serializer[Any]):
     id = serializers.CharField(source="public_id")
     kind = serializers.ChoiceField(choices=KINDS)
     tenant = serializers.CharField(source="tenant.public_id", default=None, allow_null=True, help_text="Null: shared.")
+    owner = serializers.CharField(
+        help_text="Whose it is: a tenant's name, `shared`, or, of an orphan, `unknown: tag says …`."
+    )
     resource = serializers.CharField(
-        source="resource.public_id", default=None, allow_null=True, help_text="Our row; null for an orphan."
+        source="resource.public_id", default=None, allow_null=True, help_text="Our row; of an orphan once it was adopted or is deleted."
     )
     account = serializers.CharField()
     region = serializers.CharField()

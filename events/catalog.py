@@ -61,6 +61,7 @@ CATALOG: dict[str, str] = {
     "resource.stuck": "Something in AWS waits for a quota, for capacity or for a person.",
     "resource.gone": "Something in AWS was deleted, failed or vanished; AWS says that it does not exist.",
     "resource.adopted": "An orphan in AWS came into our books, so that the reconciler deletes it.",
+    "resource.taken_over": "A wish without an object took over an orphan that AWS holds for the same wish.",
     "finding.ignored": "Somebody decided to leave alone what an inventory found.",
     "runtime_config.published": "Data planes follow a new version of a tenant's runtime config.",
     "runtime_config.refused": "The newest routes break a rule and were not published; what was published goes on.",

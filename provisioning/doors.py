@@ -12,10 +12,16 @@ from provisioning.models import AwsAccount
 
 
 class Doors:
-    """The gateways of some accounts, whose roles are read once: threads use it without the database."""
+    """The gateways of some accounts, whose roles are read once: threads use it without the database.
 
-    def __init__(self, accounts: Iterable[str]) -> None:
-        rows = AwsAccount.objects.registered().filter(account_id__in=set(accounts))
+    `with_closed`: accounts that are registered no more are entered as they last were. That is for looking whether
+    something is left there, and for nothing else.
+    """
+
+    def __init__(self, accounts: Iterable[str], *, with_closed: bool = False) -> None:
+        # The newest registration of an account comes last and counts; one that is open is the newest.
+        known = AwsAccount.objects.order_by("pk") if with_closed else AwsAccount.objects.registered()
+        rows = known.filter(account_id__in=set(accounts))
         self._roles: Mapping[str, Role] = {row.account_id: role_of(row) for row in rows}
 
     def role(self, account: str) -> Role | None:

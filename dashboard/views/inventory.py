@@ -14,6 +14,7 @@ from dashboard.forms import PlainForm, ReasonForm, TypedReasonForm
 from dashboard.reading import posted
 from dashboard.rendering import render_page_or_fragment
 from provisioning import queries
+from provisioning.services.adopting import adopt_orphan
 from provisioning.services.findings import ignore_finding, unignore_finding
 from provisioning.services.orphans import delete_orphan
 
@@ -80,6 +81,29 @@ def delete(request: OperatorRequest, ref: str) -> HttpResponse:
 
 @requires("operations.retry")
 @require_http_methods(["GET", "HEAD", "POST"])
+def adopt(request: OperatorRequest, ref: str) -> HttpResponse:
+    """Give an orphan to the wish that asks for exactly it."""
+    finding = queries.finding(ref, tenant_ids=request.visible_tenants)
+    question = Question(
+        heading=f"Adopt {finding.name}",
+        verb="Adopt it",
+        plan=[
+            "The one thing that is wished for with its owner, place and digest, and that has no object, becomes it.",
+            "AWS is asked to change nothing. It serves and is counted from the next look on.",
+        ],
+        back_url=reverse("inventory"),
+    )
+    return ask_then_do(
+        request,
+        question,
+        ReasonForm(posted(request)),
+        lambda typed: adopt_orphan(finding_id=finding.pk, reason=typed["reason"], actor=request.actor),
+        message=f"{finding.name} is adopted.",
+    )
+
+
+@requires("operations.retry")
+@require_http_methods(["GET", "HEAD", "POST"])
 def ignore(request: OperatorRequest, ref: str) -> HttpResponse:
     """Leave something alone, with the reason."""
     finding = queries.finding(ref, tenant_ids=request.visible_tenants)
@@ -130,6 +154,8 @@ def _group(request: OperatorRequest, kind: str) -> Group:
 def _state(finding: Any) -> str:
     if finding.is_being_deleted:
         return "deleting"
+    if finding.is_adopted:
+        return "adopted"
     if finding.ignored_reason:
         return "ignored"
     return "wrong" if finding.is_wrong else "new"

@@ -21,7 +21,7 @@ class CertificateQuerySet(models.QuerySet["DeletionCertificate"]):
 class DeletionCertificate(PublicModel):
     """What a second read of AWS looked for after a departure, and what it found; never changed.
 
-    `is_clean` says that nothing was found. A read that found something is kept too, and another follows.
+    `is_clean` says that every place was read and nothing was found. Any other read is kept too, and another follows.
     """
 
     PREFIX = "cert"

@@ -11,6 +11,7 @@ from django.db.models import Q
 
 from core import clock
 from core.models import PublicModel
+from provisioning.specs import POOL
 from tenants.models import Tenant
 
 # In sweeps: 30 min in production, 2 min in the local stack. One sighting can be a listing that lags behind AWS, or a
@@ -30,12 +31,18 @@ class FindingKind(models.TextChoices):
 
 ADVICE: dict[str, str] = {
     FindingKind.ORPHAN: "Nobody uses it as far as we know, and AWS may charge for it. Delete it, or ignore it and say "
-    "why.",
+    "why; adopt it where it is what we wish and do not have.",
     FindingKind.MISSING: "Somebody deleted it in AWS. It is made again by itself; look into CloudTrail for who it was.",
     FindingKind.DRIFT: "Somebody changed it in AWS. It is set back by itself at the next look; change the line instead "
     "if the change was right.",
     FindingKind.STUCK: "It waits for a quota, for capacity or for a person; its operation says what to do.",
 }
+
+
+ANOTHER_ARTIFACT = (
+    "Somebody put another artifact under it, so what answers may not be what was released. Delete the component in "
+    "AWS: it is made again by itself from what was released. Look into CloudTrail for who it was."
+)
 
 
 class FindingQuerySet(models.QuerySet["InventoryFinding"]):
@@ -54,7 +61,7 @@ class InventoryFinding(PublicModel):
     """One difference, from its first sighting until an inventory did not see it (`resolved_at`). Times are real time.
 
     `needs` are the AWS names that an orphan runs on. Drift has what we wish in `before` and what AWS shows in `after`.
-    `resource` is our row; an orphan has one once its deletion was ordered.
+    `resource` is our row; an orphan has one once its deletion was ordered or a wish adopted it.
     """
 
     PREFIX = "fnd"
@@ -111,13 +118,32 @@ class InventoryFinding(PublicModel):
     @property
     def is_being_deleted(self) -> bool:
         """Whether an orphan's deletion was ordered."""
-        return self.kind == FindingKind.ORPHAN and self.resource_id is not None
+        return self.kind == FindingKind.ORPHAN and self.resource is not None and not self.resource.is_wanted
+
+    @property
+    def is_adopted(self) -> bool:
+        """Whether a wish took an orphan over; the next inventory sees it no more."""
+        return self.kind == FindingKind.ORPHAN and self.resource is not None and self.resource.is_wanted
+
+    @property
+    def owner(self) -> str:
+        """Whose it is. An orphan has only its tag to say so, and the tag may name nobody whom we know."""
+        if self.tenant is not None:
+            return self.tenant.name
+        claim = self.tags.get("cp:tenant", "")
+        if self.kind != FindingKind.ORPHAN or claim == POOL:
+            return "shared"
+        return f"unknown: tag says {claim}" if claim else "unknown: no tag says"
 
     @property
     def what_to_do(self) -> str:
         """Advice for whoever reads it."""
         if self.is_being_deleted:
             return "Its deletion was ordered; the reconciler deletes it once nothing runs on it."
+        if self.is_adopted:
+            return "A wish took it over; the reconciler reads its tags and settles it."
+        if self.kind == FindingKind.DRIFT and "artifact_url" in self.after:
+            return ANOTHER_ARTIFACT
         if not self.is_confirmed:
             return "Seen for the first time. It counts when a later inventory sees it again."
         return ADVICE[self.kind]

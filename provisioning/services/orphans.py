@@ -52,6 +52,8 @@ def delete_orphan(*, finding_id: int, reason: str, actor: Actor) -> list[Managed
         refuse_resolved(finding)
         if finding.kind != FindingKind.ORPHAN:
             raise NotDeletable("It is no orphan.", hint="What has a row is deleted by changing what is wished.")
+        if finding.is_adopted:
+            raise NotDeletable(f"{finding.name} was adopted.", hint="Take a new inventory.")
         chain = queries.orphans_with(finding)
         for each in chain:
             _refuse_used(each)
@@ -61,16 +63,21 @@ def delete_orphan(*, finding_id: int, reason: str, actor: Actor) -> list[Managed
     return list(rows.values())
 
 
-def _refuse_used(finding: InventoryFinding) -> None:
-    name = finding.name
+def refuse_uncertain(finding: InventoryFinding, refusal: type[Conflict]) -> None:
+    """Raise `refusal` for an orphan that was not seen twice, or that is not certainly ours."""
+    name, kind = finding.name, finding.tags.get("cp:kind", "")
     if not finding.is_confirmed:
-        hint = "A listing can lag behind AWS. It can be deleted once a later inventory has seen it again."
-        raise NotDeletable(f"{name} was not seen often enough.", hint=hint)
-    kind = finding.tags.get("cp:kind", "")
+        hint = "A listing can lag behind AWS. Decide once a later inventory has seen it again."
+        raise refusal(f"{name} was not seen often enough.", hint=hint)
     is_ours = finding.tags.get(INSTALL_TAG) == settings.INSTALL_NAME and HOSTING_KINDS.get(kind) == finding.aws_kind
     if not is_ours or not finding.tags.get(RESOURCE_TAG):
         hint = "Find out in CloudTrail who made it; they can delete it in AWS."
-        raise NotDeletable(f"{name} does not carry all of this installation's tags.", hint=hint)
+        raise refusal(f"{name} does not carry all of this installation's tags.", hint=hint)
+
+
+def _refuse_used(finding: InventoryFinding) -> None:
+    refuse_uncertain(finding, NotDeletable)
+    name, kind = finding.name, finding.tags["cp:kind"]
     living = ManagedResource.objects.living().exclude(findings=finding)
     uses_it = (
         Q(identity__endpoint_name=name)

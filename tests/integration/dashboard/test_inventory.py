@@ -50,6 +50,36 @@ def test_ignoring_keeps_the_reason(admin: Client, furnished: Furnished) -> None:
     assert "belongs to a &lt;b&gt;test&lt;/b&gt;" in page and "Ignored" in page
 
 
+def test_what_is_ignored_can_be_looked_after_again(admin: Client, furnished: Furnished) -> None:
+    path = reverse("finding-unignore", args=[furnished.finding])
+    assert path not in admin.get(reverse("inventory")).content.decode()
+    InventoryFinding.objects.update(ignored_reason="a test", ignored_by="somebody")
+    assert path in admin.get(reverse("inventory")).content.decode()
+    assert "counts again until it is put right" in admin.get(path).content.decode()
+    assert InventoryFinding.objects.get().ignored_reason == "a test", "asking changes nothing"
+    assert admin.post(path).status_code == 302
+    assert InventoryFinding.objects.get().ignored_reason == ""
+    assert Event.objects.get(name="finding.unignored").before["ignored_reason"] == "a test"
+    page = admin.get(reverse("inventory")).content.decode()
+    assert path not in page and "Needs somebody" in page
+
+
+def test_adopting_asks_first_and_says_what_is_missing(admin: Client, furnished: Furnished) -> None:
+    path = reverse("finding-adopt", args=[furnished.finding])
+    assert path in admin.get(reverse("inventory")).content.decode()
+    assert "AWS is asked to change nothing" in admin.get(path).content.decode()
+    response = admin.post(path, {"reason": "it is ours"})
+    assert response.status_code == 409 and b"Nothing that is wished for" in response.content
+    assert b"Delete it if nobody needs it" in response.content
+
+
+def test_an_orphan_of_an_unknown_tenant_says_what_its_tag_says(admin: Client, furnished: Furnished) -> None:
+    finding = InventoryFinding.objects.get()
+    tags = finding.tags | {"cp:tenant": "ten_<gone>"}
+    InventoryFinding.objects.update(tenant=None, tags=tags)
+    assert "unknown: tag says ten_&lt;gone&gt;" in admin.get(reverse("inventory")).content.decode()
+
+
 def test_a_refusal_says_why_and_changes_nothing(admin: Client, furnished: Furnished) -> None:
     finding = InventoryFinding.objects.get()
     InventoryFinding.objects.update(sightings=1)

@@ -23,11 +23,16 @@ def served_tenant(world: World, slug: str = "acme", tier: str = "basic") -> Tena
     """Active on a tier, with an adapter `support` that serves."""
     tenant = world.sign_up(slug, tier)
     world.settle(tenant)
+    release_something(tenant)
+    world.settle(tenant)
+    return tenant
+
+
+def release_something(tenant: Tenant) -> None:
+    """An adapter `support` whose first version is to serve."""
     base = queries.lines_of(tenant.pk)[0].profile.foundation_model_id
     adapter = create_adapter(tenant_id=tenant.pk, name="support", foundation_model_id=base, actor=TESTER)
     release_version(version_id=upload(adapter, "ok-r8-qv").pk, reason="", actor=TESTER)
-    world.settle(tenant)
-    return tenant
 
 
 def new_version(tier: str, **limits: object) -> TierVersion:

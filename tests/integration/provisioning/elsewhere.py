@@ -21,11 +21,13 @@ THEIRS, OURS = "222222222222", "333333333333"
 HOME = "us-west-2"
 
 
-def make_tier(key: str, isolation: str, line: str = "dedicated") -> None:
-    """A tier like Premium, with an isolation of its own."""
+def make_tier(key: str, isolation: str, *lines: str) -> None:
+    """A tier like Premium, with an isolation of its own; on the line `dedicated` unless others are named."""
     limits = replace(next(limits for name, _, limits, _ in TIERS if name == "premium"), isolation=isolation)
     version = define_tier(key=key, name=key.title(), position=9, limits=limits)
-    route_tier(tier_version_id=version.pk, lines=[ServingLine.objects.get(name=line)])
+    route_tier(
+        tier_version_id=version.pk, lines=[ServingLine.objects.get(name=name) for name in lines or ["dedicated"]]
+    )
 
 
 def make_line(name: str, region: str, like: str = "dedicated", **changes: Any) -> ServingLine:
@@ -71,11 +73,16 @@ def give_account(
     return account
 
 
-def hosted_in(account: AwsAccount, region: str = HOME) -> list[str]:
-    """The endpoints of an account and region, by boto3 alone."""
+def session_in(account: AwsAccount) -> boto3.Session:
+    """Inside the account, by boto3 alone."""
     granted = boto3.client("sts").assume_role(
         RoleArn=account.role_arn, RoleSessionName="test", ExternalId=account.external_id
     )["Credentials"]
-    session = boto3.Session(granted["AccessKeyId"], granted["SecretAccessKey"], granted["SessionToken"])
-    found = session.client("sagemaker", region_name=region).list_endpoints()["Endpoints"]
+    keys = (granted["AccessKeyId"], granted["SecretAccessKey"], granted["SessionToken"])
+    return boto3.Session(*keys, region_name=HOME)
+
+
+def hosted_in(account: AwsAccount, region: str = HOME) -> list[str]:
+    """The endpoints of an account and region."""
+    found = session_in(account).client("sagemaker", region_name=region).list_endpoints()["Endpoints"]
     return [each["EndpointName"] for each in found if each["EndpointName"].startswith(settings.INSTALL_NAME)]

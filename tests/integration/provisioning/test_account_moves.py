@@ -86,14 +86,14 @@ def test_dying_at_a_sample_of_boundaries_between_two_accounts(real_world, settin
     """From the pool into an account of its own; AWS is counted in both, by boto3 alone."""
     settings.ENV = settings.ENV.model_copy(update={"drain_seconds": 0})
     make_tier("split", "split")
-    stays, first = real_world.sign_up("stays", "advanced"), real_world.sign_up("dry-run", "advanced")
+    stays, first = real_world.sign_up("stays"), real_world.sign_up("dry-run")
     real_world.settle(stays, first)
     accounts = {first: own_account(real_world, first, 0)}
     move(first, "split")
     boundaries = dry_run(first, has_ended)
     chosen = sample(boundaries, SAMPLE)
     for hit in chosen:
-        tenant = real_world.sign_up(f"at-{hit}", "advanced")
+        tenant = real_world.sign_up(f"at-{hit}")
         accounts[tenant] = own_account(real_world, tenant, hit)
     finish([tenant for tenant in accounts if tenant != first], is_active)
     for hit, tenant in zip(chosen, [tenant for tenant in accounts if tenant != first], strict=True):

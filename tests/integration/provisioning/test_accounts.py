@@ -189,8 +189,8 @@ def test_adapters_are_copied_to_where_they_are_read_and_erased_with_the_tenant(w
 def test_two_accounts_and_two_regions_side_by_side(world, split):
     make_line("far", "us-east-1")
     make_line("far-pooled", "us-east-1", like="pooled")
-    make_tier("owned", "dedicated", line="far")
-    make_tier("east", "pool", line="far-pooled")
+    make_tier("owned", "dedicated", "far")
+    make_tier("east", "pool", "far-pooled")
     theirs = give_account(world, split)
     owned = world.sign_up("owned", "owned")
     ours = give_account(world, owned, OURS, regions=("us-east-1",), ours=True)

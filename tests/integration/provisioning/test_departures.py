@@ -12,15 +12,27 @@ from django.db import IntegrityError, transaction
 from core import clock
 from models_registry.services.artifacts import erase_departed_artifacts
 from provisioning import outcomes
-from provisioning.models import DeletionCertificate
+from provisioning.models import ArtifactCopy, DeletionCertificate
+from provisioning.services.accounts import close_account
+from provisioning.services.catalogue import API_LINES, define_api_line
 from provisioning.services.certificates import certify_deletion, certify_departed
+from provisioning.services.mirroring import mirror_registry
 from provisioning.specs import canonical_json
 from tenants.models import OffboardingStep, Tenant
 from tenants.queries import erasure_waits_for, legal_hold_of
 from tenants.services import legal_holds, offboarding
 from tenants.states import TenantState
 from tests.factories import TESTER
-from tests.integration.provisioning.changing import served_tenant
+from tests.integration.provisioning.changing import release_something, served_tenant
+from tests.integration.provisioning.elsewhere import (
+    HOME,
+    THEIRS,
+    give_account,
+    let_us_in,
+    lock_us_out,
+    make_tier,
+    session_in,
+)
 
 
 def leave(world, tenant: Tenant, **how: int) -> None:
@@ -86,6 +98,59 @@ def test_a_certificate_lists_what_a_second_read_looked_for_and_never_changes(wor
     assert certify_departed() == 0 and certify_deletion(tenant_id=tenant.pk) == found
     with pytest.raises(IntegrityError), transaction.atomic():
         DeletionCertificate.objects.update(is_clean=False)
+
+
+def test_the_second_read_covers_every_account_where_the_tenant_had_something(world):
+    define_api_line(name="own-api", region=HOME, api=API_LINES["cheap-api"])
+    make_tier("split", "split", "dedicated", "own-api")
+    tenant = world.sign_up("acme", "split")
+    account = give_account(world, tenant)
+    world.settle(tenant)
+    release_something(tenant)
+    world.settle(tenant)
+    mirror_registry(tenant_id=tenant.pk)
+    world.settle(tenant)
+    kinds = {row.kind for row in world.rows(tenant=tenant)}
+    assert kinds >= {"adapter_component", "inference_profile", "model_package", "model_package_group"}
+    copy = ArtifactCopy.objects.get()
+    leave(world, tenant)
+    mirror_registry(tenant_id=tenant.pk)  # traffic is withdrawn
+    world.settle(tenant)
+    erase_departed_artifacts()
+    close_account(aws_account_id=account.pk, reason="left", actor=TESTER)
+
+    # What somebody left there: a version of a copy, and a profile with the tenant's tag.
+    bucket, key = copy.url.removeprefix("s3://").split("/", 1)
+    session = session_in(account)
+    session.client("s3").put_object(Bucket=bucket, Key=key, Body=b"again")
+    model = "arn:aws:bedrock:us-west-2::foundation-model/" + API_LINES["cheap-api"].model_id
+    session.client("bedrock").create_inference_profile(
+        inferenceProfileName="local-profile-acme-late-00000000-1",
+        modelSource={"copyFrom": model},
+        tags=[{"key": "cp:install", "value": "local"}, {"key": "cp:tenant", "value": tenant.public_id}],
+    )
+    dirty = certify_deletion(tenant_id=tenant.pk)
+    left = [each for each in dirty.content["second_read"]["looked_for"] if each["found"] != "no"]
+    assert {(each["where"].split()[0], each["where"].endswith(f"account {THEIRS}")) for each in left} == {
+        ("S3", True),
+        ("Bedrock", True),
+    }
+    session.client("bedrock").delete_inference_profile(
+        inferenceProfileIdentifier=session.client("bedrock").list_inference_profiles(typeEquals="APPLICATION")[
+            "inferenceProfileSummaries"
+        ][0]["inferenceProfileArn"]
+    )
+    listed = session.client("s3").list_object_versions(Bucket=bucket, Prefix=key)
+    for each in [*listed.get("Versions", []), *listed.get("DeleteMarkers", [])]:
+        session.client("s3").delete_object(Bucket=bucket, Key=key, VersionId=each["VersionId"])
+
+    lock_us_out(world, account)
+    unknown = certify_deletion(tenant_id=tenant.pk)
+    read = unknown.content["second_read"]
+    assert (unknown.is_clean, read["found"]) == (False, 0) and read["unanswered"] > 0
+    assert certify_deletion(tenant_id=tenant.pk) == unknown, "the same answer says nothing new"
+    let_us_in(world, account)
+    assert certify_deletion(tenant_id=tenant.pk).is_clean
 
 
 @pytest.mark.long

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from decimal import Decimal
 
+import boto3
 import pytest
 from django.conf import settings
 from django.core.management import call_command
@@ -13,11 +14,13 @@ from events.models import Event
 from provisioning import queries
 from provisioning.models import ManagedResource, PublishedConfig, ResourceInterval
 from provisioning.models.findings import SWEEPS_APART, FindingKind, InventoryFinding
+from provisioning.services.adopting import NotAdoptable, adopt_orphan
 from provisioning.services.converge import converge_tenant
 from provisioning.services.findings import AlreadyResolved, ignore_finding, keep_inventory, unignore_finding
 from provisioning.services.orphans import NotDeletable, delete_orphan
 from provisioning.states import Phase
 from tests.factories import TESTER
+from tests.integration.provisioning.changing import served_tenant
 from tests.integration.provisioning.elsewhere import give_account, lock_us_out, make_tier
 
 APART = timedelta(seconds=SWEEPS_APART * settings.ENV.sweep_seconds)
@@ -102,6 +105,85 @@ def test_drift_shows_what_we_wish_and_what_aws_has(world, served):
     world.settle(served)
     keep_inventory()
     assert not queries.findings(tenant_ids=None).exists()
+
+
+def test_another_artifact_under_an_adapter_is_told_with_both_and_how_to_mend_it(world):
+    tenant = served_tenant(world)
+    row = world.row(kind="adapter_component")
+    bucket, key = row.identity["artifact_url"].removeprefix("s3://").split("/", 1)
+    boto3.client("s3").copy_object(Bucket=bucket, Key=f"{key}-other", CopySource={"Bucket": bucket, "Key": key})
+    theirs = f"s3://{bucket}/{key}-other"
+    base = row.identity["base_component_name"]
+    sagemaker = boto3.client("sagemaker")
+    sagemaker.update_inference_component(
+        InferenceComponentName=row.name,
+        Specification={"BaseInferenceComponentName": base, "Container": {"ArtifactUrl": theirs}},
+    )
+    for _ in range(2):
+        sagemaker.describe_inference_component(InferenceComponentName=row.name)  # the change takes a look
+    keep_inventory()
+    [drift] = queries.findings(tenant_ids=[tenant.pk], kind=FindingKind.DRIFT)
+    assert drift.before == {"artifact_url": row.identity["artifact_url"]} and drift.after == {"artifact_url": theirs}
+    assert "Delete the component" in drift.what_to_do and drift.owner == tenant.name
+    sagemaker.delete_inference_component(InferenceComponentName=row.name)
+    world.settle(tenant)
+    keep_inventory()
+    assert not queries.findings(tenant_ids=None).exists()
+    again = world.row(kind="adapter_component")
+    assert (again.name != row.name, again.identity) == (True, row.identity)
+
+
+def test_wishes_without_objects_adopt_what_a_lost_database_left_and_nothing_is_made_twice(world, served):
+    before = {row.kind: (row.public_id, row.name) for row in world.rows()}
+    lose_rows()
+    converge_tenant(tenant_id=served.pk)
+    ManagedResource.objects.update(look_again_at=real_now() + timedelta(days=1))
+    keep_inventory()
+    with pytest.raises(NotAdoptable, match="not seen often enough"):
+        adopt_orphan(finding_id=open_findings()["endpoint"].pk, reason="too early", actor=TESTER)
+    see_again()
+    created = {each: count for each, count in world.aws.calls().items() if each.startswith("Create")}
+    for kind in ("model", "endpoint_config", "endpoint", "component"):
+        finding = open_findings(FindingKind.ORPHAN)[kind]
+        row = adopt_orphan(finding_id=finding.pk, reason="restored", actor=TESTER)
+        assert adopt_orphan(finding_id=finding.pk, reason="again", actor=TESTER) == row
+        assert before[row.kind] == (row.public_id, row.name)
+        finding.refresh_from_db()
+        assert finding.is_adopted and not finding.is_being_deleted and "took it over" in finding.what_to_do
+        with pytest.raises(NotDeletable, match="adopted"):
+            delete_orphan(finding_id=finding.pk, reason="no", actor=TESTER)
+    world.settle(served)
+    assert {row.phase for row in ManagedResource.objects.all()} == {Phase.READY}
+    assert created == {each: count for each, count in world.aws.calls().items() if each.startswith("Create")}
+    assert Event.objects.filter(name="resource.taken_over", reason="restored").count() == 4
+    keep_inventory()
+    assert not queries.findings(tenant_ids=None).exists()
+
+
+def test_what_nobody_wishes_is_not_adopted_and_an_unknown_owner_is_named(world, served):
+    lose_rows()
+    keep_inventory()
+    see_again()
+    orphan = open_findings()["endpoint"]
+    with pytest.raises(NotAdoptable, match="Nothing that is wished for") as refused:
+        adopt_orphan(finding_id=orphan.pk, reason="no wish", actor=TESTER)
+    assert "Delete it if nobody needs it" in refused.value.hint
+    converge_tenant(tenant_id=served.pk)
+    wish = world.row(kind="endpoint")
+    ManagedResource.objects.filter(pk=wish.pk).update(
+        lease_owner="a worker", lease_until=real_now() + timedelta(minutes=1)
+    )
+    with pytest.raises(NotAdoptable, match="at this moment"):
+        adopt_orphan(finding_id=orphan.pk, reason="it is being made", actor=TESTER)
+    ManagedResource.objects.filter(pk=wish.pk).update(lease_owner=None, lease_until=None)
+    tags = orphan.tags | {"cp:tenant": "ten_of_another_time"}
+    InventoryFinding.objects.filter(pk=orphan.pk).update(tags=tags, tenant=None)
+    with pytest.raises(NotAdoptable, match="owner and digest"):
+        adopt_orphan(finding_id=orphan.pk, reason="another's", actor=TESTER)
+    orphan = InventoryFinding.objects.get(pk=orphan.pk)
+    assert orphan.owner == "unknown: tag says ten_of_another_time"
+    assert world.row(kind="endpoint").public_id == wish.public_id
+    assert not Event.objects.filter(name="resource.taken_over").exists()
 
 
 def test_an_orphan_takes_what_runs_on_it_along_and_goes_in_order(world, served):

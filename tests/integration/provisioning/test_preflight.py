@@ -89,7 +89,7 @@ def test_the_account_must_be_there_proven_enterable_and_meant_for_the_region(wor
     codes, report = failed("split", tenant)
     assert codes == ["role_not_assumable"] and "AssumeRole" in report.summary
     make_line("far", "us-east-1")
-    make_tier("far", "split", line="far")
+    make_tier("far", "split", "far")
     assert failed("far", tenant)[0] == ["region_not_in_account"]
     with pytest.raises(PreflightFailed, match="not for us-east-1"):
         refuse_unready(failed("far", tenant)[1])
