@@ -21,6 +21,7 @@ from provisioning.planner.refusals import (
     InvalidCatalogue,
     UnknownInstance,
     UnknownModel,
+    UnknownRegion,
     UnknownTokenPrice,
     not_one_of,
 )
@@ -127,10 +128,14 @@ class Catalogue:
         return sorted(found, key=lambda each: (each.region, each.usd_per_hour, each.instance_type))
 
     def instance(self, instance_type: str, region: str) -> Instance:
-        """One instance type in a region. Raises UnknownInstance."""
+        """One instance type in a region. Raises UnknownInstance and UnknownRegion."""
         found = self.rows[Instance.table].get(f"{region}/{instance_type}")
         if isinstance(found, Instance):
             return found
+        regions = {each.region for each in self.instances()}
+        if region not in regions:
+            detail, hint = not_one_of(region, regions, what="price of any instance type in the region")
+            raise UnknownRegion(detail, hint=hint, errors=[FieldError("/region", "unknown_region", detail)])
         there = [each.instance_type for each in self.instances() if each.region == region]
         detail, hint = not_one_of(instance_type, there, what=f"price in {region} for the instance type")
         raise UnknownInstance(detail, hint=hint, errors=[FieldError("/instance", "unknown_instance", detail)])

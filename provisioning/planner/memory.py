@@ -7,7 +7,7 @@ from typing import Any
 
 from provisioning.planner.base_models import BaseModel
 from provisioning.planner.catalogue import Catalogue, Instance
-from provisioning.planner.refusals import ImpossibleScenario, UnknownInstance, wrong
+from provisioning.planner.refusals import ImpossibleScenario, UnknownInstance, UnknownRegion, wrong
 from provisioning.planner.units import DTYPE_BITS, GIB_BYTES, in_gb, in_gib, said
 
 # vLLM takes 90 % of each accelerator by default (gpu_memory_utilization); "about 5" of the published example needs it.
@@ -158,9 +158,14 @@ def smallest_instance(
 
 
 def known_instance(catalogue: Catalogue, wish: MemoryWish, instance_type: str, region: str) -> Instance:
-    """The instance type in the region. Raises UnknownInstance, which names the smallest that would do instead."""
+    """The instance type in the region.
+
+    Raises UnknownRegion, and UnknownInstance, which names the smallest that would do instead.
+    """
     try:
         return catalogue.instance(instance_type, region)
+    except UnknownRegion:
+        raise  # there is no smaller or larger one to name
     except UnknownInstance as error:
         refuse_impossible(wish)
         advice = _would_do(wish, catalogue.instances(), region)

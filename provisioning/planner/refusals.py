@@ -20,6 +20,13 @@ class UnknownInstance(Invalid):
     title = "Unknown instance type"
 
 
+class UnknownRegion(UnknownInstance):
+    """The catalogue has no price for any instance type in that region."""
+
+    code = "unknown_region"
+    title = "Unknown region"
+
+
 class UnknownModel(Invalid):
     """The catalogue has no base model of that name, or none whose memory can be worked out."""
 

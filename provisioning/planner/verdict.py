@@ -96,7 +96,9 @@ def _label(result: Evaluation, option: Option, language: str) -> str:
     label = option.label
     if isinstance(option, HostedOption):
         count = option.instances(result.scenario.requests_per_year)
-        label = label.replace(f" on {option.instance.instance_type}", f" on {count} × {option.instance.instance_type}")
+        label = label.replace(
+            f" on {option.instance.instance_type}", f" on {count:,} × {option.instance.instance_type}"
+        )
     if language == "ja":
         for english, japanese in _LABELS_JA:
             label = label.replace(english, japanese)

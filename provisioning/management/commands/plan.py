@@ -172,9 +172,11 @@ def _whole(text: str) -> int:
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
+        with path.open("rb") as file:  # a device says that it is empty, so reading is what is bounded
+            text = file.read(MAX_CONFIG_BYTES + 1)
+        if len(text) > MAX_CONFIG_BYTES:
             raise CommandError(f"{path} is too large for a config.json.", returncode=UNREADABLE)
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(text)
     except OSError as error:
         raise CommandError(f"Cannot read {path}: {error.strerror or error}.", returncode=UNREADABLE) from error
     except (ValueError, RecursionError) as error:

@@ -86,6 +86,8 @@ def test_nothing_hosted_carries_leaves_with_1(capsys: pytest.CaptureFixture[str]
         ([*MEMORY, "--dtype", "int8", "--instance", "ml.h5"], "The smallest that would do"),
         ([*MEMORY, "--dtype", "int8", "--instance", "ml.g5.48xlarge", "--usable-fraction", "NaN"], "usable_fraction"),
         ([*MEMORY, "--dtype", "int8", "--instance", "ml.g5.48xlarge", "--context", "x"], "invalid"),
+        ([*MEMORY, "--dtype", "int8", "--instance", "ml.g5.48xlarge", "--region", "mars-1"], "Known are: "),
+        (["memory", "--config", "/dev/zero", "--context", "1", "--dtype", "int8", "--instance", "a"], "too large"),
         (["memory", "--config", "/no/such", "--context", "1", "--dtype", "int8", "--instance", "a"], "Cannot read"),
         ([*COMPARE, "--tokens-in", "0"], "tokens_in has to be from 1"),
         ([*COMPARE, "--context", "839"], "does not fit into a context of 839"),
