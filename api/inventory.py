@@ -23,7 +23,10 @@ class InventoryFindingOut(serializers.Serializer[Any]):
         help_text="Whose it is: a tenant's name, `shared`, or, of an orphan, `unknown: tag says …`."
     )
     resource = serializers.CharField(
-        source="resource.public_id", default=None, allow_null=True, help_text="Our row; of an orphan once it was adopted or is deleted."
+        source="resource.public_id",
+        default=None,
+        allow_null=True,
+        help_text="Our row; of an orphan once it was adopted or is deleted.",
     )
     account = serializers.CharField()
     region = serializers.CharField()

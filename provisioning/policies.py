@@ -13,7 +13,9 @@ TENANT_TAG = "TenantId"
 OWN_TAG = "aws:ResourceTag/cp:tenant"
 ME = f"${{aws:PrincipalTag/{TENANT_TAG}}}"
 INVOKE = ["sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointWithResponseStream"]
-MANAGED = ("model", "endpoint-config", "endpoint", "inference-component")
+# Converse and ConverseStream are allowed by these.
+CONVERSE = ["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"]
+MANAGED = ("model", "endpoint-config", "endpoint", "inference-component", "model-package-group", "model-package")
 
 Policy = dict[str, Any]
 
@@ -23,7 +25,8 @@ def tenant_policy(*, account: str, regions: Sequence[str], install: str, bucket:
 
     Its own prefix of the bucket, and its own inference components. `shared`: its endpoints are shared with others, so
     reaching them is not limited to its own; the components on them are. Whoever may invoke a base component can name
-    any adapter on it, so bases that are not the tenant's own are denied whatever another policy allows.
+    any adapter on it, so bases that are not the tenant's own are denied whatever another policy allows. Models of
+    Bedrock are reached through its own inference profile only, because AWS counts a tenant's tokens by that.
     """
     components = _arns(account, regions, "inference-component", f"{install}-*")
     bases = _arns(account, regions, "inference-component", f"{install}-base-*")
@@ -40,6 +43,7 @@ def tenant_policy(*, account: str, regions: Sequence[str], install: str, bucket:
         _allow("Endpoints", INVOKE, endpoints, None if shared else is_own),
         _allow("OwnComponents", INVOKE, components, is_own),
         _deny("NobodyElsesBase", INVOKE, bases, {"StringNotEquals": {OWN_TAG: ME}}),
+        *_converse(account, is_own),
     ]
     return {"Version": VERSION, "Statement": statements}
 
@@ -63,20 +67,35 @@ def control_trust(*, our_account: str, external_id: str) -> Policy:
 def control_policy(
     *, account: str, regions: Sequence[str], install: str, buckets: Sequence[str], execution_role_arn: str
 ) -> Policy:
-    """What the role that we assume needs: objects with our names, copies of artifacts, quotas; and nothing else."""
+    """What the role that we assume needs: objects with our names or tags, copies of artifacts, quotas, metrics, and to
+    ask what serves; and nothing else. Inference profiles have ids of AWS's own choice, so they are told by their tag.
+    """
     objects = [arn for kind in MANAGED for arn in _arns(account, regions, kind, f"{install}-*")]
     changes = ["Create", "Delete", "Describe"]
-    of_kinds = ["Model", "EndpointConfig", "Endpoint", "InferenceComponent"]
+    of_kinds = ["Model", "EndpointConfig", "Endpoint", "InferenceComponent", "ModelPackageGroup", "ModelPackage"]
     actions = [f"sagemaker:{verb}{kind}" for kind in of_kinds for verb in changes]
-    actions += ["sagemaker:UpdateEndpoint", "sagemaker:UpdateInferenceComponentRuntimeConfig"]
+    actions += [f"sagemaker:Update{what}" for what in ("Endpoint", "InferenceComponentRuntimeConfig", "ModelPackage")]
     actions += ["sagemaker:AddTags", "sagemaker:ListTags", *INVOKE]
     lists = [f"sagemaker:List{kind}s" for kind in of_kinds]
+    look = ["servicequotas:ListServiceQuotas", "cloudwatch:GetMetricData", "cloudwatch:ListMetrics"]
+    profiles = ["bedrock:DeleteInferenceProfile", "bedrock:GetInferenceProfile", "bedrock:ListTagsForResource"]
+    applications = [_application_profiles(account)]
+    is_ours = {"StringEquals": {"aws:ResourceTag/cp:install": install}}
     arns = [f"arn:aws:s3:::{bucket}" for bucket in buckets]
     return {
         "Version": VERSION,
         "Statement": [
             _allow("OurObjects", actions, objects),
-            _allow("Look", [*lists, "servicequotas:ListServiceQuotas"], ["*"]),
+            _allow("Look", [*lists, "bedrock:ListInferenceProfiles", *look], ["*"]),
+            _allow(
+                "MakeProfiles",
+                ["bedrock:CreateInferenceProfile", "bedrock:TagResource"],
+                applications,
+                {"StringEquals": {"aws:RequestTag/cp:install": install}},
+            ),
+            _allow("OurProfiles", profiles, applications, is_ours),
+            _allow("CopyModels", ["bedrock:CreateInferenceProfile", "bedrock:GetInferenceProfile"], _models(account)),
+            *_converse(account, is_ours),
             _allow(
                 "OurBuckets",
                 ["s3:CreateBucket", "s3:PutBucketPublicAccessBlock", "s3:ListBucket", "s3:ListBucketVersions"],
@@ -139,6 +158,27 @@ def weights_policy(*, bucket: str, execution_role_arns: Sequence[str]) -> Policy
         "ListBaseModels", ["s3:ListBucket"], [f"arn:aws:s3:::{bucket}"], {"StringLike": {"s3:prefix": "base-models/*"}}
     )
     return {"Version": VERSION, "Statement": [{**each, "Principal": principal} for each in (read, look)]}
+
+
+def _converse(account: str, condition: Mapping[str, Any]) -> list[Policy]:
+    """Converse through inference profiles of a condition, and with models only through a profile of the account.
+
+    A request through a profile is checked for the profile and for each model that it may lead to.
+    """
+    through = {"StringLike": {"bedrock:InferenceProfileArn": _application_profiles(account)}}
+    return [
+        _allow("OwnProfiles", CONVERSE, [_application_profiles(account)], condition),
+        _allow("ModelsThroughProfiles", CONVERSE, _models(account), through),
+    ]
+
+
+def _application_profiles(account: str) -> str:
+    return f"arn:aws:bedrock:*:{account}:application-inference-profile/*"
+
+
+def _models(account: str) -> list[str]:
+    """Foundation models, and the system-defined profiles that spread over a geography."""
+    return ["arn:aws:bedrock:*::foundation-model/*", f"arn:aws:bedrock:*:{account}:inference-profile/*"]
 
 
 def _arns(account: str, regions: Sequence[str], kind: str, pattern: str) -> list[str]:

@@ -25,6 +25,13 @@ ALONE = policies.tenant_policy(account=ACCOUNT, regions=[REGION], install="local
 OWN_ADAPTER, OWN_BASE = component("local-adapter-acme-support-1234abcd-1"), component("local-base-acme-1234abcd-1")
 POOL_BASE, OTHERS = component("local-base-pool-1234abcd-1"), component("local-adapter-acme-2-support-1234abcd-1")
 OBJECT = f"arn:aws:s3:::{BUCKET}/tenants/"
+CONVERSE, CONVERSE_STREAM = "bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"
+PROFILE = f"arn:aws:bedrock:{REGION}:{ACCOUNT}:application-inference-profile/a1b2c3"
+SYSTEM_PROFILE = f"arn:aws:bedrock:{REGION}:{ACCOUNT}:inference-profile/us.amazon.nova-lite-v1:0"
+FOUNDATION = f"arn:aws:bedrock:{REGION}::foundation-model/amazon.nova-lite-v1:0"
+# What AWS adds to the check of a model that a profile leads to ("bedrock:InferenceProfileArn" in the service
+# authorization reference). The profile itself is checked beside it, by its own line of the table.
+THROUGH = {"bedrock:InferenceProfileArn": PROFILE}
 
 # action, resource, tag of the resource, further context, decision
 TABLE = [
@@ -51,7 +58,21 @@ TABLE = [
     ("s3:ListBucket", f"arn:aws:s3:::{BUCKET}", None, {"s3:prefix": f"tenants/{OTHER}/"}, "implicit"),
     ("s3:ListBucket", f"arn:aws:s3:::{BUCKET}", None, {"s3:prefix": ""}, "implicit"),
     ("s3:ListBucket", f"arn:aws:s3:::{BUCKET}", None, {}, "implicit"),
-]
+    (CONVERSE, PROFILE, ME, {}, "allow"),
+    (CONVERSE_STREAM, PROFILE, ME, {}, "allow"),
+    (CONVERSE, PROFILE, OTHER, {}, "implicit"),
+    (CONVERSE, PROFILE, None, {}, "implicit"),
+    (CONVERSE, PROFILE.replace(ACCOUNT, "222222222222"), ME, {}, "implicit"),
+    (CONVERSE, FOUNDATION, None, THROUGH, "allow"),
+    (CONVERSE, FOUNDATION.replace(REGION, "us-east-1"), None, THROUGH, "allow"),  # a geography's other regions
+    (CONVERSE, SYSTEM_PROFILE, None, THROUGH, "allow"),
+    (CONVERSE, FOUNDATION, None, {}, "implicit"),
+    (CONVERSE, SYSTEM_PROFILE, None, {}, "implicit"),
+    (CONVERSE, FOUNDATION, None, {"bedrock:InferenceProfileArn": SYSTEM_PROFILE}, "implicit"),
+    ("bedrock:DeleteInferenceProfile", PROFILE, ME, {}, "implicit"),
+    ("sagemaker:DescribeModelPackage", f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model-package/local-x/1", ME, {},
+     "implicit"),
+]  # fmt: skip
 
 
 def context(tag: str | None, more: dict[str, str], tenant: str | None = ME) -> dict[str, str]:
@@ -67,7 +88,8 @@ def test_what_a_data_plane_may_do(action, resource, tag, more, decision):
 @pytest.mark.parametrize(("action", "resource", "tag", "more", "decision"), TABLE)
 def test_a_session_without_the_tag_reaches_nothing_of_any_tenant(action, resource, tag, more, decision):
     reached = decide([POLICY], action, resource, context(tag, more, tenant=None))
-    assert reached != "allow" or resource == endpoint("local-endpoint-pool-1234abcd-1")
+    # What is shared, and models whose profile is refused beside them.
+    assert reached != "allow" or more == THROUGH or resource == endpoint("local-endpoint-pool-1234abcd-1")
 
 
 def test_a_deny_on_the_base_wins_over_whatever_else_allows_it():
@@ -88,8 +110,35 @@ def test_the_role_that_we_assume_touches_our_names_only_and_passes_one_role_to_o
         account="222222222222", regions=[REGION], install="local", buckets=["copies"], execution_role_arn=execution
     )
     ours = "arn:aws:sagemaker:us-west-2:222222222222:endpoint/local-endpoint-acme-1"
+    group = "arn:aws:sagemaker:us-west-2:222222222222:model-package-group/local-packages-acme-1"
+    package = "arn:aws:sagemaker:us-west-2:222222222222:model-package/local-packages-acme-1/3"
+    profile, system = PROFILE.replace(ACCOUNT, "222222222222"), SYSTEM_PROFILE.replace(ACCOUNT, "222222222222")
     to_sagemaker = {"iam:PassedToService": "sagemaker.amazonaws.com"}
+    tagged, asked = {"aws:ResourceTag/cp:install": "local"}, {"aws:RequestTag/cp:install": "local"}
     table = [
+        ("sagemaker:CreateModelPackageGroup", group, {}, "allow"),
+        ("sagemaker:CreateModelPackage", package, {}, "allow"),
+        ("sagemaker:UpdateModelPackage", package, {}, "allow"),
+        ("sagemaker:DeleteModelPackage", package, {}, "allow"),
+        ("sagemaker:ListModelPackages", "*", {}, "allow"),
+        ("sagemaker:DeleteModelPackageGroup", group.replace("local-", "theirs-"), {}, "implicit"),
+        ("bedrock:CreateInferenceProfile", profile, asked, "allow"),
+        ("bedrock:TagResource", profile, asked, "allow"),
+        ("bedrock:CreateInferenceProfile", profile, {}, "implicit"),
+        ("bedrock:CreateInferenceProfile", profile, {"aws:RequestTag/cp:install": "other"}, "implicit"),
+        ("bedrock:CreateInferenceProfile", FOUNDATION, {}, "allow"),
+        ("bedrock:GetInferenceProfile", system, {}, "allow"),
+        ("bedrock:ListInferenceProfiles", "*", {}, "allow"),
+        ("bedrock:DeleteInferenceProfile", profile, tagged, "allow"),
+        ("bedrock:ListTagsForResource", profile, tagged, "allow"),
+        ("bedrock:DeleteInferenceProfile", profile, {}, "implicit"),
+        ("bedrock:DeleteInferenceProfile", profile, {"aws:ResourceTag/cp:install": "other"}, "implicit"),
+        (CONVERSE, profile, tagged, "allow"),
+        (CONVERSE, profile, {}, "implicit"),
+        (CONVERSE, FOUNDATION, {"bedrock:InferenceProfileArn": profile}, "allow"),
+        (CONVERSE, FOUNDATION, {}, "implicit"),
+        ("cloudwatch:GetMetricData", "*", {}, "allow"),
+        ("cloudwatch:PutMetricData", "*", {}, "implicit"),
         ("sagemaker:DeleteEndpoint", ours, {}, "allow"),
         ("sagemaker:DeleteEndpoint", ours.replace("local-", "theirs-"), {}, "implicit"),
         ("sagemaker:ListEndpoints", "*", {}, "allow"),
@@ -107,6 +156,11 @@ def test_the_role_that_we_assume_touches_our_names_only_and_passes_one_role_to_o
 
 def test_policies_fit_into_what_iam_takes():
     assert len(json.dumps(POLICY, separators=(",", ":"))) <= 2048, "it also fits as a session policy"
+    control = policies.control_policy(
+        account=ACCOUNT, regions=[REGION, "eu-west-1"], install="controls", buckets=["b" * 60] * 2,
+        execution_role_arn=f"arn:aws:iam::{ACCOUNT}:role/{'r' * 60}",
+    )  # fmt: skip
+    assert len(json.dumps(control, separators=(",", ":"))) <= 6144, "what a managed policy may hold"
 
 
 # AWS's own examples: the IAM user guide on evaluation logic, on variables and tags, and on condition operators.
