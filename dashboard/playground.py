@@ -15,6 +15,7 @@ from django import forms
 from django.conf import settings
 
 from aws import connect
+from billing.queries.answers import AnswerCost, answer_cost
 from core import clock
 from dashboard.forms import PlainForm
 from dataplane import Completion, DataPlaneError, Kit, Stream
@@ -125,6 +126,18 @@ def routes_of(tenant_id: int) -> list[str]:
     if published is None or published.document.get("status") != "active":
         return []
     return sorted(published.document["routes"])
+
+
+def cost_of(tenant_id: int, answered: Answered) -> AnswerCost | None:
+    """What the tenant pays for the answer; None when nothing prices its tokens."""
+    completion = answered.completion
+    return answer_cost(
+        tenant_id,
+        line=completion.line,
+        adapter_version=completion.adapter_version,
+        input_tokens=completion.input_tokens,
+        output_tokens=completion.output_tokens,
+    )
 
 
 def hint_for(error: DataPlaneError) -> str:

@@ -1,7 +1,7 @@
 """The playground: a prompt down a tenant's real route, its answer as it comes, or whole where no script runs."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +11,16 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.views.decorators.http import require_http_methods
 
+from accounts.access import can
 from aws.errors import AwsError
 from dashboard.access import OperatorRequest, requires
-from dashboard.playground import MOST_SECONDS, Asking, PromptForm, hint_for, routes_of
+from dashboard.playground import MOST_SECONDS, Answered, Asking, PromptForm, cost_of, hint_for, routes_of
 from dashboard.reading import posted
 from dashboard.views.tenant_pages import frame_of
 from dataplane import DataPlaneError
 from tenants.queries import get_tenant
 
+CostOf = Callable[[Answered], dict[str, Any]]
 NDJSON = "application/x-ndjson"
 PAGE = "dashboard/tenants/playground.html"
 FACTS = "dashboard/tenants/_playground_facts.html"
@@ -30,11 +32,13 @@ class Lines:
 
     asking: Asking
     result: dict[str, Any]
+    cost_of: CostOf
 
     def __iter__(self) -> Iterator[str]:
         for piece in self.asking:
             yield json.dumps({"text": piece}, ensure_ascii=False) + "\n"
-        yield _end({**self.result, "answered": self.asking.answered})
+        answered = self.asking.answered
+        yield _end({**self.result, "answered": answered, **self.cost_of(answered)})
 
     def close(self) -> None:
         """Count what was read."""
@@ -52,11 +56,13 @@ def playground(request: OperatorRequest, ref: str) -> HttpResponseBase:
         "most_seconds": int(MOST_SECONDS),
     }
     asking, status = _ask(request, tenant.public_id, result) if request.method == "POST" else (None, 200)
+    cost_of = _cost_of(request, tenant.pk)
     if request.method == "POST" and request.headers.get("Accept") == NDJSON:
-        return _streamed(asking, result, status)
+        return _streamed(asking, result, status, cost_of)
     if asking is not None:
         with closing(asking):
             result |= {"text": "".join(asking), "answered": asking.answered}
+            result |= cost_of(asking.answered)
     return render(request, PAGE, frame_of(tenant, "playground") | {"routes": routes} | result, status=status)
 
 
@@ -72,9 +78,16 @@ def _ask(request: OperatorRequest, tenant: str, result: dict[str, Any]) -> tuple
         return None, 502 if isinstance(error, DataPlaneError) and not error.retryable else 503
 
 
-def _streamed(asking: Asking | None, result: dict[str, Any], status: int) -> HttpResponseBase:
+def _cost_of(request: OperatorRequest, tenant_id: int) -> CostOf:
+    """What the template is told of an answer's cost: nothing to those who may not see prices."""
+    if not can(request.principal, "rate_cards.view"):
+        return lambda answered: {}
+    return lambda answered: {"shows_cost": True, "cost": cost_of(tenant_id, answered)}
+
+
+def _streamed(asking: Asking | None, result: dict[str, Any], status: int, cost_of: CostOf) -> HttpResponseBase:
     """JSON, one object per line: `text` for every piece, at last `end` with the facts, or why there are none."""
-    content = [_end(result)] if asking is None else Lines(asking, result)
+    content = [_end(result)] if asking is None else Lines(asking, result, cost_of)
     response = StreamingHttpResponse(content, content_type=NDJSON, status=status)
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"  # a proxy that gathers the answer first would spoil it

@@ -115,7 +115,30 @@ def test_the_answer_comes_piece_by_piece_or_whole_and_is_metered(
     assert "".join(pieces) in page
     assert {**facts(page), "First byte": "", "Until the end": ""} == {**streamed, "First byte": "", "Until the end": ""}
     assert "metered, and billed to Acme" in page
+    assert streamed["Cost"] == "not priced"
     assert metered(tenant, aws) == {"InputTokens": 6, "OutputTokens": 24, "Requests": 2}
+
+
+def test_the_cost_is_what_the_months_bill_grows_by(
+    admin: Client, sign_in: Callable[..., Client], db: None, aws: EmulatorClient
+) -> None:
+    from billing.services.seeding import seed_rate_cards
+    from core.actors import SYSTEM
+    from provisioning.services.catalogue import seed_catalogue
+    from tests.integration.provisioning.world import World
+
+    seed_catalogue(actor=SYSTEM)
+    seed_rate_cards(actor=SYSTEM)
+    world = World(aws)
+    world.take_looks(0)
+    tenant = world.sign_up("acme", "advanced-api")
+    world.settle(tenant)
+    told = facts(post(admin, tenant).content.decode())
+    # 3 tokens in at $4.50 and 12 out at $22.50 a million.
+    assert (told["Line"], told["Cost"]) == ("strong-api", "$0.0002835 by Advanced Api 1")
+    assert facts(lines_of(post(admin, tenant, streamed=True))[1])["Cost"] == told["Cost"]
+    engineer = facts(post(sign_in("ml_engineer"), tenant).content.decode())
+    assert engineer["Line"] == "strong-api" and "Cost" not in engineer
 
 
 def test_what_goes_wrong_is_said_in_words_and_only_what_arrived_is_counted(

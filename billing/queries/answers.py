@@ -1,0 +1,63 @@
+"""What one answer costs its tenant: what the month's bill grows by, unrounded, by the engine that invoices use."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+
+from billing.queries.segments import NoRateCard, SegmentPlan, plan_segments
+from billing.queries.usage import known_usage
+from billing.rating.lines import Segment, Usage, rate_segment, uncharged
+from billing.rating.parameters import METERED
+from billing.rating.proration import DIGITS
+from core import clock
+from core.periods import month_containing
+from tenants.models import Tenant
+
+TOKENS = ("input_tokens", "output_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCost:
+    """The amount before rounding, in the tenant's currency, and the rate card that says so."""
+
+    amount: Decimal
+    currency: str
+    card: str
+
+
+def answer_cost(
+    tenant_id: int, *, line: str, adapter_version: str, input_tokens: int, output_tokens: int
+) -> AnswerCost | None:
+    """What an answer on a line adds to what is known of the month: inside an allowance nothing, in a band its price.
+
+    None when no rate of the tenant's prices tokens of that line. Fees and commitments do not depend on answers.
+    """
+    tenant = Tenant.objects.get(pk=tenant_id)
+    now = clock.now()
+    try:
+        plans = plan_segments([tenant], month_containing(now, tenant.billing_timezone))[tenant.pk]
+    except NoRateCard:
+        return None
+    plan = next((each for each in plans if each.span.start <= now < each.span.end), None)
+    if plan is None:
+        return None
+    used = (
+        Usage("input_tokens", input_tokens, line, adapter_version),
+        Usage("output_tokens", output_tokens, line, adapter_version),
+        Usage("requests", 1, line, adapter_version),
+    )
+    if set(TOKENS) <= set(uncharged(_segment(plan, [Usage(meter, 1, line, adapter_version) for meter in TOKENS]))):
+        return None
+    known = known_usage(tenant.pk, plan.span)
+    with localcontext(prec=DIGITS):
+        amount = _metered(plan, [*known, *used]) - _metered(plan, known)
+    return AnswerCost(amount, tenant.currency, f"{plan.card.name} {plan.card.number}")
+
+
+def _segment(plan: SegmentPlan, usage: Sequence[Usage]) -> Segment:
+    return Segment(plan.span, plan.fee_span, plan.month, plan.card, tuple(usage))
+
+
+def _metered(plan: SegmentPlan, usage: Sequence[Usage]) -> Decimal:
+    lines = rate_segment(_segment(plan, usage))
+    return sum((line.exact for line in lines if isinstance(line.rate.parameters, METERED)), Decimal(0))
