@@ -2,25 +2,29 @@
 
 What botocore does for any call of any service (endpoint rules, serialiser, user agent, a hundred hooks, parser) takes
 most of the time that reserving and settling take without the network. This request is always the same, so it is made
-here, and signed and sent by botocore's own signer and HTTP session.
+and signed here (AWS Signature Version 4, whose key holds for a day), and sent by botocore's own HTTP session.
 """
 
 from __future__ import annotations
 
+import hmac
 import json
 import os
 import secrets
 import socket
+import time
+from hashlib import sha256
 from typing import Any
+from urllib.parse import urlsplit
 
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
+from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError
 from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
 
 OPERATION = "TransactWriteItems"
-HEADERS = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": f"DynamoDB_20120810.{OPERATION}"}
+TARGET = f"DynamoDB_20120810.{OPERATION}"
+ALGORITHM = "AWS4-HMAC-SHA256"
 # A second one for a lost reply or a closed connection. The token makes both the same transaction.
 ATTEMPTS = 2
 
@@ -39,7 +43,10 @@ class QuickTable:
         self._client = client
         meta = client.meta
         self._url = meta.endpoint_url.rstrip("/") + "/"
-        self._signer = SigV4Auth(credentials, "dynamodb", meta.region_name)
+        self._host = urlsplit(self._url).netloc
+        self._credentials = credentials
+        self._region = meta.region_name
+        self._day_key: tuple[str, str, bytes] = ("", "", b"")  # day, secret key, and the signing key of both
         # Head and body go as two packets, and the second must not wait until the first is acknowledged.
         options: Any = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
         verify: Any = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE") or True
@@ -72,10 +79,36 @@ class QuickTable:
                 break
         raise _error(reply.status_code, reply.content)
 
-    def _prepared(self, body: bytes) -> Any:
-        request = AWSRequest(method="POST", url=self._url, data=body, headers=HEADERS)
-        self._signer.add_auth(request)
-        return request.prepare()
+    def _prepared(self, body: bytes) -> AWSPreparedRequest:
+        return AWSPreparedRequest("POST", self._url, self._signed(body, time.gmtime()), body, False)
+
+    def _signed(self, body: bytes, at: time.struct_time) -> dict[str, str]:
+        """The headers of a request at this instant, its signature among them."""
+        known = self._credentials.get_frozen_credentials()
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", at)
+        headers = {"host": self._host, "x-amz-date": stamp}
+        if known.token:
+            headers["x-amz-security-token"] = known.token
+        headers["x-amz-target"] = TARGET
+        names = ";".join(headers)
+        said = "".join(f"{name}:{value}\n" for name, value in headers.items())
+        canonical = f"POST\n/\n\n{said}\n{names}\n{sha256(body).hexdigest()}"
+        scope = f"{stamp[:8]}/{self._region}/dynamodb/aws4_request"
+        to_sign = f"{ALGORITHM}\n{stamp}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
+        signature = hmac.digest(self._key(stamp[:8], known.secret_key), to_sign.encode(), "sha256").hex()
+        credential = f"{known.access_key}/{scope}"
+        headers["authorization"] = f"{ALGORITHM} Credential={credential}, SignedHeaders={names}, Signature={signature}"
+        headers["content-type"] = "application/x-amz-json-1.0"
+        return headers
+
+    def _key(self, day: str, secret_key: str) -> bytes:
+        of_day, of_secret, key = self._day_key
+        if (of_day, of_secret) != (day, secret_key):
+            key = f"AWS4{secret_key}".encode()
+            for part in (day, self._region, "dynamodb", "aws4_request"):
+                key = hmac.digest(key, part.encode(), "sha256")
+            self._day_key = (day, secret_key, key)
+        return key
 
 
 def _error(status: int, content: bytes) -> ClientError:

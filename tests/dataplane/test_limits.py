@@ -7,14 +7,18 @@ import json
 import multiprocessing
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
 from dataplane.budgets import NOTHING, Budgets, Limit, Tokens
@@ -345,6 +349,20 @@ def test_the_quick_way_tells_what_is_wrong_in_the_clients_words() -> None:
         quick("http://127.0.0.1:9").transact_write_items(TransactItems=[change])
     with pytest.raises(NoCredentialsError):
         QuickTable(client(), None)
+
+
+@pytest.mark.parametrize("token", [None, "session-token=="])
+def test_the_quick_way_signs_as_botocore_does(token: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    from botocore import auth
+
+    credentials, at = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG", token), time.gmtime(NOON)
+    ours = QuickTable(client(), credentials)._signed(b'{"a":1}', at)
+    headers = {"X-Amz-Target": ours["x-amz-target"]}
+    request = AWSRequest("POST", os.environ["AWS_ENDPOINT_URL"] + "/", headers=headers, data=b'{"a":1}')
+    monkeypatch.setattr(auth, "get_current_datetime", lambda: datetime.fromtimestamp(NOON, UTC))
+    auth.SigV4Auth(credentials, "dynamodb", "us-west-2").add_auth(request)
+    assert ours["authorization"] == request.headers["Authorization"]
+    assert (ours["x-amz-date"], ours.get("x-amz-security-token")) == (request.headers["X-Amz-Date"], token)
 
 
 class Unsteady(http.server.BaseHTTPRequestHandler):
