@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 
 import boto3
 import django
+import psycopg
 
 from bench.measure import medians
 
@@ -24,17 +26,21 @@ EVENTS = 1000
 METRICS, POINTS = 500, 12
 HOUR = timedelta(hours=1)
 START = datetime(2026, 1, 5, tzinfo=UTC)
-FLOOR_TABLE = """
-CREATE TEMP TABLE bench_event (tenant_id bigint, event_id varchar(64), series_id bigint, batch_id bigint,
-    occurred_at timestamptz, quantity bigint, PRIMARY KEY (tenant_id, event_id));
-CREATE TEMP TABLE bench_value (series text, at timestamptz, value numeric, PRIMARY KEY (series, at))
+CALLERS, WORKERS = 4, 2
+# Ordinary tables with the columns and the key of ours: with a log, without parts, without anything around them.
+FLOOR_TABLES = """
+CREATE TABLE bench_event (tenant_id bigint NOT NULL, series_id bigint NOT NULL, batch_id bigint NOT NULL,
+    occurred_at timestamptz NOT NULL, quantity bigint NOT NULL CHECK (quantity > 0), event_id varchar(64) NOT NULL,
+    PRIMARY KEY (tenant_id, event_id));
+CREATE TABLE bench_value (tenant text, metric text, at timestamptz, value numeric, PRIMARY KEY (tenant, metric, at));
 """
 FLOOR_INSERT = """
-INSERT INTO bench_event SELECT * FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %s::bigint[], %s::timestamptz[],
-    %s::bigint[]) ON CONFLICT (tenant_id, event_id) DO NOTHING
+INSERT INTO bench_event (tenant_id, event_id, series_id, batch_id, occurred_at, quantity)
+SELECT * FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %s::bigint[], %s::timestamptz[], %s::bigint[])
+ON CONFLICT (tenant_id, event_id) DO NOTHING
 """
 PLAIN_UPSERT = """
-INSERT INTO bench_value VALUES (%s, %s, %s) ON CONFLICT (series, at) DO UPDATE SET value = EXCLUDED.value
+INSERT INTO bench_value VALUES (%s, %s, %s, %s) ON CONFLICT (tenant, metric, at) DO UPDATE SET value = EXCLUDED.value
 """
 
 
@@ -93,12 +99,13 @@ def canned_server() -> Iterator[str]:
 
 @contextmanager
 def web_server() -> Iterator[str]:
-    """The product's web server, as the stack starts it, with one worker: one caller against one connection."""
+    """The product's web server, as the stack starts it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     argv = [sys.executable, "-m", "gunicorn", "controlplane.wsgi:application", "--bind", address, "--no-control-socket"]
-    process = subprocess.Popen([*argv, "--log-level", "error"], env=os.environ | {"CP_PUBLIC_URL": f"http://{address}"})
+    argv += ["--workers", str(WORKERS), "--log-level", "error"]
+    process = subprocess.Popen(argv, env=os.environ | {"CP_PUBLIC_URL": f"http://{address}"})
     try:
         for _ in range(300):
             with socket.socket() as knock:
@@ -124,38 +131,50 @@ def events(tenant: str, turn: int) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def rest(url: str, tenant: str, key: str, turns: Iterator[int]) -> Callable[[], None]:
-    """Posting one batch to the stack's own web server."""
-    where = urlsplit(url)
-    batches = [json.dumps({"events": events(tenant, next(turns))}) for _ in range(40)]
+def at_once(job: Callable[[Any], None], make: Callable[[], Any], rounds: int) -> Callable[[], None]:
+    """Each of CALLERS callers doing one batch, all at the same time; the batches are made before the clock starts."""
+    pool = ThreadPoolExecutor(CALLERS)
+    batches = [[make() for _ in range(CALLERS)] for _ in range(rounds + 1)]
+    return lambda: consume(pool.map(job, batches.pop()))
 
-    def post() -> None:
+
+def consume(results: Iterable[object]) -> None:
+    """Wait for every one, and raise what any raised."""
+    for _ in results:
+        pass
+
+
+def rest(url: str, key: str) -> Callable[[str], None]:
+    """Posting one batch to the product's web server."""
+    where = urlsplit(url)
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+
+    def post(body: str) -> None:
         connection = http.client.HTTPConnection(where.hostname or "", where.port)
-        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-        connection.request("POST", "/api/v1/usage-events", batches.pop(), headers)
+        connection.request("POST", "/api/v1/usage-events", body, headers)
         answer = connection.getresponse()
         text = answer.read()
-        said = json.loads(text) if answer.status == 200 else text
         connection.close()
-        assert answer.status == 200 and said["accepted"] == EVENTS, said
+        assert answer.status == 200 and json.loads(text)["accepted"] == EVENTS, text
 
     return post
 
 
-def bare_insert(tenant: str, turns: Iterator[int]) -> Callable[[], None]:
-    """The same rows by one INSERT from arrays, committed."""
+def columns(batch: list[dict[str, Any]], number: int) -> list[list[Any]]:
+    """A batch as the columns of the bare table."""
+    return [
+        [1] * EVENTS, [each["id"] for each in batch], [1] * EVENTS, [number] * EVENTS,
+        [each["occurred_at"] for each in batch], [each["quantity"] for each in batch],
+    ]  # fmt: skip
+
+
+def bare_insert() -> Callable[[list[list[Any]]], None]:
+    """The same rows by one INSERT from arrays, committed; each caller keeps a connection of its own."""
     from django.db import connection
 
-    batches = [events(tenant, next(turns)) for _ in range(40)]
-
-    def insert() -> None:
-        batch = batches.pop()
-        columns = [
-            [1] * EVENTS, [each["id"] for each in batch], [1] * EVENTS, [1] * EVENTS,
-            [each["occurred_at"] for each in batch], [each["quantity"] for each in batch],
-        ]  # fmt: skip
+    def insert(batch: list[list[Any]]) -> None:
         with connection.cursor() as cursor:
-            cursor.execute(FLOOR_INSERT, columns)
+            cursor.execute(FLOOR_INSERT, batch)
 
     return insert
 
@@ -171,7 +190,7 @@ def collector(scope: Any, spans: Iterator[datetime]) -> Callable[[], None]:
     def collect() -> None:
         start = next(spans)
         batch = read_span(scope, Period(start, start + POINTS * HOUR), start + 2 * POINTS * HOUR)
-        assert not batch.problem and len(batch.readings) >= (METRICS - 2) * POINTS, (batch.problem, len(batch.readings))
+        assert not batch.problem and len(batch.readings) == METRICS * POINTS, (batch.problem, len(batch.readings))
         with transaction.atomic():
             store.write_readings(batch.readings)
 
@@ -179,8 +198,8 @@ def collector(scope: Any, spans: Iterator[datetime]) -> Callable[[], None]:
 
 
 def plain_loop(url: str, spans: Iterator[datetime]) -> Callable[[], None]:
-    """What one writes first: boto3 as it comes, a loop over results, executemany."""
-    from django.db import connection, transaction
+    """What one writes first: boto3 as it comes, with its datetimes, a connection per call, a loop, executemany."""
+    from django.db import connection
 
     client: Any = boto3.client("cloudwatch", endpoint_url=url)
     queries = [
@@ -188,6 +207,8 @@ def plain_loop(url: str, spans: Iterator[datetime]) -> Callable[[], None]:
             {"Name": "TenantId", "Value": f"t{number}"}]}, "Period": 3600, "Stat": "Sum"}}
         for number in range(METRICS)
     ]  # fmt: skip
+    database = connection.get_connection_params()
+    wanted = {name: database[name] for name in ("dbname", "user", "host", "port") if name in database}
 
     def loop() -> None:
         start = next(spans)
@@ -195,16 +216,17 @@ def plain_loop(url: str, spans: Iterator[datetime]) -> Callable[[], None]:
         reply = client.get_metric_data(MetricDataQueries=queries, StartTime=start, EndTime=start + POINTS * HOUR)
         for result in reply["MetricDataResults"]:
             for at, value in zip(result["Timestamps"], result["Values"], strict=True):
-                rows.append((result["Id"], at, value))
-        with transaction.atomic(), connection.cursor() as cursor:
+                rows.append((result["Id"], "M", at, value))
+        with psycopg.connect(**wanted) as mine, mine.cursor() as cursor:
             cursor.executemany(PLAIN_UPSERT, rows)
 
     return loop
 
 
 def many_tenants() -> Any:
-    """A scope of tenants, each with one route; three metrics each."""
+    """A scope of tenants, each with one route: METRICS metrics together."""
     from core.actors import SYSTEM
+    from metering.meters import CLOUDWATCH_METERS
     from metering.models import MeteringScope
     from metering.partitions import make_months
     from metering.services.enrolment import open_windows
@@ -214,9 +236,10 @@ def many_tenants() -> Any:
 
     make_months(START + timedelta(days=30 * month) for month in range(4))
     route = {
-        "adapter_version": "base", "line": "pooled", "component": "c", "kind": "hosted", "version_number": None,
+        "adapter": None, "adapter_version": "base", "line": "pooled", "component": "c", "kind": "hosted",
+        "version_number": None,
     }  # fmt: skip
-    for number in range(-(-METRICS // 3)):
+    for number in range(METRICS // len(CLOUDWATCH_METERS)):
         tenant = sign_up_tenant(name=f"Bench {number}", slug=f"bench-{number}", tier_key="basic", actor=SYSTEM)
         document = {"region": "us-west-2", "metrics_namespace": "N", "routes": {"r": route}}
         made = PublishedConfig.objects.create(tenant=tenant, version=1, document=document)
@@ -247,17 +270,30 @@ def main() -> None:
     tenant = Tenant.objects.order_by("pk")[0].public_id
     _, key = issue_api_key(name="bench", scopes=["usage.write"], actor=SYSTEM)
     with connection.cursor() as cursor:
-        cursor.execute(FLOOR_TABLE)
+        cursor.execute(FLOOR_TABLES)
     turns = iter(range(10**6))
     with web_server() as url:
-        jobs = {"ours": rest(url, tenant, key, turns), "floor": bare_insert(tenant, turns)}
+        jobs = {
+            "ours": at_once(rest(url, key), lambda: json.dumps({"events": events(tenant, next(turns))}), rounds),
+            "floor": at_once(bare_insert(), lambda: columns(events(tenant, turn := next(turns)), turn), rounds),
+        }
         found = medians(jobs, rounds=rounds)
-    show("REST, batches of 1,000 events", found["ours"], found["floor"], "INSERT..unnest ON CONFLICT", EVENTS, 0.6)
-    spans = (START + number * POINTS * HOUR for number in range(10**4))
-    url = os.environ["AWS_ENDPOINT_URL"]
-    found = medians({"ours": collector(scope, spans), "plain": plain_loop(url, spans)}, rounds=rounds)
+    rows = CALLERS * EVENTS
+    show(
+        f"REST, {CALLERS} callers × 1,000 events",
+        found["ours"],
+        found["floor"],
+        "INSERT..unnest ON CONFLICT",
+        rows,
+        0.6,
+    )
     rows = METRICS * POINTS
-    show("collector, 500 metrics × 12 points", found["ours"], found["plain"], "plain boto3 loop, executemany", rows, 3)
+    starts = [START + number * POINTS * HOUR for number in range(rounds + 1)]
+    url = os.environ["AWS_ENDPOINT_URL"]
+    for what in ("first reads", "re-reads, nothing new"):
+        jobs = {"ours": collector(scope, iter(starts)), "plain": plain_loop(url, iter(starts))}
+        found = medians(jobs, rounds=rounds)
+        show(f"collector, {what}", found["ours"], found["plain"], "plain boto3 loop, executemany", rows, 3)
 
 
 if __name__ == "__main__":

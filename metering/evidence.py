@@ -1,8 +1,9 @@
 """A digest of what a source answered, so that it can be shown later that a bill rests on it; pure."""
 
 import hashlib
-import json
 from collections.abc import Iterable
+
+import msgspec
 
 from aws.gateway import SeriesQuery, SeriesResult
 
@@ -24,5 +25,4 @@ def answer_digest(answered: Iterable[tuple[SeriesQuery, SeriesResult]]) -> str:
         ]
         for query, result in answered
     )
-    canonical = json.dumps(series, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(msgspec.json.encode(series)).hexdigest()

@@ -5,10 +5,11 @@ The rows are NamedTuples because they go to PostgreSQL as columns: `dataclasses.
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection
 
+from metering.columns import arrays
 from metering.models import ParkedPoint
 
 
@@ -57,7 +58,9 @@ class Nobodys(NamedTuple):
     fetched_at: datetime
 
 
-# The rows come in key order, so that two writers of the same buckets wait for each other instead of deadlocking.
+# The rows come in key order, so that two writers of the same buckets wait for each other instead of deadlocking. What
+# is known already is left out first: a conflict locks its row, which is a write, and three of four reads bring nothing
+# new. The two instants are the first and the last of the buckets, so that only their months are looked at.
 UPSERT_BUCKETS = """
 WITH incoming AS (
     SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::int[], %s::numeric[],
@@ -69,19 +72,21 @@ WITH incoming AS (
             quantity, source, fetched_at, request_id, revision, sealed_quantity, sealed_revision)
     SELECT tenant_id, meter, line, adapter_version, bucket_start, bucket_seconds, quantity, source, fetched_at,
            request_id, 1, 0, 0
-    FROM incoming ORDER BY tenant_id, bucket_start, meter, line, adapter_version, source
+    FROM incoming r WHERE NOT EXISTS (
+        SELECT FROM metering_usagebucket known
+        WHERE known.bucket_start BETWEEN %s AND %s AND known.tenant_id = r.tenant_id
+          AND known.bucket_start = r.bucket_start AND known.meter = r.meter AND known.line = r.line
+          AND known.adapter_version = r.adapter_version AND known.source = r.source AND known.quantity = r.quantity)
+    ORDER BY tenant_id, bucket_start, meter, line, adapter_version, source
     ON CONFLICT (tenant_id, bucket_start, meter, line, adapter_version, source) DO UPDATE
         SET quantity = EXCLUDED.quantity, fetched_at = EXCLUDED.fetched_at,
             request_id = EXCLUDED.request_id, revision = b.revision + 1
         WHERE b.quantity IS DISTINCT FROM EXCLUDED.quantity
-    RETURNING id, bucket_start, revision, quantity, fetched_at, request_id
+    RETURNING b.id, b.bucket_start, b.revision, b.quantity, coalesce(old.quantity, 0) AS before, b.fetched_at,
+              b.request_id
 )
 INSERT INTO metering_usagerevision (bucket_id, bucket_start, revision, quantity, delta, fetched_at, request_id)
-SELECT c.id, c.bucket_start, c.revision, c.quantity, c.quantity - coalesce(before.quantity, 0), c.fetched_at,
-       c.request_id
-FROM changed c
-LEFT JOIN metering_usagerevision before ON before.bucket_id = c.id AND before.bucket_start = c.bucket_start
-    AND before.revision = c.revision - 1
+SELECT id, bucket_start, revision, quantity, quantity - before, fetched_at, request_id FROM changed
 """
 
 MEND_PARKED = """
@@ -116,7 +121,10 @@ ON CONFLICT (series_sha256, bucket_start, bucket_seconds) DO UPDATE
 
 def write_readings(readings: Sequence[Reading]) -> int:
     """Upsert absolute values, with a revision for each that is new or different; return how many were."""
-    changed = _execute(UPSERT_BUCKETS, readings)
+    if not readings:
+        return 0
+    starts = {reading.bucket_start for reading in readings}
+    changed = _execute(UPSERT_BUCKETS, readings, min(starts), max(starts))
     if ParkedPoint.objects.exists():
         keys = [(r.tenant_id, r.meter, r.line, r.adapter_version, r.bucket_start, r.source) for r in readings]
         _execute(MEND_PARKED, keys)
@@ -133,11 +141,11 @@ def write_nobodys(points: Sequence[Nobodys]) -> int:
     return _execute(UPSERT_UNATTRIBUTED, points)
 
 
-def _execute(statement: str, rows: Iterable[tuple[object, ...]]) -> int:
-    """Run a statement over the columns of `rows`; return how many rows it wrote."""
-    columns = [list(column) for column in zip(*rows, strict=True)]
+def _execute(statement: str, rows: Iterable[tuple[Any, ...]], *more: datetime) -> int:
+    """Run a statement over the columns of `rows` and what follows them; return how many rows it wrote."""
+    columns = arrays(rows)
     if not columns:
         return 0
     with connection.cursor() as cursor:
-        cursor.execute(statement, columns)
+        cursor.execute(statement, [*columns, *more])
         return cursor.rowcount

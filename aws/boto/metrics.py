@@ -83,7 +83,7 @@ class _Merge:
             status = result.get("StatusCode", "NoStatus")
             if len(stamps) != len(values):
                 status = "UnevenAnswer"
-            self._points[id_].extend(zip(stamps, values, strict=False))
+            self._points[id_].extend(zip(map(int, stamps), values, strict=False))
             if self._status.get(id_, PARTIAL) in (PARTIAL, COMPLETE):
                 self._status[id_] = status
             self._messages[id_].extend(message.get("Value", "") for message in result.get("Messages", []))

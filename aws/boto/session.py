@@ -14,6 +14,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from aws.boto import metric_wire
 from aws.boto.roles import RoleCredentials, renew_when_refused
 from aws.roles import Role
 
@@ -72,9 +73,12 @@ class Clients:
 
     def _make(self, service: str, region: str, session: Any) -> Any:
         # session is Any: the stubs overload `client` on literal service names, and ours is a variable.
-        return session.client(
+        client = session.client(
             service, region_name=region, endpoint_url=self.access.endpoint_url, config=self._config(service)
         )
+        if service == "cloudwatch":
+            metric_wire.shorten(client)
+        return client
 
     def _session(self, epoch_timestamps: bool, role: Role | None) -> boto3.Session:
         key = (epoch_timestamps, role)
@@ -100,6 +104,9 @@ class Clients:
             # Pinned, because boto3's default changes with the environment (AWS_NEW_RETRIES_2026).
             retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS_OF.get(service, MAX_ATTEMPTS)},
             max_pool_connections=32,
+            # The queries of GetMetricData do not pass through the service model (aws.boto.metric_wire), so it would
+            # miss them.
+            parameter_validation=service != "cloudwatch",
             # Presigned addresses would otherwise get the old signature, which signs neither length nor checksum.
             signature_version="s3v4" if service == "s3" else None,
             s3={"addressing_style": "path"} if service == "s3" and self.access.endpoint_url else None,

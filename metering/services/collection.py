@@ -267,6 +267,7 @@ def _take(
     batch: Batch,
 ) -> None:
     """Turn the answers of one call into readings; an incomplete or missing series makes the whole batch incomplete."""
+    instants: dict[int, datetime] = {}
     for id_, question in questions.items():
         result = series.get(id_)
         if result is None or not result.complete:
@@ -277,12 +278,14 @@ def _take(
         who = emission.emitter
         member = members[emission.tenant_id]
         source = who.source
+        stamp = (batch.fetched_at, request_id)
         for epoch, value in result.points:
-            at = datetime.fromtimestamp(epoch - epoch % scope.bucket_seconds, UTC)
+            at = instants.get(epoch)
+            if at is None:
+                at = instants[epoch] = datetime.fromtimestamp(epoch - epoch % scope.bucket_seconds, UTC)
             if not member.covers(at):
                 continue
             key = (emission.tenant_id, question.meter, who.line, who.adapter_version, at)
-            stamp = (batch.fetched_at, request_id)
             try:
                 if epoch % scope.bucket_seconds:
                     raise meters.Unusable(f"its time {epoch} is not on the {scope.bucket_seconds}-second grid")

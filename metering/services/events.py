@@ -17,6 +17,7 @@ from core.actors import Actor
 from core.errors import Conflict, FieldError, Invalid
 from core.ids import new_id
 from metering import emitters
+from metering.columns import array
 from metering.event_rules import MOST_EVENTS, Refusal, Refused, SeriesKey, read_events
 from metering.models import EventDelta, UsageBatch, UsageSeries
 from metering.partitions import make_months
@@ -29,7 +30,9 @@ LONGEST_REF = 64
 TAKE = """
 WITH fresh AS (
     INSERT INTO metering_usageevent (tenant_id, event_id, series_id, batch_id, occurred_at, quantity)
-    SELECT * FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %s::bigint[], %s::timestamptz[], %s::bigint[])
+    SELECT tenant_id, event_id, series_id, %s, occurred_at, quantity
+    FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %s::timestamptz[], %s::bigint[])
+        AS r(tenant_id, event_id, series_id, occurred_at, quantity)
     ON CONFLICT (tenant_id, event_id) DO NOTHING
     RETURNING series_id, occurred_at, quantity
 ), added AS (
@@ -138,9 +141,9 @@ def record_usage_events(
             public_id=new_id(UsageBatch.PREFIX), reported_by=actor.name, reported_by_ref=actor.ref,
             request_id=actor.request_id[:100], accepted=len(read.ids),
         )  # fmt: skip
-        columns: list[Any] = [tenants, read.ids, read.series, [batch.pk] * len(tenants), read.instants, read.quantities]
+        columns = [array(column) for column in (tenants, read.ids, read.series, read.instants, read.quantities)]
         with connection.cursor() as cursor:
-            cursor.execute(TAKE, columns)
+            cursor.execute(TAKE, [batch.pk, *columns])
             accepted: int = cursor.fetchone()[0]
         if accepted == len(read.ids):
             return Taken(batch.public_id, accepted, [], read.refusals)
