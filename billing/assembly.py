@@ -1,12 +1,12 @@
 """From segments with their usage to the rows of an invoice. Nothing is saved here, so a preview is the same code."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from billing.content import LineRow, content_of, digest_of_head, digest_of_lines, money_text, plain
+from billing.content import NEWEST_SCHEMA, Line, LineRow, content_of, digest_of_head, digest_of_rows, money_text, plain
 from billing.models import Adjustment, Invoice, Issuer, TaxProfile
 from billing.rating.discounts import DiscountLine, DiscountTerms, discount_lines
 from billing.rating.lines import RatedLine, Segment, rate_segment, uncharged
@@ -88,14 +88,16 @@ def assemble(
     rows += [adjustment_row(made, period, at) for made in adjustments]
     for position, (row, (_, tax)) in enumerate(zip(rows, charges, strict=True), start=1):
         row.position, row.tax_rate = position, tax.rate if tax else ZERO
-    seal_content(invoice, content_of(invoice, rows, corrects=""))
+    seal_content(invoice, rows)
     return Assembled(invoice, rows)
 
 
-def seal_content(invoice: Invoice, content: Mapping[str, Any]) -> None:
-    """Set the two digests of an invoice from its whole content."""
-    invoice.lines_sha256 = digest_of_lines(content)
-    invoice.content_sha256 = digest_of_head(content, lines_sha256=invoice.lines_sha256)
+def seal_content(invoice: Invoice, lines: Sequence[Line]) -> None:
+    """Set the two digests of a draft, in the newest form, from all that it says."""
+    invoice.content_schema = NEWEST_SCHEMA
+    invoice.lines_sha256 = digest_of_rows(lines, invoice.currency)
+    head = content_of(invoice, (), corrects="")
+    invoice.content_sha256 = digest_of_head(head, lines_sha256=invoice.lines_sha256)
 
 
 def discounts_on(

@@ -9,13 +9,13 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal, localcontext
+from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from billing.models import Invoice, InvoiceLine
-from billing.rating.proration import DIGITS
 from billing.states import LineKind
 from core.ids import new_id
 from core.money import exponent, round_money
@@ -49,6 +49,13 @@ class LineRow:
     invoice_id: int | None = None
     public_id: str = field(default_factory=lambda: new_id(InvoiceLine.PREFIX))
     pk: None = None
+    encoded: bytes = b""
+
+    def explained(self) -> bytes:
+        """The explanation in canonical form, made once: for the digest and for the table."""
+        if not self.encoded:
+            self.encoded = _CANONICAL.encode(self.explanation)
+        return self.encoded
 
 
 Line = InvoiceLine | LineRow
@@ -102,6 +109,15 @@ def digest_of_lines(content: Mapping[str, Any]) -> str:
     return _sha256(content["lines"])
 
 
+def digest_of_rows(lines: Sequence[Line], currency: str) -> str:
+    """`digest_of_lines` of the content that these lines will make, in the newest form."""
+    said = [_line(line, currency, is_first_form=False) for line in lines]
+    for document, line in zip(said, lines, strict=True):
+        if isinstance(line, LineRow):
+            document["explanation"] = msgspec.Raw(line.explained())
+    return _sha256(said)
+
+
 def digest_of_head(content: Mapping[str, Any], *, lines_sha256: str) -> str:
     """`digest` of a content whose lines are known by their digest alone."""
     return _sha256({**content, "lines": lines_sha256})
@@ -115,8 +131,7 @@ def money_text(amount: Decimal, currency: str) -> str:
     """An amount with the digits of its currency, whatever digits the column carries."""
     if amount.as_tuple().exponent == -exponent(currency):
         return str(amount)
-    with localcontext(prec=DIGITS):
-        return str(round_money(amount, currency))
+    return str(round_money(amount, currency))
 
 
 def plain(number: Decimal) -> str:
@@ -125,6 +140,7 @@ def plain(number: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+@lru_cache(maxsize=4096)
 def instant(at: datetime) -> str:
     """RFC 3339 in UTC."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

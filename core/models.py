@@ -21,7 +21,8 @@ class PublicModel(models.Model):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if not self.public_id and "public_id" not in self.get_deferred_fields():
+        # Not by its attribute: that would fetch a deferred one, a query per row.
+        if self.__dict__.get("public_id") == "":
             self.public_id = new_id(self.PREFIX)
 
     def __str__(self) -> str:

@@ -1,11 +1,14 @@
 """Money is a Decimal with an ISO 4217 currency, rounded once, at the line."""
 
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 
 # Minor-unit digits of the currencies that do not have two (ISO 4217, list one of 2025-05-12).
 _NO_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
 _THREE_DECIMALS = "BHD IQD JOD KWD LYD OMR TND"
 _EXPONENTS = dict.fromkeys(_NO_DECIMALS.split(" "), 0) | dict.fromkeys(_THREE_DECIMALS.split(" "), 3)
+# The smallest unit by its digits, and digits enough for every product that is rounded to it.
+_UNITS = {digits: Decimal(1).scaleb(-digits) for digits in (0, 2, 3)}
+_WIDE = Context(prec=80)
 
 
 def exponent(currency: str) -> int:
@@ -15,7 +18,7 @@ def exponent(currency: str) -> int:
 
 def round_money(amount: Decimal, currency: str, rounding: str = ROUND_HALF_UP) -> Decimal:
     """`amount` on the currency's smallest unit; half away from zero unless a rule names another mode."""
-    return amount.quantize(Decimal(1).scaleb(-exponent(currency)), rounding=rounding)
+    return amount.quantize(_UNITS[_EXPONENTS.get(currency, 2)], rounding, _WIDE)
 
 
 def minor_units(amount: Decimal, currency: str) -> int:

@@ -2,16 +2,34 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Protocol
 
+import msgspec
 from django.db import connection, models, transaction
 
 from core import clock
 from core.actors import Actor
+from core.ids import new_id
 from events.catalog import CATALOG
 from events.dispatch import ring_bell
 from events.models import Event, Outbox
+
+# An invoice run records thousands at a time: one statement and one document of JSON, which costs a fraction of as many
+# model instances.
+WRITE = """
+    WITH told AS (
+        INSERT INTO events_event (public_id, created_at, name, tenant_pk, tenant_ref, subject_type, subject_pk,
+            subject_ref, actor_kind, actor_ref, actor_name, request_id, reason, before, after, data)
+        SELECT public_id, %(at)s, %(name)s, tenant_pk, tenant_ref, subject_type, subject_pk, subject_ref,
+            %(actor_kind)s, %(actor_ref)s, %(actor_name)s, %(request_id)s, reason, before, after, data
+        FROM json_to_recordset(%(happenings)s::json) AS happening (
+            public_id text, tenant_pk bigint, tenant_ref text, subject_type text, subject_pk bigint, subject_ref text,
+            reason text, before jsonb, after jsonb, data jsonb
+        )
+        RETURNING id
+    )
+    INSERT INTO events_outbox (event_id) SELECT id FROM told
+"""
 
 
 class HasIds(Protocol):
@@ -44,49 +62,79 @@ def record_event(
     after: dict[str, Any] | None = None,
     data: dict[str, Any] | None = None,
 ) -> Event:
-    """Record one event; see `record_events`."""
-    [event] = record_events(name, [Happening(tenant, subject, reason, before, after, data)], actor=actor)
-    return event
-
-
-def record_events(name: str, happenings: Sequence[Happening], *, actor: Actor) -> list[Event]:
-    """Write events of one name with their outbox rows, and ring the dispatcher once the transaction commits.
-
-    Two statements, however many there are. Raises KeyError for a name outside the catalogue and RuntimeError outside a
-    transaction: an event without the change it tells about, or the other way round, would be a lie.
-    """
-    if name not in CATALOG:
-        raise KeyError(f"{name} is not in events/catalog.py")
-    if not connection.in_atomic_block:
-        raise RuntimeError("an event needs the transaction of the change it tells about")
-    if not happenings:
-        return []
-    now = clock.now()
-    events = Event.objects.bulk_create(_row(name, happening, actor, now) for happening in happenings)
-    Outbox.objects.bulk_create(Outbox(event=event) for event in events)
-    transaction.on_commit(_ring_dispatcher)
-    return events
-
-
-def _row(name: str, happening: Happening, actor: Actor, now: datetime) -> Event:
-    tenant, subject = happening.tenant, happening.subject
-    return Event(
-        created_at=now,
+    """Record one event with its outbox row; see `record_events`."""
+    _refuse_misuse(name)
+    event = Event.objects.create(
+        created_at=clock.now(),
         name=name,
         tenant_pk=tenant.pk if tenant else None,
         tenant_ref=tenant.public_id if tenant else "",
         subject_type=subject._meta.label,
         subject_pk=subject.pk,
-        subject_ref=getattr(subject, "public_id", str(subject.pk)),
+        subject_ref=_ref(subject),
         actor_kind=actor.kind,
         actor_ref=actor.ref,
         actor_name=actor.name,
         request_id=actor.request_id,
-        reason=happening.reason,
-        before=happening.before,
-        after=happening.after,
-        data=happening.data,
+        reason=reason,
+        before=before,
+        after=after,
+        data=data,
     )
+    Outbox.objects.create(event=event)
+    transaction.on_commit(_ring_dispatcher)
+    return event
+
+
+def record_events(name: str, happenings: Sequence[Happening], *, actor: Actor) -> None:
+    """Write events of one name with their outbox rows, and ring the dispatcher once the transaction commits.
+
+    One statement, however many there are. Raises KeyError for a name outside the catalogue and RuntimeError outside a
+    transaction: an event without the change it tells about, or the other way round, would be a lie.
+    """
+    _refuse_misuse(name)
+    if not happenings:
+        return
+    told = {
+        "at": clock.now(),
+        "name": name,
+        "actor_kind": actor.kind,
+        "actor_ref": actor.ref,
+        "actor_name": actor.name,
+        "request_id": actor.request_id,
+        "happenings": msgspec.json.encode([_row(happening) for happening in happenings]).decode(),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(WRITE, told)
+    transaction.on_commit(_ring_dispatcher)
+
+
+def _refuse_misuse(name: str) -> None:
+    if name not in CATALOG:
+        raise KeyError(f"{name} is not in events/catalog.py")
+    if not connection.in_atomic_block:
+        raise RuntimeError("an event needs the transaction of the change it tells about")
+
+
+def _row(happening: Happening) -> dict[str, Any]:
+    tenant, subject = happening.tenant, happening.subject
+    return {
+        "public_id": new_id(Event.PREFIX),
+        "tenant_pk": tenant.pk if tenant else None,
+        "tenant_ref": tenant.public_id if tenant else "",
+        "subject_type": subject._meta.label,
+        "subject_pk": subject.pk,
+        "subject_ref": _ref(subject),
+        "reason": happening.reason,
+        "before": happening.before,
+        "after": happening.after,
+        "data": happening.data,
+    }
+
+
+def _ref(subject: models.Model) -> str:
+    ref: str = getattr(subject, "public_id", "") or str(subject.pk)
+    return ref
 
 
 def _ring_dispatcher() -> None:

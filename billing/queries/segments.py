@@ -130,8 +130,9 @@ def _assignments(tenants: Collection[Tenant], period: Period) -> dict[int, list[
     rows = TierAssignment.objects.filter(
         tenant_id__in=[tenant.pk for tenant in tenants], period__overlap=(period.start, period.end)
     )
-    for row in rows.order_by("tenant_id", "period"):
-        found[row.tenant_id].append(_Stay(row.period.lower, row.period.upper, row.tier_version_id))
+    wanted = rows.order_by("tenant_id", "period").values_list("tenant_id", "tier_version_id", "period")
+    for tenant_id, version_id, during in wanted:
+        found[tenant_id].append(_Stay(during.lower, during.upper, version_id))
     return found
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal, localcontext
+from decimal import ROUND_HALF_UP, Decimal
 
 from billing.rating.parameters import METERED, Flat, Hourly, MinimumCommitment, Monthly, Parameters
 from billing.rating.pricing import SECONDS_PER_HOUR, Priced, Step, price, top_up
-from billing.rating.proration import DIGITS, Share, share_of
+from billing.rating.proration import Share, share_of
 from core.money import round_money
 from core.periods import Period
 
@@ -142,8 +142,7 @@ def _line(
     segment: Segment, rate: RateTerms, priced: Priced, quantity: int, share: Share, used: Sequence[Usage]
 ) -> RatedLine:
     currency = segment.card.currency
-    with localcontext(prec=DIGITS):
-        amount = round_money(priced.amount, currency, ROUND_HALF_UP)
+    amount = round_money(priced.amount, currency, ROUND_HALF_UP)
     shown, unit, per = _as_printed(rate, priced, quantity)
     explanation: dict[str, object] = {
         "card": {"id": segment.card.public_id, "name": segment.card.name, "number": segment.card.number},

@@ -21,7 +21,7 @@ from billing.rating.parameters import (
     PerUnit,
     Volume,
 )
-from billing.rating.proration import DIGITS, Share, prorate, whole_units
+from billing.rating.proration import DIGITS, EXACT, Share, prorate, whole_units
 
 SECONDS_PER_HOUR = 3600
 
@@ -97,8 +97,7 @@ def top_up(commitment: MinimumCommitment, share: Share, spent: Decimal) -> Price
 
 
 def _product(quantity: int, unit_price: Decimal, per: int) -> Decimal:
-    with localcontext(prec=DIGITS):
-        return quantity * unit_price / per
+    return EXACT.divide(EXACT.multiply(quantity, unit_price), per)
 
 
 def _single(label: str, quantity: int, unit_price: Decimal, per: int) -> Priced:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from django.db import transaction
 
 from billing.assembly import adjustment_row, seal_content, taxes_as_terms, taxes_printed
-from billing.content import Line, LineRow, content_of
+from billing.content import Line, LineRow
 from billing.models import Adjustment, Invoice
 from billing.queries.issuers import the_issuer
 from billing.queries.terms import customer_terms
@@ -106,7 +106,7 @@ def _retotal(invoice: Invoice, before: Sequence[Line], added: LineRow | None) ->
     invoice.subtotal, invoice.tax, invoice.total = totals.subtotal, totals.tax, totals.total
     invoice.taxes = taxes_printed(totals, invoice.currency)
     invoice.version, invoice.refreshed_at = invoice.version + 1, clock.now()
-    seal_content(invoice, content_of(invoice, lines, corrects=""))
+    seal_content(invoice, lines)
     rewrite([invoice])
 
 

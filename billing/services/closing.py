@@ -25,8 +25,8 @@ from core.periods import Period, month_containing
 from tenants.models import Tenant
 from tenants.states import TenantState
 
-# Many enough that the statements per batch weigh little, few enough that a killed run repeats two seconds of work.
-BATCH = 1000
+# Many enough that the statements per batch weigh little, few enough that a killed run repeats seconds of work.
+BATCH = 1500
 Row = TypeVar("Row")
 
 

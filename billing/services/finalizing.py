@@ -1,11 +1,10 @@
 """Closing drafts: numbers, dates and the hash of the content, in one UPDATE for the whole set."""
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
+import msgspec
 from django.db import connection
 
 from billing.content import NEWEST_SCHEMA, content_of, digest_of_head
@@ -21,11 +20,11 @@ CLOSE = """
         seller = closed.seller, buyer = closed.buyer, prepaid = closed.prepaid, content_schema = closed.content_schema,
         lines_sha256 = closed.lines_sha256,
         content_sha256 = closed.content_sha256, grace_until = NULL
-    FROM unnest(%s::bigint[], %s::text[], %s::date[], %s::jsonb[], %s::jsonb[], %s::numeric[], %s::int[], %s::text[],
-                %s::text[])
-        AS closed (id, number, due_on, seller, buyer, prepaid, content_schema, lines_sha256, content_sha256)
+    FROM json_to_recordset(%s::json) AS closed (id bigint, number text, due_on date, seller jsonb, buyer jsonb,
+        prepaid numeric, content_schema int, lines_sha256 text, content_sha256 text)
     WHERE invoice.id = closed.id AND invoice.state = 'draft'
 """
+CLOSED = ("number", "due_on", "seller", "buyer", "prepaid", "content_schema", "lines_sha256", "content_sha256")
 
 
 def close(
@@ -58,18 +57,8 @@ def close(
 
 
 def _write(drafts: Sequence[Invoice], now: datetime) -> None:
-    columns: list[list[Any]] = [
-        [draft.pk for draft in drafts],
-        [draft.number for draft in drafts],
-        [draft.due_on for draft in drafts],
-        [json.dumps(draft.seller) for draft in drafts],
-        [json.dumps(draft.buyer) for draft in drafts],
-        [draft.prepaid for draft in drafts],
-        [draft.content_schema for draft in drafts],
-        [draft.lines_sha256 for draft in drafts],
-        [draft.content_sha256 for draft in drafts],
-    ]
+    closed = [{"id": draft.pk, **{name: getattr(draft, name) for name in CLOSED}} for draft in drafts]
     with connection.cursor() as cursor:
-        cursor.execute(CLOSE, [now, *columns])
+        cursor.execute(CLOSE, [now, msgspec.json.encode(closed).decode()])
         if cursor.rowcount != len(drafts):
             raise StaleState("A draft changed while it was being finalized.", hint="Read it again, then decide.")

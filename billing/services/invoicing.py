@@ -84,7 +84,9 @@ def finalize_invoices(*, invoice_ids: Collection[int], actor: Actor) -> list[Inv
     changes nothing, when a draft has no lines or asks for less than nothing.
     """
     with transaction.atomic(durable=True):
-        rows = Invoice.objects.filter(pk__in=invoice_ids).select_related("tenant", "issuer")
+        # The issuer is one for all of them; who sells and buys is written anew.
+        rows = Invoice.objects.filter(pk__in=invoice_ids).select_related("tenant").prefetch_related("issuer")
+        rows = rows.defer("seller", "buyer")
         invoices = list(rows.select_for_update(of=("self",), no_key=True).order_by("pk"))
         drafts = [invoice for invoice in invoices if invoice.state == InvoiceState.DRAFT]
         if drafts:
