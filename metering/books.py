@@ -27,7 +27,7 @@ CROSS JOIN LATERAL (SELECT extract(epoch FROM least(s.until, %(end)s, bucket + m
 IN_SERVICE = f"""
 WITH stretches AS (
     SELECT r.tenant_id, r.kind, coalesce(l.name, '') AS line, coalesce(v.public_id, '') AS version,
-           lower(i.during) AS since, coalesce(upper(i.during), %(now)s) AS until, 1 AS copies
+           lower(i.during) AS since, coalesce(upper(i.during), %(now)s) AS until, i.copies
     FROM provisioning_resourceinterval i JOIN provisioning_managedresource r ON r.id = i.resource_id
     LEFT JOIN provisioning_servingline l ON l.id = r.line_id
     LEFT JOIN models_registry_adapterversion v ON v.id = r.adapter_version_id

@@ -133,10 +133,11 @@ class ManagedResource(PublicModel):
 
 
 class ResourceInterval(models.Model):
-    """When a resource served (business time): the ledger that endpoint-hours are billed from."""
+    """When a resource served (business time), with how many copies: the ledger that time in service is billed from."""
 
     resource = models.ForeignKey(ManagedResource, on_delete=models.PROTECT, related_name="intervals")
     during = DateTimeRangeField()
+    copies = models.PositiveIntegerField(default=1, db_default=1)
 
     class Meta:
         ordering = ["id"]

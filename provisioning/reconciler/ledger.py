@@ -15,20 +15,27 @@ SERVING = (Phase.READY, Phase.UPDATING)
 def keep_ledger(row: ManagedResource, *, was_phase: str) -> None:
     """Open or close the row's interval when its phase has just changed; inside the caller's transaction.
 
-    Serving ends when AWS takes the deletion, or when the object is found failed or gone.
+    Serving ends when AWS takes the deletion, or when the object is found failed or gone. Another number of copies
+    counts from when AWS has them on, as an interval of its own.
     """
     if row.phase == was_phase or row.kind in REGISTRY_KINDS:
         return
     serves, served = row.phase in SERVING and row.ready_at is not None, was_phase in SERVING
-    if serves and not _open(row):
-        ResourceInterval.objects.create(resource=row, during=DateTimeTZRange(now(), None, "[)"))
-    if served and row.phase not in SERVING:
-        interval = _open(row)
-        if interval is not None:
-            start = interval.during.lower
-            # Never empty, even when the clock was set back: an empty range has no end and would read as open.
-            ended = DateTimeTZRange(start, max(now(), start + timedelta(microseconds=1)), "[)")
-            ResourceInterval.objects.filter(pk=interval.pk).update(during=ended)
+    interval, begins = _open(row), now()
+    has_other_copies = interval is not None and row.phase == Phase.READY and interval.copies != _copies(row)
+    if interval is not None and ((served and row.phase not in SERVING) or has_other_copies):
+        start = interval.during.lower
+        # Never empty, even when the clock was set back: an empty range has no end and would read as open.
+        begins = max(begins, start + timedelta(microseconds=1))
+        ResourceInterval.objects.filter(pk=interval.pk).update(during=DateTimeTZRange(start, begins, "[)"))
+    if serves and (interval is None or has_other_copies):
+        during = DateTimeTZRange(begins, None, "[)")
+        ResourceInterval.objects.create(resource=row, during=during, copies=_copies(row))
+
+
+def _copies(row: ManagedResource) -> int:
+    """How many of it serve; only components have copies."""
+    return int(row.settings.get("copies", 1))
 
 
 def _open(row: ManagedResource) -> ResourceInterval | None:

@@ -259,9 +259,8 @@ def test_endpoint_time_comes_from_the_ledger(meterage: Meterage) -> None:
             tenant=tenant, line=line, kind=kind, slot=f"{tenant.public_id}/{kind}", slug="x", account="1", region="r",
             name=f"n-{kind}", incarnation=1, identity={}, identity_digest="d", digest="d",
         )  # fmt: skip
-        ResourceInterval.objects.create(
-            resource=row, during=(meterage.after(minutes=30), meterage.after(hours=3, minutes=10))
-        )
+        during = (meterage.after(minutes=30), meterage.after(hours=3, minutes=10))
+        ResourceInterval.objects.create(resource=row, during=during, copies=2 if kind == "base_component" else 1)
     meterage.settle(meterage.after(hours=24))
     assert list(meterage.by_bucket(tenant, "endpoint_seconds").items()) == [
         (meterage.start, 1800),
@@ -272,7 +271,7 @@ def test_endpoint_time_comes_from_the_ledger(meterage: Meterage) -> None:
     assert meterage.total(other, "endpoint_seconds") == 0
     [sealed] = seal(meterage, tenant)
     rows = [(row.meter, row.line, row.adapter_version, row.quantity) for row in queries.summarise([sealed.pk])]
-    assert rows == [("copy_seconds", "dedicated", "", 9600), ("endpoint_seconds", "dedicated", "", 9600)]
+    assert rows == [("copy_seconds", "dedicated", "", 2 * 9600), ("endpoint_seconds", "dedicated", "", 9600)]
 
 
 def test_a_zone_that_needs_smaller_buckets_takes_them_from_the_next_hour_on(meterage: Meterage) -> None:

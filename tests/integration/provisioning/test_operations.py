@@ -15,6 +15,7 @@ from core.errors import NotFound
 from events.models import Event
 from provisioning import queries
 from provisioning.models import ManagedResource, Operation, ResourceInterval
+from provisioning.reconciler.ledger import keep_ledger
 from provisioning.services.converge import converge_tenant
 from provisioning.services.operation_control import NotRetryable, retry_operation
 from provisioning.states import OperationState
@@ -133,6 +134,19 @@ def test_the_database_refuses_a_reused_name_a_half_lease_and_overlapping_service
     overlap = DateTimeTZRange(clock.now() - timedelta(days=1), clock.now() + timedelta(days=1))
     with pytest.raises(IntegrityError, match="resource_interval_no_overlap"), transaction.atomic():
         ResourceInterval.objects.create(resource=row, during=overlap)
+
+
+def test_another_number_of_copies_counts_from_when_aws_has_them(world):
+    tenant = world.sign_up("acme", "premium")
+    world.settle(tenant)
+    row = world.row(kind="base_component")
+    row.phase = "updating"
+    keep_ledger(row, was_phase="ready")
+    row.settings["copies"], row.phase = 3, "ready"
+    keep_ledger(row, was_phase="updating")
+    before, after = ResourceInterval.objects.filter(resource=row).order_by("pk")
+    assert (before.copies, after.copies, after.during.upper) == (1, 3, None)
+    assert before.during.upper == after.during.lower
 
 
 def test_an_aws_that_is_away_is_shown_and_loses_nothing(world, monkeypatch):
