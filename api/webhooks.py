@@ -61,6 +61,7 @@ class WebhookOut(serializers.Serializer[Any]):
             "replay": is_active,
             "disable": is_active,
             "enable": not is_active,
+            "delete": not is_active,
         }
         return actions_open_to(self.context["principal"], dict.fromkeys(possible, SCOPE), possible)
 
@@ -258,6 +259,12 @@ class WebhookDetail(WebhookView):
             endpoint_id=found.pk, changes=_changes(self.body), expected_version=found.version, actor=self.actor
         )
         return self.reply(WebhookOut, changed, version=changed.version)
+
+    @endpoint("delete_webhook", scope=SCOPE, status=204)
+    def delete(self, request: Request, webhook: str) -> Response:
+        """Delete a disabled webhook endpoint with the record of what was sent to it."""
+        endpoints.delete_endpoint(endpoint_id=self.find(webhook).pk, actor=self.actor)
+        return Response(status=204)
 
 
 class WebhookSecretRotation(WebhookView):

@@ -46,6 +46,7 @@ BEAT = {
     "billing: exports that wait, and those whose time is over": ("billing.tasks.make_exports", 4 * SWEEP),
     "events: dispatch what a lost message left behind": ("events.tasks.dispatch_events", SWEEP),
     "events: webhooks that are due": ("events.tasks.deliver_webhooks", SWEEP),
+    "events: old deliveries, endpoints of departed tenants": ("events.tasks.tidy_webhooks", 40 * SWEEP),
     "accounts: keys of leaving tenants": ("accounts.tasks.revoke_departed_access", SWEEP),
     "models_registry: uploads that wait for the gate": ("models_registry.tasks.validate_undecided_versions", SWEEP),
     "models_registry: uploads that never arrived": ("models_registry.tasks.sweep_abandoned_uploads", 4 * SWEEP),

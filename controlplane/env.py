@@ -37,6 +37,9 @@ class Environment(BaseSettings):
     limit_alert_percents: Annotated[tuple[int, ...], NoDecode] = (50, 80, 100)
     execution_role_arn: str = "arn:aws:iam::123456789012:role/controlplane-execution"
 
+    # How long what was sent to webhooks, and what receivers answered, is kept; longer than a replay reaches back.
+    webhook_retention_days: int = Field(90, ge=32)
+
     lease_seconds: int = Field(120, ge=1)
     sweep_seconds: float = Field(15, gt=0)
     aws_timeout_seconds: float = Field(20, gt=0)

@@ -192,4 +192,5 @@ urlpatterns = [
     path("settings/webhooks/<handle:ref>/enable/", webhooks.enable, name="webhook-enable"),
     path("settings/deliveries/<handle:ref>/replay/", webhooks.replay_one, name="webhook-delivery-replay"),
     path("settings/audit/", settings.audit, name="audit"),
+    path("settings/webhooks/<handle:ref>/delete/", webhooks.delete, name="webhook-delete"),
 ]

@@ -107,6 +107,7 @@ CATALOG: dict[str, str] = {
     "webhook_endpoint.updated": "A webhook endpoint's address, events or description were changed.",
     "webhook_endpoint.secret_rotated": "A webhook endpoint got a new secret; the old one signs beside it for a day.",
     "webhook_endpoint.disabled": "Nothing is sent to a webhook endpoint any more, with the reason.",
+    "webhook_endpoint.deleted": "A webhook endpoint was deleted, with the record of what was sent to it.",
     "webhook_endpoint.enabled": "A webhook endpoint is told about events again.",
     "webhook_endpoint.replayed": "Somebody asked to send events to a webhook endpoint once more.",
     # billing

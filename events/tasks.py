@@ -3,7 +3,7 @@
 from celery import shared_task
 
 from events import dispatch
-from events.webhooks import delivery
+from events.webhooks import delivery, tidying
 
 
 @shared_task(acks_late=True)
@@ -18,3 +18,10 @@ def dispatch_events(**_: object) -> None:
 def deliver_webhooks(**_: object) -> None:
     """Send the webhooks that are due."""
     delivery.deliver_due()
+
+
+@shared_task(acks_late=True)
+def tidy_webhooks(**_: object) -> None:
+    """Delete deliveries that are old, and switch off the endpoints of tenants that have left."""
+    tidying.disable_departed()
+    tidying.prune_deliveries()

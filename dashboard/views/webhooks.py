@@ -213,6 +213,31 @@ def enable(request: OperatorRequest, ref: str) -> HttpResponse:
 
 @requires(PERMISSION)
 @require_http_methods(["GET", "HEAD", "POST"])
+def delete(request: OperatorRequest, ref: str) -> HttpResponse:
+    """Delete a disabled endpoint."""
+    endpoint = queries.get_endpoint(ref, tenant_ids=request.visible_tenants)
+    question = Question(
+        heading="Delete the webhook",
+        verb="Delete webhook",
+        plan=[
+            f"{endpoint.url} and its secret are forgotten.",
+            "The record of what was sent to it is deleted; the events themselves stay in the audit log.",
+        ],
+        back_url=reverse("webhook-detail", args=[ref]),
+        is_risk=True,
+    )
+    return ask_then_do(
+        request,
+        question,
+        OptionalReasonForm(posted(request)),
+        lambda typed: endpoints.delete_endpoint(endpoint_id=endpoint.pk, reason=typed["reason"], actor=request.actor),
+        message="The webhook is deleted.",
+        done_url=lambda: reverse("webhook-list"),
+    )
+
+
+@requires(PERMISSION)
+@require_http_methods(["GET", "HEAD", "POST"])
 def replay_range(request: OperatorRequest, ref: str) -> HttpResponse:
     """Send a time range again."""
     endpoint = queries.get_endpoint(ref, tenant_ids=request.visible_tenants)

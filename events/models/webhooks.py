@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
 
@@ -108,6 +109,7 @@ class WebhookDelivery(PublicModel):
                 name="webhook_delivery_due",
                 condition=Q(state=DeliveryState.WAITING),
             ),
+            BrinIndex(fields=["created_at"], name="webhook_delivery_by_time"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["event", "endpoint"], name="webhook_delivery_once_per_endpoint"),

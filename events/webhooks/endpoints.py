@@ -19,7 +19,8 @@ from events.record import HasIds, record_event
 from events.webhooks import destinations, health, signing
 from events.webhooks.fan_out import write_deliveries
 from events.webhooks.health import endpoint_data, tenant_of
-from events.webhooks.states import ENDPOINT_MOVES, DisabledReason, EndpointState
+from events.webhooks.states import ENDPOINT_MOVES, DeliveryState, DisabledReason, EndpointState
+from events.webhooks.tidying import delete_deliveries
 
 OLD_SECRET_COUNTS_FOR = timedelta(hours=24)
 MOST_ENDPOINTS = 20
@@ -48,6 +49,13 @@ class WebhookDisabled(Conflict):
     title = "The webhook endpoint is disabled"
 
 
+class WebhookActive(Conflict):
+    """Only a disabled endpoint is deleted."""
+
+    code = "webhook_active"
+    title = "The webhook endpoint is in use"
+
+
 class WebhookChanged(Conflict):
     """Somebody else changed the endpoint since it was read."""
 
@@ -70,7 +78,8 @@ def create_endpoint(
         advisory_lock(f"webhooks of {tenant.public_id if tenant else 'the operating team'}")
         if WebhookEndpoint.objects.filter(tenant_pk=tenant.pk if tenant else None).count() >= MOST_ENDPOINTS:
             raise TooManyWebhooks(
-                f"There are {MOST_ENDPOINTS} webhook endpoints already.", hint="Change one that is not needed any more."
+                f"There are {MOST_ENDPOINTS} webhook endpoints already.",
+                hint="Delete or change one that is not needed any more.",
             )
         endpoint = WebhookEndpoint.objects.create(
             tenant_pk=tenant.pk if tenant else None,
@@ -158,6 +167,32 @@ def enable_endpoint(*, endpoint_id: int, actor: Actor) -> WebhookEndpoint:
             )
             _record("webhook_endpoint.enabled", endpoint, actor)
     return endpoint
+
+
+def delete_endpoint(*, endpoint_id: int, reason: str = "", actor: Actor) -> None:
+    """Delete a disabled endpoint with the record of what was sent to it; the events themselves stay.
+
+    Raises WebhookActive, so that nobody deletes what is told about events, and while the last message is on its way.
+    """
+    with transaction.atomic(durable=True):
+        endpoint = _locked(endpoint_id)
+        deliveries = WebhookDelivery.objects.filter(endpoint=endpoint)
+        if endpoint.state != EndpointState.DISABLED:
+            raise WebhookActive("Events are still sent to this endpoint.", hint="Disable it first.")
+        if deliveries.filter(state=DeliveryState.SENDING).exists():
+            raise WebhookActive("A message to it is on its way.", hint="Try again in half a minute.")
+        data = endpoint_data(endpoint)
+        record_event(
+            "webhook_endpoint.deleted",
+            tenant=tenant_of(endpoint),
+            subject=endpoint,
+            actor=actor,
+            reason=reason,
+            before=data,
+            data=data,
+        )
+        delete_deliveries(list(deliveries.values_list("pk", flat=True)))
+        endpoint.delete()
 
 
 def send_test(*, endpoint_id: int, actor: Actor) -> WebhookDelivery:

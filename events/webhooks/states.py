@@ -1,6 +1,7 @@
 """The lives of an endpoint and of a delivery.
 
-endpoint   active <──> disabled            by hand, on 410 Gone, or after five days of failing
+endpoint   active <──> disabled            by hand, on 410 Gone, after five days of failing,
+                              or when its tenant has left
 
 delivery   waiting ──> sending ──> delivered
               ^           ├──────> waiting     the next try is due later
@@ -34,6 +35,7 @@ class DisabledReason(TextChoices):
     BY_HAND = "by_hand"
     GONE = "gone"
     FAILING = "failing"
+    DEPARTED = "departed"
 
 
 class DeliveryState(TextChoices):

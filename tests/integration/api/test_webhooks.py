@@ -113,7 +113,7 @@ def test_what_was_missed_while_disabled_is_replayed(receiver: Receiver) -> None:
     path = f"webhooks/{made['id']}"
     disabled = by.post(f"{path}/disable", {"reason": "moving"}).json()
     assert (disabled["state"], disabled["disabled_reason"]) == ("disabled", "by_hand")
-    assert disabled["available_actions"] == ["update", "rotate_secret", "enable"]
+    assert disabled["available_actions"] == ["update", "rotate_secret", "enable", "delete"]
     by.patch(f"tenants/{tenant.public_id}", {"name": "Renamed"}, if_match="*")
     dispatch_events()
     refused(by.post(f"{path}/test"), 409, "webhook_disabled")

@@ -19,7 +19,7 @@ from events.catalog import CATALOG, SUBSCRIBABLE
 from events.dispatch import dispatch_events
 from events.models import DeliveryAttempt, Event, Outbox, WebhookDelivery, WebhookEndpoint
 from events.record import record_event
-from events.webhooks import delivery, endpoints, replay
+from events.webhooks import delivery, endpoints, replay, tidying
 from events.webhooks.delivery import claim, deliver_due, record, send
 from events.webhooks.payloads import LARGEST_BYTES
 from events.webhooks.schedule import DELAYS, delay_after
@@ -598,3 +598,59 @@ def test_the_lease_outlives_one_delivery_and_the_task_outlives_a_pass() -> None:
 
     assert delivery.LEASE.total_seconds() >= 2 * TOTAL_SECONDS
     assert deliver_webhooks.time_limit > delivery.PASS_SECONDS + TOTAL_SECONDS + 5
+
+
+# --- afterwards -------------------------------------------------------------------------------------------------------
+def test_old_deliveries_go_and_events_what_waits_and_what_was_sent_again_stay(
+    receiver: Receiver, clock_file: Path, settings: Any
+) -> None:
+    endpoint = listening(receiver.url)
+    waits = listening(f"http://127.0.0.1:{closed_port()}/")
+    tenant = make_tenant()
+    old, again = happen(tenant), happen(tenant)
+    deliver_due()
+    push_clock(clock_file, timedelta(days=settings.WEBHOOK_RETENTION_DAYS))
+    replay.replay_delivery(delivery_id=WebhookDelivery.objects.get(event=again, endpoint=endpoint).pk, actor=TESTER)
+    recent = happen(tenant)
+    assert tidying.prune_deliveries() == 1
+    assert set(WebhookDelivery.objects.filter(endpoint=endpoint).values_list("event_id", flat=True)) == {
+        again.pk, recent.pk
+    }  # fmt: skip
+    assert WebhookDelivery.objects.filter(endpoint=waits).count() == 3, "what still waits is not old"
+    assert not DeliveryAttempt.objects.filter(delivery__event=old, delivery__endpoint=endpoint).exists()
+    assert Event.objects.filter(pk=old.pk).exists()
+    assert tidying.prune_deliveries() == 0
+
+
+def test_a_disabled_endpoint_is_deleted_with_what_was_sent_to_it(receiver: Receiver) -> None:
+    endpoint, other = listening(receiver.url), listening(receiver.url)
+    event = happen(make_tenant())
+    deliver_due()
+    with pytest.raises(endpoints.WebhookActive):
+        endpoints.delete_endpoint(endpoint_id=endpoint.pk, actor=TESTER)
+    endpoints.disable_endpoint(endpoint_id=endpoint.pk, actor=TESTER)
+    endpoints.delete_endpoint(endpoint_id=endpoint.pk, reason="moved", actor=TESTER)
+    assert [row.endpoint_id for row in WebhookDelivery.objects.all()] == [other.pk]
+    assert list(WebhookEndpoint.objects.all()) == [other]
+    told = Event.objects.get(name="webhook_endpoint.deleted")
+    assert (told.subject_ref, told.reason, Event.objects.filter(pk=event.pk).exists()) == (
+        endpoint.public_id, "moved", True
+    )  # fmt: skip
+
+
+def test_a_departed_tenants_endpoint_hears_the_last_news_and_is_switched_off(
+    receiver: Receiver, clock_file: Path
+) -> None:
+    leaving, staying = make_tenant(), make_tenant()
+    heard = listening(receiver.url, leaving, ("tenant.offboarded",))
+    deaf = listening(f"http://127.0.0.1:{closed_port()}/", leaving, ("tenant.offboarded",))
+    stays = listening(receiver.url, staying)
+    happen(leaving, "tenant.offboarded")
+    assert tidying.disable_departed() == 0, "what waits is sent first"
+    deliver_due()
+    assert tidying.disable_departed() == 1
+    push_clock(clock_file, timedelta(days=5))
+    assert tidying.disable_departed() == 1
+    reasons = {row.pk: row.disabled_reason for row in WebhookEndpoint.objects.all()}
+    assert reasons == {heard.pk: "departed", deaf.pk: "departed", stays.pk: ""}
+    assert len(receiver.received) == 1
