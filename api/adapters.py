@@ -10,7 +10,14 @@ from rest_framework.response import Response
 
 from api.bodies import Body, PageQuery, Text
 from api.endpoint import ApiView, endpoint
-from api.fields import actions_open_to
+from api.registry_rows import (
+    ADAPTER_COLUMNS,
+    VERSION_COLUMNS,
+    adapter_actions,
+    adapter_row,
+    version_actions,
+    version_row,
+)
 from api.uploads import ARCHIVE_TYPES, MULTIPART, received
 from core import clock
 from models_registry import queries
@@ -18,19 +25,6 @@ from models_registry.services.adapters import create_adapter, describe_adapter
 from models_registry.services.uploads import receive_upload
 from models_registry.states import Approval, OutsideApprovals, VersionState
 from tenants.queries import get_tenant, tier_version_of
-
-ADAPTER_ACTIONS = {
-    "upload": "adapters.upload",
-    "roll_back": "adapters.release",
-    "withdraw": "adapters.release",
-}
-VERSION_ACTIONS = {
-    "release": "adapters.release",
-    "approve": "adapters.approve",
-    "reject": "adapters.approve",
-    "archive": "adapters.release",
-    "restore": "adapters.release",
-}
 
 
 class FoundationModelOut(serializers.Serializer[Any]):
@@ -81,9 +75,7 @@ class AdapterOut(serializers.Serializer[Any]):
 
     def get_available_actions(self, adapter: Any) -> list[str]:
         """What the caller may do with it now."""
-        serves = adapter.live_version_id is not None
-        possible = {"upload": True, "roll_back": serves, "withdraw": serves}
-        return actions_open_to(self.context["principal"], ADAPTER_ACTIONS, possible)
+        return adapter_actions(self.context["principal"], serves=adapter.live_version_id is not None)
 
 
 class FindingOut(serializers.Serializer[Any]):
@@ -165,15 +157,7 @@ class AdapterVersionOut(serializers.Serializer[Any]):
 
     def get_available_actions(self, version: Any) -> list[str]:
         """What the caller may do with it now."""
-        is_ready = version.state == VersionState.READY
-        possible = {
-            "release": is_ready and version.approval in (Approval.APPROVED, Approval.NOT_REQUIRED),
-            "approve": is_ready and version.approval != Approval.APPROVED,
-            "reject": is_ready and version.approval != Approval.REJECTED,
-            "archive": is_ready,
-            "restore": version.state == VersionState.ARCHIVED,
-        }
-        return actions_open_to(self.context["principal"], VERSION_ACTIONS, possible)
+        return version_actions(self.context["principal"], state=version.state, approval=version.approval)
 
 
 class AdapterQuery(PageQuery):
@@ -256,7 +240,7 @@ class AdapterList(ApiView):
             tag=self.query.get("tag"),
             q=self.query.get("q"),
         )
-        return self.page(found, AdapterOut)
+        return self.rows(found, ADAPTER_COLUMNS, adapter_row)
 
     @endpoint(
         "create_adapter",
@@ -310,7 +294,7 @@ class VersionList(ApiView):
     @endpoint("list_adapter_versions", scope="adapters.view", query=VersionQuery, reply=AdapterVersionOut, many=True)
     def get(self, request: Request, adapter: str) -> Response:
         """List an adapter's versions, newest first, refused ones too."""
-        found = queries.get_adapter(adapter, tenant_ids=self.visible_tenants)
+        found = queries.find_adapter(adapter, tenant_ids=self.visible_tenants)
         versions = queries.list_versions(
             tenant_ids=self.visible_tenants,
             adapter_id=found.pk,
@@ -319,7 +303,7 @@ class VersionList(ApiView):
             uploader=self.query.get("uploader"),
             metric=self.query.get("metric"),
         )
-        return self.page(versions, AdapterVersionOut)
+        return self.rows(versions, VERSION_COLUMNS, version_row)
 
     @endpoint(
         "upload_adapter_version",
@@ -334,7 +318,7 @@ class VersionList(ApiView):
         Send the adapter's files as multipart/form-data, or one .tar.gz as the body. The reply comes when all of it has
         arrived; the admission gate then decides, and the version becomes `ready` or `rejected` with its findings.
         """
-        found = queries.get_adapter(adapter, tenant_ids=self.visible_tenants)
+        found = queries.find_adapter(adapter, tenant_ids=self.visible_tenants)
         tier = tier_version_of(found.tenant_id, clock.now())
         with received(request, max_bytes=tier.max_adapter_bytes) as upload:
             made = receive_upload(adapter_id=found.pk, files=upload.files, **upload.words, actor=self.actor)

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import IO, Any
 
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
+from rest_framework.serializers import as_serializer_error
 
 from api.problems import BodyTooLarge, MalformedBody
 from core.errors import DomainError, FieldError, Invalid
@@ -130,7 +132,7 @@ class PageQuery(Query):
 
 def read_query(kind: type[Query], parameters: Mapping[str, str]) -> dict[str, Any]:
     """The validated parameters. Raises UnknownParameter and InvalidParameter, both 400."""
-    reader = kind(data=dict(parameters.items()))
+    reader = _reader(kind)
     known = set(reader.fields)
     unknown = sorted(set(parameters) - known)
     if unknown:
@@ -139,14 +141,26 @@ def read_query(kind: type[Query], parameters: Mapping[str, str]) -> dict[str, An
             hint=f"Parameters are: {', '.join(sorted(known)) or 'none'}.",
             errors=[FieldError(f"?{name}", "unknown_parameter", f"There is no parameter {name}.") for name in unknown],
         )
-    if not reader.is_valid():
+    try:
+        return dict(reader.run_validation(dict(parameters.items())))
+    except ValidationError as error:
         errors = [
             FieldError(f"?{name}", str(detail.code), str(detail))
-            for name, details in reader.errors.items()
+            for name, details in as_serializer_error(error).items()
             for detail in details
         ]
-        raise InvalidParameter(" ".join(f"{e.pointer[1:]}: {e.detail}" for e in errors), errors=errors)
-    return dict(reader.validated_data)
+        raise InvalidParameter(" ".join(f"{e.pointer[1:]}: {e.detail}" for e in errors), errors=errors) from error
+
+
+def read_body(kind: type[Body], data: Any, *, partial: bool) -> dict[str, Any]:
+    """The validated fields; with `partial` any may be missing. Raises ValidationError with all that is wrong."""
+    return dict(_reader(kind, partial=partial).run_validation(data))
+
+
+@cache
+def _reader(kind: type[serializers.Serializer[Any]], *, partial: bool = False) -> serializers.Serializer[Any]:
+    """One reader for all requests: DRF copies every field of a new one, and validating keeps nothing in it."""
+    return kind(partial=partial)
 
 
 def refuse_unannounced(request: Request) -> None:

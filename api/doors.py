@@ -3,6 +3,7 @@
 (DRF imports the permission classes while it defines APIView, so they cannot import anything that needs APIView.)
 """
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,16 @@ from api.bodies import Body, Query
 from api.idempotency import KeyRule
 
 Out = serializers.Serializer[Any]
+
+
+class _Writers(threading.local):
+    """Each thread's own."""
+
+    def __init__(self) -> None:
+        self.kept: dict[type[Out], Out] = {}
+
+
+_writers = _Writers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +54,15 @@ def door_of(view: object, method: str) -> Door | None:
     """The declaration of a view's method; None when it has none."""
     door = getattr(getattr(view, method.lower(), None), "door", None)
     return door if isinstance(door, Door) else None
+
+
+def writer(kind: type[Out], context: dict[str, Any]) -> Out:
+    """This thread's serializer of a kind, with `context` until it is asked for again.
+
+    DRF copies every declared field for each new serializer, nested ones too, which took longer than showing a row.
+    """
+    found = _writers.kept.get(kind)
+    if found is None:
+        found = _writers.kept[kind] = kind()
+    found._context = context
+    return found

@@ -17,7 +17,7 @@ from typing import Any
 from django.db.models import QuerySet
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
-from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.schemas.inspectors import ViewInspector
@@ -26,11 +26,12 @@ from rest_framework.views import APIView
 from accounts.access import Principal
 from accounts.roles import ALL_PERMISSIONS
 from api.authentication import principal_of_request
-from api.bodies import Body, JsonBody, NoBody, Query, read_query, refuse_unannounced
-from api.doors import Door, Out
+from api.bodies import Body, JsonBody, NoBody, Query, read_body, read_query, refuse_unannounced
+from api.doors import Door, Out, writer
 from api.idempotency import REPLAYED, KeyRule, run_once
 from api.pagination import page_reply
 from api.preconditions import etag, refuse_stale, require_header
+from api.rendering import Json
 from api.schema import DoorSchema
 from core.actors import Actor
 from events.queries import search_events
@@ -125,7 +126,7 @@ class ApiView(APIView):
 
     http_method_names = ["get", "head", "post", "patch", "put", "delete"]
     parser_classes: Sequence[type[BaseParser]] = [JsonBody]
-    renderer_classes: Sequence[type[BaseRenderer]] = [JSONRenderer]
+    renderer_classes: Sequence[type[BaseRenderer]] = [Json]
     content_negotiation_class = JsonOnly
     schema: ViewInspector | None = DoorSchema()
     query: dict[str, Any]
@@ -140,9 +141,7 @@ class ApiView(APIView):
             require_header(request)
         if door.body is not None:
             refuse_unannounced(request)
-            reader = door.body(data=request.data, partial=request.method == "PATCH")
-            reader.is_valid(raise_exception=True)
-            self.body = dict(reader.validated_data)
+            self.body = read_body(door.body, request.data, partial=request.method == "PATCH")
 
     @property
     def principal(self) -> Principal:
@@ -186,7 +185,7 @@ class ApiView(APIView):
 
     def show(self, kind: type[Out], row: Any) -> Any:
         """One row as JSON will show it; serializers find the caller in `context["principal"]`."""
-        return kind(row, context={"principal": self.principal}).data
+        return writer(kind, {"principal": self.principal}).to_representation(row)
 
     def reply(
         self, kind: type[Out], row: Any, *, status: int = 200, version: int | None = None, location: str = ""
@@ -201,13 +200,30 @@ class ApiView(APIView):
 
     def page(self, queryset: QuerySet[Any], kind: type[Out], *, order: str = "-id") -> Response:
         """One page of rows as the answer. The operation's query is a PageQuery."""
-        context = {"principal": self.principal}
+        out = writer(kind, {"principal": self.principal})
         return page_reply(
             queryset,
             request=self.request,
             query=self.query,
-            show=lambda rows: list(kind(rows, many=True, context=context).data),
+            show=lambda rows: [out.to_representation(row) for row in rows],
             order=order,
+        )
+
+    def rows(
+        self,
+        queryset: QuerySet[Any],
+        columns: Sequence[str],
+        show: Callable[[Any, Principal], dict[str, Any]],
+    ) -> Response:
+        """A page, newest first, of rows that are shown from `columns` without making models of them."""
+        # Joins that only select_related asked for would be made although no column needs them.
+        named = queryset.select_related(None).defer(None).values_list(*columns, named=True)
+        principal = self.principal
+        return page_reply(
+            named,
+            request=self.request,
+            query=self.query,
+            show=lambda rows: [show(row, principal) for row in rows],
         )
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:

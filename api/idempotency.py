@@ -17,31 +17,32 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.http import Http404
 from rest_framework.exceptions import APIException
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.authentication import principal_of_request, request_id_of
 from api.models import IdempotentRequest
+from api.rendering import Json
 from core import clock
 from core.crashpoints import crashpoint
 from core.errors import Conflict, DomainError, Invalid
+from core.reading import the_one
 
 log = logging.getLogger(__name__)
 
 KEPT = timedelta(hours=72)
 # Longer than any request may take (gunicorn ends one after 30 s), so that only a crash lets a lease run out.
 LEASE = timedelta(seconds=60)
-SWEPT_AT_ONCE = 100
+SWEPT_AT_ONCE, ONE_SWEEPS_OF = 100, 10
 REPLAYED = "Idempotency-Replayed"
 KEPT_HEADERS = ("Location", "ETag", "Link")
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -163,14 +164,15 @@ def _begin(request: Request, key: str) -> Attempt | Response:
         "headers": None,
         "body": None,
     }
-    with transaction.atomic(durable=True):
+    if secrets.randbelow(ONE_SWEEPS_OF) == 0:
         _sweep(at)
-        IdempotentRequest.objects.bulk_create([IdempotentRequest(**identity, **ours)], ignore_conflicts=True)
-        row = IdempotentRequest.objects.select_for_update(no_key=True).filter(**identity).first()
+    pk = _write_down({name: value for name, value in {**identity, **ours}.items() if value is not None})
+    if pk is not None:
+        return Attempt(pk, token)
+    with transaction.atomic(durable=True):
+        row = the_one(IdempotentRequest.objects.select_for_update(no_key=True).filter(**identity))
         if row is None:  # the first one failed between our two looks, and its row went
             raise RequestInFlight(1)
-        if row.attempt == token:
-            return Attempt(row.pk, token)
         if row.expires_at > at:
             if row.fingerprint != ours["fingerprint"]:
                 raise IdempotencyKeyReused(
@@ -187,11 +189,23 @@ def _begin(request: Request, key: str) -> Attempt | Response:
         return Attempt(row.pk, token, request_before=died)
 
 
+def _write_down(columns: Mapping[str, Any]) -> int | None:
+    """The pk of a new row; None when there is one of this identity. One statement, committed at once."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO api_idempotentrequest ({', '.join(columns)}) VALUES ({', '.join(['%s'] * len(columns))}) "
+            "ON CONFLICT DO NOTHING RETURNING id",
+            list(columns.values()),
+        )
+        row = cursor.fetchone()
+    return int(row[0]) if row else None
+
+
 def _keep(attempt: Attempt, response: Response) -> None:
     kept = IdempotentRequest.objects.filter(pk=attempt.pk, attempt=attempt.token).update(
         status=response.status_code,
         headers={name: response[name] for name in KEPT_HEADERS if name in response},
-        body=JSONRenderer().render(response.data).decode(),
+        body=Json().render(response.data).decode(),
     )
     if not kept:
         log.warning("a request outlived its idempotency lease of %s", LEASE)
@@ -213,13 +227,14 @@ def _replay(row: IdempotentRequest) -> Response:
 
 
 def _sweep(at: datetime) -> None:
-    """Forget some replies whose time is over: each new request clears away more than it adds."""
+    """Forget some replies whose time is over: one request in ten does, and clears away more than ten add."""
     over = (
         IdempotentRequest.objects.filter(expires_at__lte=at)
         .select_for_update(skip_locked=True, no_key=True)
         .values("pk")
     )
-    IdempotentRequest.objects.filter(pk__in=over[:SWEPT_AT_ONCE]).delete()
+    with transaction.atomic(durable=True):
+        IdempotentRequest.objects.filter(pk__in=over[:SWEPT_AT_ONCE]).delete()
 
 
 def _fingerprint(request: Request) -> str:

@@ -91,11 +91,10 @@ class Releasing(ApiView):
         asked_for = self.kwargs.get("adapter") == release.adapter.public_id or (
             version is not None and self.kwargs.get("adapter_version") == version
         )
-        return self.decided(subject) if asked_for else None
+        return self.decided(release) if asked_for else None
 
-    def decided(self, public_id: str) -> Response:
+    def decided(self, release: Any) -> Response:
         """The release, and where to follow it."""
-        release = queries.get_release(public_id, tenant_ids=self.visible_tenants)
         response = self.reply(ReleaseOut, release, status=202, location=f"/api/v1/releases/{release.public_id}")
         tenant = release.adapter.tenant.public_id
         response["Link"] = f'</api/v1/operations?tenant={tenant}>; rel="monitor"'
@@ -123,7 +122,7 @@ class VersionRelease(Releasing):
         """
         version = queries.get_version(adapter_version, tenant_ids=self.visible_tenants)
         made = releases.release_version(version_id=version.pk, reason=self.body["reason"], actor=self.actor)
-        return self.decided(made.public_id)
+        return self.decided(made)
 
 
 class AdapterRollBack(Releasing):
@@ -141,7 +140,7 @@ class AdapterRollBack(Releasing):
     )
     def post(self, request: Request, adapter: str) -> Response:
         """Roll an adapter back to the version that served before, or to a named one."""
-        found = queries.get_adapter(adapter, tenant_ids=self.visible_tenants)
+        found = queries.find_adapter(adapter, tenant_ids=self.visible_tenants)
         ref, to_version_id = self.body["to_version"], None
         if ref is not None:
             version = queries.get_version(ref, tenant_ids=self.visible_tenants)
@@ -151,7 +150,7 @@ class AdapterRollBack(Releasing):
         made = releases.roll_back(
             adapter_id=found.pk, to_version_id=to_version_id, reason=self.body["reason"], actor=self.actor
         )
-        return self.decided(made.public_id)
+        return self.decided(made)
 
 
 class AdapterWithdrawal(Releasing):
@@ -169,9 +168,9 @@ class AdapterWithdrawal(Releasing):
     )
     def post(self, request: Request, adapter: str) -> Response:
         """Withdraw an adapter: its route goes, its versions stay."""
-        found = queries.get_adapter(adapter, tenant_ids=self.visible_tenants)
+        found = queries.find_adapter(adapter, tenant_ids=self.visible_tenants)
         made = releases.withdraw(adapter_id=found.pk, reason=self.body["reason"], actor=self.actor)
-        return self.decided(made.public_id)
+        return self.decided(made)
 
 
 class ReleaseList(ApiView):
@@ -180,7 +179,7 @@ class ReleaseList(ApiView):
     @endpoint("list_releases", scope="adapters.view", query=PageQuery, reply=ReleaseOut, many=True)
     def get(self, request: Request, adapter: str) -> Response:
         """List an adapter's releases, newest first, refused ones too."""
-        found = queries.get_adapter(adapter, tenant_ids=self.visible_tenants)
+        found = queries.find_adapter(adapter, tenant_ids=self.visible_tenants)
         return self.page(queries.list_releases(found.pk).select_related("adapter"), ReleaseOut)
 
 
@@ -199,7 +198,7 @@ class AdapterTimeline(ApiView):
     @endpoint("get_adapter_timeline", scope="adapters.view", query=PageQuery, reply=ServedOut, many=True)
     def get(self, request: Request, adapter: str) -> Response:
         """List what served from when until when, newest first."""
-        found = queries.get_adapter(adapter, tenant_ids=self.visible_tenants)
+        found = queries.find_adapter(adapter, tenant_ids=self.visible_tenants)
         return self.page(queries.timeline(found.pk), ServedOut)
 
 
@@ -209,7 +208,7 @@ class AdapterServedAt(ApiView):
     @endpoint("get_served_at", scope="adapters.view", query=ServedAtQuery, reply=ServedAtOut)
     def get(self, request: Request, adapter: str) -> Response:
         """Read which version answered at an instant."""
-        found = queries.get_adapter(adapter, tenant_ids=self.visible_tenants)
+        found = queries.find_adapter(adapter, tenant_ids=self.visible_tenants)
         at = self.query["at"]
         served = queries.served_at(found.pk, at)
         return self.reply(ServedAtOut, {"adapter": found.public_id, "at": at, "served": served})

@@ -112,11 +112,9 @@ class VersionComparisonOut(serializers.Serializer[Any]):
 class VersionChange(ApiView):
     """What every change of a version answers with."""
 
-    def changed(self, version: Any, *, status: int = 200) -> Response:
+    def changed(self, version: Any) -> Response:
         """The version as it is now."""
-        row = queries.get_version(version.public_id, tenant_ids=self.visible_tenants)
-        location = f"/api/v1/adapter-versions/{row.public_id}" if status == 202 else ""
-        return self.reply(AdapterVersionOut, row, status=status, location=location)
+        return self.reply(AdapterVersionOut, queries.get_version(version.public_id, tenant_ids=self.visible_tenants))
 
 
 class VersionApproval(VersionChange):
@@ -218,7 +216,7 @@ class VersionComparison(ApiView):
         return self.reply(VersionComparisonOut, compare_versions(before=before, after=after))
 
 
-class AdapterImport(VersionChange):
+class AdapterImport(ApiView):
     """Importing a version."""
 
     @endpoint(
@@ -231,7 +229,7 @@ class AdapterImport(VersionChange):
     )
     def post(self, request: Request, adapter: str) -> Response:
         """Import a version that was trained elsewhere from S3; it passes the same gate as an upload."""
-        found = queries.get_adapter(adapter, tenant_ids=self.visible_tenants)
+        found = queries.find_adapter(adapter, tenant_ids=self.visible_tenants)
         words = {name: value for name, value in self.body.items() if name != "uri"}
         made = import_version(
             adapter_id=found.pk,
@@ -240,7 +238,8 @@ class AdapterImport(VersionChange):
             is_of_tenant=self.visible_tenants is not None,
             actor=self.actor,
         )
-        return self.changed(made, status=202)
+        location = f"/api/v1/adapter-versions/{made.public_id}"
+        return self.reply(AdapterVersionOut, made, status=202, location=location)
 
 
 class AdapterApprovalPolicy(ApiView):

@@ -49,7 +49,7 @@ def keyset_page(queryset: QuerySet[Row], *, cursor: str | None, limit: int, orde
     if len(items) <= limit:
         return Page(items, None)
     last = items[limit - 1]
-    return Page(items[:limit], _encode(order, getattr(last, column), last.pk))
+    return Page(items[:limit], _encode(order, last.pk if column == "id" else getattr(last, column), last.pk))
 
 
 def _after(queryset: QuerySet[Row], column: str, descending: bool, value: str, pk: int) -> Q:

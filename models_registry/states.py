@@ -97,3 +97,10 @@ RELEASE_MOVES: Moves = {
     ReleaseState.REFUSED: frozenset(),
     ReleaseState.SUPERSEDED: frozenset(),
 }
+
+
+def adapter_state(*, latest: object, live: object) -> str:
+    """`live` when a version answers, else `idle` when one could be released, else `empty`; None is no version."""
+    if live is not None:
+        return "live"
+    return "idle" if latest is not None else "empty"

@@ -8,7 +8,7 @@ from django.db import models
 
 from core.models import PublicModel
 from models_registry.models.catalogue import FoundationModel, ServingProfile
-from models_registry.states import OutsideApprovals
+from models_registry.states import OutsideApprovals, adapter_state
 from tenants.models import Tenant
 
 
@@ -69,7 +69,5 @@ class Adapter(PublicModel):
 
     @property
     def state(self) -> str:
-        """`live` when a version answers, else `idle` when one could be released, else `empty`."""
-        if self.live_version_id is not None:
-            return "live"
-        return "idle" if self.latest_version_id is not None else "empty"
+        """See `adapter_state`."""
+        return adapter_state(latest=self.latest_version_id, live=self.live_version_id)

@@ -85,7 +85,7 @@ class AdapterVersion(PublicModel):
             ),
             models.Index(fields=["adapter", "state", "-id"], name="version_by_state"),
             models.Index(
-                fields=["state"],
+                fields=["tenant", "state"],
                 name="version_undecided",
                 condition=models.Q(state__in=[VersionState.UPLOADING, VersionState.IMPORTING, VersionState.VALIDATING]),
             ),

@@ -3,6 +3,7 @@
 from models_registry.queries.adapters import ADAPTER_STATES as ADAPTER_STATES
 from models_registry.queries.adapters import FilterInvalid as FilterInvalid
 from models_registry.queries.adapters import adapters_being_checked as adapters_being_checked
+from models_registry.queries.adapters import find_adapter as find_adapter
 from models_registry.queries.adapters import get_adapter as get_adapter
 from models_registry.queries.adapters import list_adapters as list_adapters
 from models_registry.queries.catalogue import get_foundation_model as get_foundation_model

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from django.db.models import Q, QuerySet
 
 from core.errors import Invalid, NotFound
+from core.reading import the_one
 from models_registry.models import Adapter, AdapterVersion
 from models_registry.states import VersionState
 
@@ -39,7 +40,16 @@ class FilterInvalid(Invalid):
 
 def get_adapter(ref: str, *, tenant_ids: Collection[int] | None) -> Adapter:
     """By public id, with tenant, base, profile and its two pointers. Raises NotFound when absent or invisible."""
-    adapter = _adapters(tenant_ids).filter(public_id=ref).first()
+    adapter = the_one(_adapters(tenant_ids).filter(public_id=ref))
+    if adapter is None:
+        raise NotFound(f"There is no adapter {ref}.")
+    return adapter
+
+
+def find_adapter(ref: str, *, tenant_ids: Collection[int] | None) -> Adapter:
+    """By public id, only who it is: for whoever goes on with its pk. Raises NotFound when absent or invisible."""
+    named = Adapter.objects.visible_to(tenant_ids).only("public_id", "name", "tenant_id")
+    adapter = the_one(named.filter(public_id=ref))
     if adapter is None:
         raise NotFound(f"There is no adapter {ref}.")
     return adapter

@@ -7,6 +7,7 @@ from datetime import datetime
 from django.db.models import QuerySet
 
 from core.errors import NotFound
+from core.reading import the_one
 from models_registry.models import Adapter, AdapterVersion, Release, ServedInterval
 from models_registry.states import ReleaseState, VersionState
 
@@ -100,7 +101,7 @@ def get_release(ref: str, *, tenant_ids: Collection[int] | None) -> Release:
     releases = Release.objects.select_related("adapter__tenant", "version")
     if tenant_ids is not None:
         releases = releases.filter(adapter__tenant_id__in=tenant_ids)
-    release = releases.filter(public_id=ref).first()
+    release = the_one(releases.filter(public_id=ref))
     if release is None:
         raise NotFound(f"There is no release {ref}.")
     return release

@@ -8,6 +8,7 @@ from django.db.models import BooleanField, ExpressionWrapper, F, Func, Q, QueryS
 from django.db.models.fields.json import KeyTransform
 
 from core.errors import NotFound
+from core.reading import the_one
 from models_registry.models import AdapterVersion
 from models_registry.queries.adapters import FilterInvalid
 from models_registry.states import Approval, VersionState
@@ -17,7 +18,7 @@ _METRIC = re.compile(r"\s*(?P<name>[^<>=]{1,100}?)\s*(?P<compare>>=|<=)\s*(?P<va
 
 def get_version(ref: str, *, tenant_ids: Collection[int] | None) -> AdapterVersion:
     """By public id. Raises NotFound when absent, invisible, or still on its way to us."""
-    version = _versions(tenant_ids).filter(public_id=ref).first()
+    version = the_one(_versions(tenant_ids).filter(public_id=ref))
     if version is None:
         raise NotFound(f"There is no adapter version {ref}.")
     return version

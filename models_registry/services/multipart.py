@@ -23,6 +23,7 @@ from models_registry.artifacts import quarantine_key
 from models_registry.inspection.sources import MAX_UPLOAD_BYTES
 from models_registry.models import Adapter, AdapterUpload, AdapterVersion
 from models_registry.services import provenance
+from models_registry.services.adapters import lock_adapter
 from models_registry.services.provenance import UploadInvalid
 from models_registry.services.uploads import (
     MAX_PART_NAME,
@@ -97,7 +98,7 @@ def begin_upload(
     _refuse_unusable(files, tier_version_of(adapter.tenant_id, clock.now()).max_adapter_bytes)
     parts = [{"name": file.name, "size": file.size} for file in files]
     with transaction.atomic(durable=True):
-        version = open_version(adapter, parts, cleaned, actor, claimed_until=None)
+        version = open_version(lock_adapter(adapter.pk), parts, cleaned, actor, claimed_until=None)
         upload = AdapterUpload.objects.create(
             version=version, part_bytes=PART_BYTES, expires_at=clock.real_now() + OPEN_FOR
         )

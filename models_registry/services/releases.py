@@ -188,6 +188,7 @@ def _wish(
 ) -> Release:
     """Write a release down, unless the newest wish is the same; inside the caller's transaction and adapter lock."""
     if newest is not None and newest.version_id == (version.pk if version else None):
+        newest.adapter = adapter
         return newest
     release = Release.objects.create(
         adapter=adapter,

@@ -23,7 +23,7 @@ from events.record import record_event
 from models_registry.artifacts import clear, quarantine_key, quarantine_prefix
 from models_registry.models import Adapter, AdapterVersion
 from models_registry.services import provenance
-from models_registry.services.adapters import lock_staying_tenant
+from models_registry.services.adapters import lock_adapter, lock_staying_tenant, refuse_leaving
 from models_registry.services.provenance import UploadInvalid
 from models_registry.states import UNDECIDED, VERSION_MOVES, VersionState
 from tenants.models import Tenant
@@ -107,7 +107,9 @@ def receive_upload(
         spooled = _spool(files, tier.max_adapter_bytes, stack)
         parts = [{"name": part.name, "size": part.size} for part in spooled]
         with transaction.atomic(durable=True):
-            version = open_version(adapter, parts, words, actor, claimed_until=clock.real_now() + ABANDONED_AFTER)
+            version = open_version(
+                lock_adapter(adapter.pk), parts, words, actor, claimed_until=clock.real_now() + ABANDONED_AFTER
+            )
         try:
             crashpoint("upload:begun")
             _store(adapter.tenant, version, spooled)
@@ -179,8 +181,12 @@ def open_version(
     *,
     claimed_until: datetime | None,
 ) -> AdapterVersion:
-    """The row of an upload that begins, inside the caller's transaction. Raises TenantLeaving, TooManyUploads."""
-    tenant = lock_staying_tenant(adapter.tenant_id)
+    """The row of an upload that begins, inside the caller's transaction, which has locked the adapter's tenant.
+
+    Raises TenantLeaving and TooManyUploads.
+    """
+    tenant = adapter.tenant
+    refuse_leaving(tenant)
     if AdapterVersion.objects.filter(tenant=tenant, state__in=UNDECIDED).count() >= MAX_UNDECIDED:
         raise TooManyUploads(
             f"{tenant.name} has {MAX_UNDECIDED} uploads on their way already.",
