@@ -258,6 +258,16 @@ class DayOut(serializers.Serializer[Any]):
     buckets = BucketOut(many=True)
 
 
+class AcceptedGapOut(serializers.Serializer[Any]):
+    """Hours that could not be read and are billed as they are known."""
+
+    id = serializers.CharField(source="public_id")
+    starts_at = serializers.DateTimeField()
+    ends_at = serializers.DateTimeField()
+    reason = serializers.CharField()
+    accepted_by = serializers.CharField(source="closed_by")
+
+
 class ExplanationOut(serializers.Serializer[Any]):
     """Why a line costs what it costs."""
 
@@ -268,6 +278,7 @@ class ExplanationOut(serializers.Serializer[Any]):
     metered = serializers.IntegerField(help_text="The sum of the buckets.")
     is_matched = serializers.BooleanField(help_text="Whether these two are equal.")
     days = DayOut(many=True)
+    gaps = AcceptedGapOut(many=True, help_text="Hours of the line's span that were accepted as known.")
 
 
 def money(amount: Any, currency: str) -> dict[str, str]:

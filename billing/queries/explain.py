@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 from billing.models import Invoice, InvoiceLine, UsageClaim
 from billing.queries.invoices import get_line
 from billing.queries.usage import sealed_total
-from metering.models import Seal
+from metering.models import Seal, UsageGap
 from metering.queries import BucketView, corrections, sealed_buckets
+from metering.queries.health import accepted_gaps
 
 ReconciliationState = Literal["matched", "late_usage", "differs", "not_metered"]
 
@@ -31,12 +32,16 @@ class DayShare:
 
 @dataclass(frozen=True, slots=True)
 class LineExplanation:
-    """A line with everything it was made of. `arithmetic` is the stored explanation: rate, steps and rounding."""
+    """A line with everything it was made of. `arithmetic` is the stored explanation: rate, steps and rounding.
+
+    `gaps` are hours of its span that could not be read and were accepted as known, with who decided it and why.
+    """
 
     line: InvoiceLine
     invoice: Invoice
     arithmetic: dict[str, Any]
     days: tuple[DayShare, ...]
+    gaps: tuple[UsageGap, ...]
 
     @property
     def metered(self) -> int:
@@ -75,6 +80,7 @@ class Reconciliation:
 
     checks: tuple[MeterCheck, ...]
     seals: tuple[Seal, ...]
+    gaps: tuple[UsageGap, ...]
 
     @property
     def state(self) -> ReconciliationState:
@@ -101,7 +107,9 @@ def explain_line(ref: str, *, tenant_ids: Collection[int] | None) -> LineExplana
     line = get_line(ref, tenant_ids=tenant_ids)
     invoice = line.invoice
     days: tuple[DayShare, ...] = ()
+    gaps: list[UsageGap] = []
     if line.meter:
+        gaps = accepted_gaps(tenant_ids=[invoice.tenant_id], start=line.span_start, end=line.span_end)
         used = _sources(line)
         seal_ids = UsageClaim.objects.filter(invoice=invoice).order_by("seal_id").values_list("seal_id", flat=True)
         buckets = [
@@ -112,13 +120,13 @@ def explain_line(ref: str, *, tenant_ids: Collection[int] | None) -> LineExplana
             and (used is None or (bucket.line, bucket.adapter_version) in used)
         ]
         days = _by_day(buckets, invoice.timezone)
-    return LineExplanation(line, invoice, line.explanation, days)
+    return LineExplanation(line, invoice, line.explanation, days, tuple(gaps))
 
 
 def reconcile(invoice: Invoice) -> Reconciliation:
     """Lines against buckets against the source, for every meter that the document charges.
 
-    A note over late usage counts differences, and claims seals that hold just those. Three statements.
+    A note over late usage counts differences, and claims seals that hold just those. Four statements.
     """
     on_lines: dict[str, int] = defaultdict(int)
     for line in invoice.lines.all():
@@ -131,7 +139,8 @@ def reconcile(invoice: Invoice) -> Reconciliation:
         MeterCheck(meter, on_lines[meter], in_buckets.get(meter, 0), in_buckets.get(meter, 0) + late.get(meter, 0))
         for meter in sorted(on_lines)
     ]
-    return Reconciliation(tuple(checks), seals)
+    gaps = accepted_gaps(tenant_ids=[invoice.tenant_id], start=invoice.period_start, end=invoice.period_end)
+    return Reconciliation(tuple(checks), seals, tuple(gaps if checks else ()))
 
 
 def _late_at_source(invoice: Invoice, seals: Sequence[Seal]) -> dict[str, int]:

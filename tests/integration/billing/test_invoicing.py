@@ -22,6 +22,7 @@ from billing.services.invoicing import (
 from core.periods import Period
 from core.states import IllegalMove
 from events.models import Event
+from metering.models import UsageGap
 from tests.factories import TESTER
 
 D = Decimal
@@ -224,6 +225,22 @@ def test_a_line_is_explained_down_to_the_query(world, october) -> None:
     assert (bucket.claimed, bucket.revision, bucket.request_id) == (70, 1, "req-1")
     assert f"InputTokens{{TenantId={tenant.public_id},AdapterVersion=adv_1,Line=pooled}}" in bucket.query
     assert explanation.metered == 100 == int(explanation.arithmetic["quantity"])
+    assert explanation.gaps == reconcile(draft).gaps == ()
+
+
+def test_hours_that_were_accepted_unread_are_told_with_the_line(world, october) -> None:
+    tenant = world.tenant()
+    world.use(tenant, "input_tokens", 70, at=datetime(2026, 10, 7, 23, tzinfo=UTC))
+    hours = [(datetime(2026, month, 7, 5, tzinfo=UTC), datetime(2026, month, 7, 8, tzinfo=UTC)) for month in (9, 10)]
+    for starts_at, ends_at in hours:
+        UsageGap.objects.create(
+            tenant=tenant, starts_at=starts_at, ends_at=ends_at, state="accepted", closed_by="Ada", closed_at=ends_at,
+            reason="the account was closed",
+        )  # fmt: skip
+    [draft] = draft_invoices(tenant_ids=[tenant.pk], period=october, actor=TESTER)
+    [gap] = explain_line(draft.lines.get(meter="input_tokens").public_id, tenant_ids=[tenant.pk]).gaps
+    assert (gap.starts_at, gap.reason, gap.closed_by) == (hours[1][0], "the account was closed", "Ada")
+    assert reconcile(draft).gaps == (gap,)
 
 
 def test_an_invoice_is_found_by_number_and_hidden_from_others(world, october) -> None:
