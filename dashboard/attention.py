@@ -17,11 +17,13 @@ from billing.queries import list_invoices
 from billing.states import InvoiceState
 from core import clock
 from dashboard.freshness import KnownGap, known_gaps
+from dashboard.limit_facts import WHEN_FULL
 from events.webhooks.queries import disabled_by_themselves
 from events.webhooks.states import DisabledReason
 from models_registry.queries import list_versions, versions_for_people
 from models_registry.services.retirement import REMINDED_AHEAD
 from models_registry.states import VersionState
+from provisioning.limit_queries import running_limit_alerts
 from provisioning.line_queries import config_refusals
 from provisioning.queries import findings, list_accounts, operations, stuck_resources
 from provisioning.states import OperationState
@@ -29,6 +31,8 @@ from tenants.queries import list_tenants
 from tenants.states import TenantState
 
 MOST_OF_A_KIND, MOST_FINDINGS = 5, 100
+NEARLY_FULL = 80
+METER_WORDS = {"input_tokens": "input tokens", "output_tokens": "output tokens", "total_tokens": "tokens"}
 RECENT_REFUSAL = timedelta(days=1)
 STUCK = Q(steps__done_at=None) & ~Q(steps__resource__stuck_reason="") & Q(steps__resource__isnull=False)
 
@@ -81,6 +85,7 @@ def needs_attention(principal: Principal) -> list[Item]:
         items += _refused_uploads(principal)
         items += _versions(principal)
     if can(principal, "usage.view"):
+        items += _limits(principal)
         items += [_gap(gap) for gap in known_gaps(principal.tenant_ids)[:MOST_OF_A_KIND]]
     if can(principal, "invoices.finalize"):
         items += _drafts(principal)
@@ -169,6 +174,19 @@ def _versions(principal: Principal) -> Iterable[Item]:
             why = f"Uploaded by {version.uploaded_by}; it cannot be released before."
             url = reverse("version-detail", args=[version.public_id])
             yield Item("warn", f"{of_whom} waits for approval", why, url, "Look at it")
+
+
+def _limits(principal: Principal) -> Iterable[Item]:
+    """Token limits that are nearly used up, while their day or month lasts."""
+    alerts = [each for each in running_limit_alerts(principal.tenant_ids) if each.threshold_percent >= NEARLY_FULL]
+    for alert in alerts[:MOST_OF_A_KIND]:
+        is_full, refuses = alert.threshold_percent >= 100, alert.mode == "hard"
+        share, what = f"{alert.threshold_percent} %", METER_WORDS[alert.meter]
+        title = f"{alert.tenant.name} has used {share} of its {what} per {alert.window}"
+        until = f"{alert.window_end:%Y-%m-%d %H:%M} UTC"
+        why = f"{alert.used:,} of {alert.amount:,}, until {until}; the limit {WHEN_FULL[alert.mode]}."
+        url = reverse("tenant-detail", args=[alert.tenant.slug])
+        yield Item("bad" if is_full and refuses else "warn", title, why, url, "Open")
 
 
 def _gap(gap: KnownGap) -> Item:

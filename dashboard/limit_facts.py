@@ -1,8 +1,9 @@
 """How full a tenant's token limits are, in words and bars."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from provisioning.services.limits import window_use
 
@@ -28,6 +29,23 @@ class LimitBar:
     def is_full(self) -> bool:
         """Whether nothing is left."""
         return self.used >= self.amount
+
+
+@dataclass(frozen=True, slots=True)
+class LimitNotice:
+    """A threshold that was reached in a window that still runs."""
+
+    title: str
+    percent: int
+    seen_at: datetime
+
+
+def limit_notices(alerts: Iterable[Any]) -> list[LimitNotice]:
+    """Alerts in words."""
+    return [
+        LimitNotice(f"{METERS[each.meter]} per {each.window}", each.threshold_percent, each.created_at)
+        for each in alerts
+    ]
 
 
 def limit_bars(tenant_id: int) -> Sequence[LimitBar] | None:

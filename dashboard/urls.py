@@ -13,6 +13,7 @@ from dashboard.views import (
     invoices,
     lines,
     metering,
+    neighbours,
     operations,
     planner,
     planner_catalogue,
@@ -137,6 +138,7 @@ urlpatterns = [
     # usage
     path("usage/", usage.overview, name="usage"),
     path("usage/export.csv", usage.download, name="usage-download"),
+    path("usage/shared-lines/", neighbours.overview, name="shared-lines"),
     path("usage/health/", metering.overview, name="metering-health"),
     path("usage/health/gaps/<handle:ref>/accept/", metering.accept, name="gap-accept"),
     path("usage/health/meters/<slug:meter>/source/", metering.source, name="meter-source"),
@@ -190,7 +192,7 @@ urlpatterns = [
     path("settings/webhooks/<handle:ref>/rotate/", webhooks.rotate, name="webhook-rotate"),
     path("settings/webhooks/<handle:ref>/disable/", webhooks.disable, name="webhook-disable"),
     path("settings/webhooks/<handle:ref>/enable/", webhooks.enable, name="webhook-enable"),
+    path("settings/webhooks/<handle:ref>/delete/", webhooks.delete, name="webhook-delete"),
     path("settings/deliveries/<handle:ref>/replay/", webhooks.replay_one, name="webhook-delivery-replay"),
     path("settings/audit/", settings.audit, name="audit"),
-    path("settings/webhooks/<handle:ref>/delete/", webhooks.delete, name="webhook-delete"),
 ]

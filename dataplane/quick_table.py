@@ -80,7 +80,8 @@ class QuickTable:
         raise _error(reply.status_code, reply.content)
 
     def _prepared(self, body: bytes) -> AWSPreparedRequest:
-        return AWSPreparedRequest("POST", self._url, self._signed(body, time.gmtime()), body, False)
+        headers: Any = self._signed(body, time.gmtime())  # any mapping will do
+        return AWSPreparedRequest("POST", self._url, headers, body, False)
 
     def _signed(self, body: bytes, at: time.struct_time) -> dict[str, str]:
         """The headers of a request at this instant, its signature among them."""

@@ -15,7 +15,7 @@ from core import clock
 from core.errors import DomainError, NotFound
 from core.periods import Period
 from dashboard.access import OperatorRequest, requires
-from dashboard.limit_facts import limit_bars
+from dashboard.limit_facts import limit_bars, limit_notices
 from dashboard.observing import observed_word
 from dashboard.paging import page_of
 from dashboard.polling import poll_ms
@@ -28,6 +28,7 @@ from events.queries import search_events
 from models_registry.queries import adapters_being_checked, list_adapters
 from provisioning import outcomes
 from provisioning import queries as provisioning
+from provisioning.limit_queries import running_limit_alerts
 from provisioning.line_queries import config_refusal
 from provisioning.services.accounts import obstacle
 from provisioning.states import OperationState
@@ -168,7 +169,8 @@ def _money(request: OperatorRequest, tenant: Any) -> dict[str, Any]:
         period = Period(clock.now() - timedelta(days=CHART_DAYS), clock.now())
         shown["usage"] = tokens_by_day([tenant.pk], period, tenant.billing_timezone)
         bars = limit_bars(tenant.pk)
-        shown |= {"limits": bars, "limits_are_unknown": bars is None}
+        alerts = running_limit_alerts([tenant.pk])
+        shown |= {"limits": bars, "limits_are_unknown": bars is None, "limit_alerts": limit_notices(alerts)}
     if can(request.principal, "invoices.view") and tenant.state not in LEAVING:
         shown |= _preview(tenant)
     return shown

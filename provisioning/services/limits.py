@@ -3,13 +3,16 @@
 The limits are those of the runtime config that the tenant's data planes follow, so that both doors agree.
 """
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 from aws import connect
 from aws.errors import AwsError
-from aws.gateway import Held, WindowUse
+from aws.gateway import Held, Watched, WindowUse
 from core.clock import now
 from core.errors import Conflict, DomainError, FieldError, Invalid
+from provisioning.models import PublishedConfig
 from provisioning.queries import current_config
 from tenants.models import Tenant
 
@@ -99,6 +102,32 @@ def window_use(*, tenant_id: int) -> list[WindowUse] | None:
         return connect.limit_store().use(tenant.public_id, limits, now())
     except AwsError:
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Fullest:
+    """The limit that a tenant is nearest to, or over."""
+
+    meter: str
+    window: str
+    mode: str
+    percent: int
+
+
+def fullest_windows(*, tenant_ids: Collection[int]) -> dict[int, Fullest]:
+    """By tenant its fullest limit now, holds included; without those that have none. Empty when the table is away."""
+    configs = PublishedConfig.objects.filter(is_current=True, tenant_id__in=tenant_ids).order_by("tenant_id")
+    rows = list(configs.values_list("tenant_id", "tenant__public_id", "document__limits"))
+    try:
+        levels = connect.limit_store().levels([Watched(public_id, limits) for _, public_id, limits in rows], now())
+    except AwsError:
+        return {}
+    found = {}
+    for (tenant_id, *_), level in zip(rows, levels, strict=True):
+        use = max(level.windows, key=lambda each: each.used / each.amount, default=None)
+        if use is not None:
+            found[tenant_id] = Fullest(use.meter, use.window, use.mode, 100 * use.used // use.amount)
+    return found
 
 
 def _followed(tenant_id: int) -> tuple[Tenant, dict[str, Any] | None]:
