@@ -58,12 +58,7 @@ def invoice(story: Story, month: datetime, trace: Trace, out: Path) -> None:
     with report.step("Close the month: one finalized invoice per tenant, as PDF and CSV"):
         end = datetime(month.year + month.month // 12, month.month % 12 + 1, 1, tzinfo=UTC)
         story.clock.move_to(end + SETTLES_AFTER)
-        rows = []
-        for actor in story.actors:
-            if not _finalized(story, actor):
-                _draft_and_finalize(story, actor, f"{month:%Y-%m}")
-            [found] = _finalized(story, actor)
-            rows.append(_fetch(story, actor, found["id"], out))
+        rows = [_invoiced(story, actor, month, out) for actor in story.actors]
         story.summary["invoices"] = [row for row, _ in rows]
         numbers = sorted(row["number"] for row, _ in rows)
         report.hold("the numbers have no gap", not _has_gap(numbers), ", ".join(numbers))
@@ -74,6 +69,19 @@ def invoice(story: Story, month: datetime, trace: Trace, out: Path) -> None:
             tokens[f"invoiced_{direction}"] = sum(on_lines.get(meter, 0) for _, on_lines in rows)
             sums = [tokens[f"{source}_{direction}"] for source in ("trace", "metered", "invoiced")]
             report.agree(f"tokens {direction}: trace, metered, invoiced", *sums)
+
+
+def invoice_of(story: Story, actor: Actor, month: datetime, out: Path) -> Json:
+    """The finalized invoice of one more tenant as a row of the summary, its documents fetched and its sums compared."""
+    row, _ = _invoiced(story, actor, month, out)
+    return row
+
+
+def _invoiced(story: Story, actor: Actor, month: datetime, out: Path) -> tuple[Json, dict[str, int]]:
+    if not _finalized(story, actor):
+        _draft_and_finalize(story, actor, f"{month:%Y-%m}")
+    [found] = _finalized(story, actor)
+    return _fetch(story, actor, found["id"], out)
 
 
 def _step_done(story: Story, actor: Actor, key: str) -> bool:

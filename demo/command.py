@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from dataplane.errors import TraceError
 from dataplane.trace import Trace, make_trace, read_trace
-from demo import closing
+from demo import closing, worked
 from demo.client import Client, Json, issue_key
 from demo.clock import StoryClock, first_of_next_month
 from demo.report import Report
@@ -85,9 +85,12 @@ def _tell(story: Story, stack: Stack, trace: Trace) -> None:
         story.onboard()
         story.kill_worker(stack.kill_worker)
     story.bring_adapters()
+    worked.basic_at_its_limit(story)
+    of_apis = worked.onboard_api_tenant(story)
     story.serve_a_month(trace, until=datetime(month.year, month.month, LAST_DAY, 12, tzinfo=UTC))
     closing.offboard(story, story.actor("premium"), out)
     closing.invoice(story, month, trace, out)
+    worked.close_api_tenant(story, of_apis, month, out)
 
 
 def _show(summary: Json) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 import boto3
 
@@ -112,7 +113,11 @@ class Story:
     def _is_being_made(self, actor: Actor) -> bool:
         return any(seen.tags.get("cp:tenant") == actor.id for seen in self.account.hosting())
 
-    def _kit(self, tenant: str) -> Kit:
+    def limited_kit(self, tenant: str) -> Kit:
+        """A data plane of the tenant that keeps its limits, and stamps what it counts with the story's clock."""
+        return self._kit(tenant, clock=lambda: self.clock.now().timestamp(), limits_table=self.env["CP_LIMITS_TABLE"])
+
+    def _kit(self, tenant: str, **how: Any) -> Kit:
         env = self.env
         session = boto3.session.Session(
             aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
@@ -120,7 +125,7 @@ class Story:
             region_name=env["AWS_DEFAULT_REGION"],
         )
         key = tenant_key(env["CP_CONFIG_SIGNING_KEY"], tenant)
-        return Kit(tenant, key, env["CP_CONFIG_TABLE"], session=session, config_ttl_seconds=0.5)
+        return Kit(tenant, key, env["CP_CONFIG_TABLE"], session=session, config_ttl_seconds=0.5, **how)
 
     # --- adapters -----------------------------------------------------------------------------------------------
     def bring_adapters(self) -> None:

@@ -1,4 +1,5 @@
-"""Who takes part in the demo: three tenants, one per tier, and the sample adapters they bring."""
+"""Who takes part in the demo: three tenants, one per hosted tier, with the sample adapters that they bring, and one
+that is answered by APIs and has none."""
 
 from __future__ import annotations
 
@@ -32,6 +33,7 @@ TENANTS = (
     Cast("hinoki", "Hinoki Shoten K.K.", "advanced", "JPY", "Asia/Tokyo", "ja", "ok-r8-bf16", 3),
     Cast("meridian", "Meridian Health", "premium", "USD", "UTC", "en", "ok-r8-qv", 1),
 )
+OF_APIS = Cast("brook", "Brook Advisory", "advanced-api", "USD", "UTC", "en", "", 0)
 SECOND_VERSION = "ok-r16-all"
 ACCEPTED = ("ok-r8-qv", "ok-r16-all", "ok-r8-bf16")
 REFUSED = {

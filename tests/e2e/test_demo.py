@@ -68,6 +68,11 @@ def test_the_demo_agrees_with_itself(clone: Path) -> None:
     assert 0 < summary["rollback"]["seconds"] < 30
     assert summary["crash"] == {"kills": 1, "leaked": 0, "doubled": 0}
     assert summary["offboarded"]["left_in_aws"] == 0
+    assert summary["example_a"]["code"] == "limit_exceeded" and 0 < summary["example_a"]["retry_after_seconds"] <= 60
+    charged = {line["description"]: Decimal(line["amount"]) for line in summary["example_b"]["invoice"]["lines"]}
+    assert charged["Input tokens, strong-api"] > charged["Input tokens, cheap-api"] > 0
+    assert {"Output tokens, strong-api", "Output tokens, cheap-api"} <= set(charged)
+    assert summary["example_b"]["new_month_line"] == "strong-api"
     assert set(summary["seconds"]) == {"install", "start", "total"}
     assert "Everything agrees." in printed
 
