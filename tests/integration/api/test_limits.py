@@ -7,13 +7,15 @@ import boto3
 import pytest
 
 from aws import connect
+from billing.services.seeding import seed_rate_cards
 from core.clock import now
 from dataplane.budgets import Tokens, budgets_of
 from dataplane.limit_table import LimitTable
 from provisioning.models import PublishedConfig
+from provisioning.services.catalogue import seed_catalogue
 from provisioning.services.limits import window_use
 from tenants.models import Tenant
-from tests.factories import make_tenant
+from tests.factories import TESTER, make_tenant
 from tests.integration.api.client import Caller, caller, refused
 
 pytestmark = pytest.mark.django_db
@@ -170,3 +172,31 @@ def test_a_departed_tenants_counts_are_erased(plane: Caller, acme: Tenant) -> No
     settle(plane, reserve(plane, 10, 0).json()["id"], 1, 1)
     assert connect.limit_store().erase(acme.public_id) == 3  # two counters and the settled reservation
     assert used(acme) == [0, 0]
+
+
+def test_in_and_out_are_limited_apart(plane: Caller, acme: Tenant) -> None:
+    apart = [{"meter": f"{way}_tokens", "window": "day", "amount": 100, "mode": "hard"} for way in ("input", "output")]
+    publish(acme, *apart)
+    assert reserve(plane, 90, 20).status_code == 201
+    refused(reserve(plane, 20, 0), 429, "limit_exceeded")
+    assert reserve(plane, 10, 80).status_code == 201
+    refused(reserve(plane, 0, 1), 429, "limit_exceeded")
+    assert used(acme) == [100, 100]
+
+
+def test_a_tier_version_takes_limits_of_every_meter_window_and_mode(db: None) -> None:
+    seed_catalogue(actor=TESTER)
+    seed_rate_cards(actor=TESTER)
+    kinds = zip(("input_tokens", "output_tokens", "total_tokens"), ("minute", "day", "month"), strict=True)
+    modes = ("hard", "soft", "shadow")
+    wanted = [
+        {"meter": meter, "window": window, "amount": 1000, "mode": mode}
+        for (meter, window), mode in zip(kinds, modes, strict=True)
+    ]
+    body = {
+        "tier": "basic", "max_adapters": 1, "max_adapter_bytes": 1 << 20, "max_lora_rank": 8, "lines": ["pooled"],
+        "token_limits": wanted,
+    }  # fmt: skip
+    made = caller("tenants.manage", "tenants.view").post("tier-versions", body)
+    assert made.status_code == 201, made.content
+    assert sorted(made.json()["token_limits"], key=str) == sorted(wanted, key=str)
