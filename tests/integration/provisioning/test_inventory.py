@@ -52,12 +52,14 @@ def open_findings(kind: FindingKind | None = None) -> dict[str, InventoryFinding
     return {found.aws_kind: found for found in queries.findings(tenant_ids=None, kind=kind)}
 
 
-def test_a_clean_account_has_no_findings_and_says_when_it_was_looked_at(world, served, capsys):
+def test_a_clean_account_drift_and_what_is_missing_until_it_is_put_right(world, served, capsys):
     call_command("inventory")
     assert not InventoryFinding.objects.exists()
     look = queries.last_inventory()
     assert look is not None and look.counts == {"model": 1, "endpoint_config": 1, "endpoint": 1, "component": 1}
     assert "Nobody is needed." in capsys.readouterr().out
+    drift_shows_what_we_wish_and_what_aws_has(world, served)
+    what_is_not_seen_any_more_is_resolved(world, served)
 
 
 def test_an_orphan_counts_when_it_was_seen_twice_with_time_between(world, served):
@@ -78,7 +80,7 @@ def test_an_orphan_counts_when_it_was_seen_twice_with_time_between(world, served
     assert {found[kind].usd_per_hour for kind in ("model", "endpoint_config", "component")} == {Decimal(0)}
 
 
-def test_what_is_not_seen_any_more_is_resolved_and_begins_anew(world, served):
+def what_is_not_seen_any_more_is_resolved(world, served):
     row = world.row(kind="model")
     world.aws.fault("vanish", name_contains=row.name, times=1)
     keep_inventory()
@@ -93,7 +95,7 @@ def test_what_is_not_seen_any_more_is_resolved_and_begins_anew(world, served):
         ignore_finding(finding_id=missing.pk, reason="late", actor=TESTER)
 
 
-def test_drift_shows_what_we_wish_and_what_aws_has(world, served):
+def drift_shows_what_we_wish_and_what_aws_has(world, served):
     row = world.row(kind="base_component")
     connect.hosting(row.region).set_copies(row.name, copies=3)
     for _ in range(2):
@@ -160,32 +162,6 @@ def test_wishes_without_objects_adopt_what_a_lost_database_left_and_nothing_is_m
     assert not queries.findings(tenant_ids=None).exists()
 
 
-def test_what_nobody_wishes_is_not_adopted_and_an_unknown_owner_is_named(world, served):
-    lose_rows()
-    keep_inventory()
-    see_again()
-    orphan = open_findings()["endpoint"]
-    with pytest.raises(NotAdoptable, match="Nothing that is wished for") as refused:
-        adopt_orphan(finding_id=orphan.pk, reason="no wish", actor=TESTER)
-    assert "Delete it if nobody needs it" in refused.value.hint
-    converge_tenant(tenant_id=served.pk)
-    wish = world.row(kind="endpoint")
-    ManagedResource.objects.filter(pk=wish.pk).update(
-        lease_owner="a worker", lease_until=real_now() + timedelta(minutes=1)
-    )
-    with pytest.raises(NotAdoptable, match="at this moment"):
-        adopt_orphan(finding_id=orphan.pk, reason="it is being made", actor=TESTER)
-    ManagedResource.objects.filter(pk=wish.pk).update(lease_owner=None, lease_until=None)
-    tags = orphan.tags | {"cp:tenant": "ten_of_another_time"}
-    InventoryFinding.objects.filter(pk=orphan.pk).update(tags=tags, tenant=None)
-    with pytest.raises(NotAdoptable, match="owner and digest"):
-        adopt_orphan(finding_id=orphan.pk, reason="another's", actor=TESTER)
-    orphan = InventoryFinding.objects.get(pk=orphan.pk)
-    assert orphan.owner == "unknown: tag says ten_of_another_time"
-    assert world.row(kind="endpoint").public_id == wish.public_id
-    assert not Event.objects.filter(name="resource.taken_over").exists()
-
-
 def test_an_orphan_takes_what_runs_on_it_along_and_goes_in_order(world, served):
     lose_rows()
     keep_inventory()
@@ -221,7 +197,7 @@ def test_what_aws_kept_after_its_row_was_closed_is_deleted_under_that_row(world,
     assert "inference_component" not in world.counts()
 
 
-def test_what_is_not_certainly_unused_and_ours_is_left_alone(world, served):
+def test_what_is_not_certainly_unused_and_ours_is_left_alone_and_what_nobody_wishes_is_not_adopted(world, served):
     row = world.row(kind="endpoint")
     lose_rows()
     keep_inventory()
@@ -234,12 +210,38 @@ def test_what_is_not_certainly_unused_and_ours_is_left_alone(world, served):
         with pytest.raises(NotDeletable, match="tags"):
             delete_orphan(finding_id=orphan.pk, reason="whose?", actor=TESTER)
     InventoryFinding.objects.filter(pk=orphan.pk).update(tags=orphan.tags)
+    what_nobody_wishes_is_not_adopted(world, served)
+    lose_rows()
+    InventoryFinding.objects.filter(pk=orphan.pk).update(tags=orphan.tags, tenant=served)
     row.pk, row.public_id = None, "res_came_back"
     row.save(force_insert=True)
     with pytest.raises(NotDeletable, match="used"):
         delete_orphan(finding_id=orphan.pk, reason="it is back", actor=TESTER)
     assert ManagedResource.objects.count() == 1 and world.counts()["endpoint"] == 1
     assert not Event.objects.filter(name="resource.adopted").exists()
+
+
+def what_nobody_wishes_is_not_adopted(world, served):
+    orphan = open_findings()["endpoint"]
+    with pytest.raises(NotAdoptable, match="Nothing that is wished for") as refused:
+        adopt_orphan(finding_id=orphan.pk, reason="no wish", actor=TESTER)
+    assert "Delete it if nobody needs it" in refused.value.hint
+    converge_tenant(tenant_id=served.pk)
+    wish = world.row(kind="endpoint")
+    ManagedResource.objects.filter(pk=wish.pk).update(
+        lease_owner="a worker", lease_until=real_now() + timedelta(minutes=1)
+    )
+    with pytest.raises(NotAdoptable, match="at this moment"):
+        adopt_orphan(finding_id=orphan.pk, reason="it is being made", actor=TESTER)
+    ManagedResource.objects.filter(pk=wish.pk).update(lease_owner=None, lease_until=None)
+    tags = orphan.tags | {"cp:tenant": "ten_of_another_time"}
+    InventoryFinding.objects.filter(pk=orphan.pk).update(tags=tags, tenant=None)
+    with pytest.raises(NotAdoptable, match="owner and digest"):
+        adopt_orphan(finding_id=orphan.pk, reason="another's", actor=TESTER)
+    orphan = InventoryFinding.objects.get(pk=orphan.pk)
+    assert orphan.owner == "unknown: tag says ten_of_another_time"
+    assert world.row(kind="endpoint").public_id == wish.public_id
+    assert not Event.objects.filter(name="resource.taken_over").exists()
 
 
 def test_what_is_ignored_makes_no_inventory_fail(world, served):
