@@ -320,7 +320,8 @@ def test_revisions_cannot_be_changed_or_removed(meterage: Meterage) -> None:
     tenant = meterage.tenant()
     meterage.put(tenant, 1, meterage.after(minutes=3))
     meterage.collect(meterage.after(hours=1.3))
-    for statement in ("UPDATE metering_usagerevision SET quantity = 9", "DELETE FROM metering_usagerevision"):
+    changes = ("UPDATE metering_usagerevision SET quantity = 9", "DELETE FROM metering_usagerevision")
+    for statement in (*changes, "DELETE FROM metering_usagebucket"):
         with pytest.raises((InternalError, IntegrityError)), connection.cursor() as cursor:
             from django.db import transaction
 
