@@ -95,7 +95,7 @@ def record_events(name: str, happenings: Sequence[Happening], *, actor: Actor) -
     _refuse_misuse(name)
     if not happenings:
         return
-    told = {
+    told: dict[str, Any] = {
         "at": clock.now(),
         "name": name,
         "actor_kind": actor.kind,
