@@ -9,12 +9,13 @@ from rest_framework.response import Response
 
 from api.adapters import VersionRefOut
 from api.bodies import Body, PageQuery, Query, Text
+from api.canaries import CanaryOut, GoOnIn, ReleaseIn, SharedOut, plan_of
 from api.endpoint import ApiView, endpoint
 from api.idempotency import KeyRule
-from api.tenants import OptionalReasonIn, ReasonIn
+from api.tenants import ReasonIn
 from core.errors import NotFound
 from models_registry import queries
-from models_registry.services import releases
+from models_registry.services import canaries, releases
 from models_registry.states import ReleaseState
 
 
@@ -40,6 +41,13 @@ class ReleaseOut(serializers.Serializer[Any]):
     requested_by = serializers.CharField()
     requested_at = serializers.DateTimeField()
     live_at = serializers.DateTimeField(allow_null=True)
+    canary = serializers.SerializerMethodField()
+
+    @extend_schema_field(CanaryOut(allow_null=True))
+    def get_canary(self, release: Any) -> dict[str, Any] | None:
+        """Its plan and progress; null unless it is a release in steps."""
+        canary = getattr(release, "canary", None)
+        return None if canary is None else dict(CanaryOut(canary).data)
 
     @extend_schema_field(RefusalOut(allow_null=True))
     def get_refusal(self, release: Any) -> dict[str, Any] | None:
@@ -64,6 +72,7 @@ class ServedAtOut(serializers.Serializer[Any]):
     adapter = serializers.CharField()
     at = serializers.DateTimeField()
     served = ServedOut(allow_null=True, help_text="Null when none did.")
+    canary = SharedOut(allow_null=True, help_text="Which version had a share of the requests beside it, if one did.")
 
 
 class ServedAtQuery(Query):
@@ -107,21 +116,27 @@ class VersionRelease(Releasing):
     @endpoint(
         "release_version",
         scope="adapters.release",
-        body=OptionalReasonIn,
+        body=ReleaseIn,
         reply=ReleaseOut,
         status=202,
         idempotency=KeyRule.REQUIRED,
         fact="adapter.release_requested",
-        request_example={"reason": "Evaluation passed on 2026-11-19."},
+        request_example={
+            "reason": "Evaluation passed on 2026-11-19.",
+            "plan": {"steps": [10, 50], "bake_minutes": 30, "max_error_share": "0.05"},
+        },
     )
     def post(self, request: Request, adapter_version: str) -> Response:
         """Release a version.
 
         It is loaded beside what serves now, proved, and then the route flips. Until `live_at` is set the version that
-        served before goes on.
+        served before goes on. With a plan the version gets its shares of the requests first, each for its bake time,
+        and is rolled back by itself when too many fail or answers take too long.
         """
         version = queries.get_version(adapter_version, tenant_ids=self.visible_tenants)
-        made = releases.release_version(version_id=version.pk, reason=self.body["reason"], actor=self.actor)
+        made = releases.release_version(
+            version_id=version.pk, reason=self.body["reason"], plan=plan_of(self.body), actor=self.actor
+        )
         return self.decided(made)
 
 
@@ -192,6 +207,58 @@ class ReleaseDetail(ApiView):
         return self.reply(ReleaseOut, queries.get_release(release, tenant_ids=self.visible_tenants))
 
 
+class CanaryAction(ApiView):
+    """What a person does to a release in steps."""
+
+    def stands(self, public_id: str) -> Response:
+        """The release as it is now."""
+        return self.reply(ReleaseOut, queries.get_release(public_id, tenant_ids=self.visible_tenants))
+
+
+class CanaryPause(CanaryAction):
+    """Keeping a share."""
+
+    @endpoint("pause_release", scope="adapters.release", body=ReasonIn, reply=ReleaseOut)
+    def post(self, request: Request, release: str) -> Response:
+        """Keep a release in steps at its share until somebody goes on; its alarms watch on."""
+        found = queries.get_release(release, tenant_ids=self.visible_tenants)
+        canaries.pause_canary(release_id=found.pk, reason=self.body["reason"], actor=self.actor)
+        return self.stands(release)
+
+
+class CanaryGoOn(CanaryAction):
+    """Going on."""
+
+    @endpoint("continue_release", scope="adapters.release", body=GoOnIn, reply=ReleaseOut)
+    def post(self, request: Request, release: str) -> Response:
+        """Go on with a release in steps: end its pause, or take the next share now."""
+        found = queries.get_release(release, tenant_ids=self.visible_tenants)
+        told = {"skip_bake": self.body["skip_bake"], "reason": self.body["reason"]}
+        canaries.go_on(release_id=found.pk, **told, actor=self.actor)
+        return self.stands(release)
+
+
+class CanaryAbort(CanaryAction):
+    """Going back."""
+
+    @endpoint("abort_release", scope="adapters.release", body=ReasonIn, reply=ReleaseOut)
+    def post(self, request: Request, release: str) -> Response:
+        """Abort a release in steps: what serves beside it gets every request again."""
+        found = queries.get_release(release, tenant_ids=self.visible_tenants)
+        canaries.abort_canary(release_id=found.pk, reason=self.body["reason"], actor=self.actor)
+        return self.stands(release)
+
+
+class AdapterShares(ApiView):
+    """Which version had which share, when."""
+
+    @endpoint("list_adapter_shares", scope="adapters.view", query=PageQuery, reply=SharedOut, many=True)
+    def get(self, request: Request, adapter: str) -> Response:
+        """List which version had which share of the requests beside the live one, newest first."""
+        found = queries.get_adapter(adapter, tenant_ids=self.visible_tenants)
+        return self.page(queries.canary_timeline(found.pk), SharedOut)
+
+
 class AdapterTimeline(ApiView):
     """What served from when until when."""
 
@@ -210,5 +277,5 @@ class AdapterServedAt(ApiView):
         """Read which version answered at an instant."""
         found = queries.find_adapter(adapter, tenant_ids=self.visible_tenants)
         at = self.query["at"]
-        served = queries.served_at(found.pk, at)
-        return self.reply(ServedAtOut, {"adapter": found.public_id, "at": at, "served": served})
+        served, canary = queries.served_at(found.pk, at), queries.canary_at(found.pk, at)
+        return self.reply(ServedAtOut, {"adapter": found.public_id, "at": at, "served": served, "canary": canary})

@@ -32,6 +32,7 @@ BEAT = {
     "provisioning: drift, and warm copies whose time is over": ("provisioning.tasks.sweep_served_tenants", 40 * SWEEP),
     "provisioning: the mirror in SageMaker's model registry": ("provisioning.tasks.sweep_registries", 40 * SWEEP),
     "provisioning: inventory of AWS": ("provisioning.tasks.keep_inventory", 40 * SWEEP),
+    "provisioning: releases in steps": ("provisioning.tasks.watch_canaries", 2 * SWEEP),
     "provisioning: bulk operations": ("provisioning.tasks.advance_bulk_operations", SWEEP),
     "provisioning: deletion certificates": ("provisioning.tasks.certify_departed", 40 * SWEEP),
     "provisioning: token limits that fill up": ("provisioning.tasks.watch_limits", 4 * SWEEP),

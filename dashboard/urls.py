@@ -5,6 +5,7 @@ from django.urls import path, register_converter
 from dashboard.views import (
     accounts,
     adapters,
+    canaries,
     containers,
     departures,
     exports,
@@ -113,6 +114,9 @@ urlpatterns = [
     path("versions/<handle:ref>/", versions.detail, name="version-detail"),
     path("versions/<handle:ref>/release/", adapters.release, name="version-release"),
     path("versions/<handle:ref>/archive/", adapters.archive, name="version-archive"),
+    path("releases/<handle:ref>/pause/", canaries.pause, name="release-pause"),
+    path("releases/<handle:ref>/continue/", canaries.go_on, name="release-continue"),
+    path("releases/<handle:ref>/abort/", canaries.abort, name="release-abort"),
     # operations
     path("operations/", operations.listing, name="operation-list"),
     path("operations/resources/", resources.listing, name="resource-list"),

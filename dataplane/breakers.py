@@ -1,4 +1,4 @@
-"""A circuit breaker per route and line: a line that fails again and again is left alone for a while.
+"""A circuit breaker per route, line and version: what fails again and again is left alone for a while.
 
     closed --so many failures in a row--> open --after a while--> half_open --one request answers--> closed
                                             ^                        |
@@ -50,14 +50,15 @@ class Breakers:
         self._on_turn = on_turn
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._breakers: dict[tuple[str, str], _Breaker] = {}
+        # Of two versions that share a line's requests, one may fail and the other must go on.
+        self._breakers: dict[tuple[str, str, str], _Breaker] = {}
 
     def enter(self, route: str, target: Target, ladder: Ladder) -> None:
         """Let a request try the target. Raises BreakerOpen. Who entered calls `succeeded`, `failed` or `left`."""
         turn: Turn | None = None
         try:
             with self._lock:
-                breaker = self._breakers.setdefault((route, target.line), _Breaker(resets=target.resets))
+                breaker = self._breakers.setdefault(_key(route, target), _Breaker(resets=target.resets))
                 if breaker.resets != target.resets:
                     breaker.resets, breaker.failures = target.resets, 0
                     turn = self._turn(route, target.line, breaker, CLOSED, "Reset by a person.")
@@ -85,30 +86,30 @@ class Breakers:
             )
         return self._turn(route, target.line, breaker, HALF_OPEN, "One request tries it.")
 
-    def succeeded(self, route: str, line: str) -> None:
+    def succeeded(self, route: str, target: Target) -> None:
         """The target answered."""
         with self._lock:
-            breaker = self._breakers[route, line]
+            breaker = self._breakers[_key(route, target)]
             breaker.failures = 0
-            turn = self._turn(route, line, breaker, CLOSED, "It answers again.")
+            turn = self._turn(route, target.line, breaker, CLOSED, "It answers again.")
         self._tell(turn)
 
-    def failed(self, route: str, line: str, ladder: Ladder, reason: str) -> None:
+    def failed(self, route: str, target: Target, ladder: Ladder, reason: str) -> None:
         """The target did not answer."""
         turn = None
         with self._lock:
-            breaker = self._breakers[route, line]
+            breaker = self._breakers[_key(route, target)]
             breaker.failures += 1
             breaker.reason = reason
             if breaker.state == HALF_OPEN or breaker.failures >= ladder.breaker_failures:
                 breaker.opened_at = self._monotonic()
-                turn = self._turn(route, line, breaker, OPEN, reason)
+                turn = self._turn(route, target.line, breaker, OPEN, reason)
         self._tell(turn)
 
-    def left(self, route: str, line: str) -> None:
+    def left(self, route: str, target: Target) -> None:
         """The request ended without saying anything about the target: it had no room, or was wrong itself."""
         with self._lock:
-            breaker = self._breakers[route, line]
+            breaker = self._breakers[_key(route, target)]
             if breaker.state == HALF_OPEN:  # whoever comes next tries it
                 breaker.state = OPEN
 
@@ -121,3 +122,7 @@ class Breakers:
     def _tell(self, turn: Turn | None) -> None:
         if turn is not None:
             self._on_turn(turn)
+
+
+def _key(route: str, target: Target) -> tuple[str, str, str]:
+    return route, target.line, target.adapter_version

@@ -211,7 +211,7 @@ class ConfigReader:
         table: str,
         tenant: str,
         key: bytes,
-        ttl_seconds: float = 5.0,
+        ttl_seconds: float = 2.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client

@@ -20,8 +20,10 @@ COUNTED = ("InputTokens", "OutputTokens", "Requests")
 # How long the requests took, together: with Requests it gives their mean latency. Put in the same call.
 METRICS = (*COUNTED, "BusyMilliseconds")
 UNITS = ("Count", "Count", "Count", "Milliseconds")
+# Requests that a version did not answer, whoever did then; put only where there are any, and never on an invoice.
+ERRORS = "Errors"
 DATUMS_PER_PUT = 1000  # PutMetricData's own limit
-KEYS_PER_PUT = DATUMS_PER_PUT // len(METRICS)
+KEYS_PER_PUT = DATUMS_PER_PUT // (len(METRICS) + 1)
 # A put answered with 4xx was turned away whole. With these codes something inside it is at fault (a stamp older than
 # two weeks, say), so sending the same again is useless and the rest of the batch must not suffer for it.
 FAULTY_CODES = frozenset(
@@ -36,6 +38,7 @@ class _Total:
     """A StatisticSet per metric, kept as whole numbers."""
 
     requests: int = 0
+    errors: int = 0
     sums: list[int] = field(default_factory=lambda: [0] * len(METRICS))
     lows: list[int] = field(default_factory=lambda: [0] * len(METRICS))
     highs: list[int] = field(default_factory=lambda: [0] * len(METRICS))
@@ -49,6 +52,9 @@ class _Total:
             self.highs[at] = value if first else max(self.highs[at], value)
 
     def merge(self, other: _Total) -> None:
+        self.errors += other.errors
+        if not other.requests:
+            return
         for at in range(len(METRICS)):
             self.lows[at] = min(self.lows[at], other.lows[at]) if self.requests else other.lows[at]
             self.highs[at] = max(self.highs[at], other.highs[at]) if self.requests else other.highs[at]
@@ -109,14 +115,23 @@ class Emitter:
         busy_milliseconds: int,
     ) -> None:
         """Count one answered request that happened `at` (epoch seconds) and took so long."""
+        with self._lock:
+            self._total(namespace, adapter_version, line, at).add((input_tokens, output_tokens, 1, busy_milliseconds))
+
+    def record_error(self, *, namespace: str, adapter_version: str, line: str, at: float) -> None:
+        """Count one request that was not answered `at` (epoch seconds)."""
+        with self._lock:
+            self._total(namespace, adapter_version, line, at).errors += 1
+
+    def _total(self, namespace: str, adapter_version: str, line: str, at: float) -> _Total:
+        """Where to count; the caller holds the lock."""
         start = int(at // self._period_seconds) * self._period_seconds
         key = (namespace, adapter_version, line, start)
-        with self._lock:
-            total = self._totals.get(key)
-            if total is None:
-                self._make_room()
-                total = self._totals[key] = _Total()
-            total.add((input_tokens, output_tokens, 1, busy_milliseconds))
+        total = self._totals.get(key)
+        if total is None:
+            self._make_room()
+            total = self._totals[key] = _Total()
+        return total
 
     @property
     def buffered(self) -> int:
@@ -182,20 +197,22 @@ class Emitter:
             {"Name": "AdapterVersion", "Value": adapter_version},
             {"Name": "Line", "Value": line},
         ]
+        sets = [
+            (metric, unit, (total.requests, total.sums[at], total.lows[at], total.highs[at]))
+            for at, (metric, unit) in enumerate(zip(METRICS, UNITS, strict=True))
+            if total.requests
+        ]
+        if total.errors:
+            sets.append((ERRORS, "Count", (total.errors, total.errors, 1, 1)))
         return [
             {
                 "MetricName": metric,
                 "Dimensions": dimensions,
                 "Timestamp": start,
                 "Unit": unit,
-                "StatisticValues": {
-                    "SampleCount": total.requests,
-                    "Sum": total.sums[at],
-                    "Minimum": total.lows[at],
-                    "Maximum": total.highs[at],
-                },
+                "StatisticValues": dict(zip(("SampleCount", "Sum", "Minimum", "Maximum"), values, strict=True)),
             }
-            for at, (metric, unit) in enumerate(zip(METRICS, UNITS, strict=True))
+            for metric, unit, values in sets
         ]
 
     def _keep(self, batch: dict[Key, _Total]) -> None:
@@ -217,6 +234,8 @@ class Emitter:
 
 def _count(into: Counter[str], batch: dict[Key, _Total]) -> None:
     for total in batch.values():
+        if not total.requests:
+            continue
         for at, metric in enumerate(COUNTED):
             into[metric] += total.sums[at]
 

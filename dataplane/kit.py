@@ -53,7 +53,7 @@ class Kit:
         clock: Callable[[], float] = time.time,
         *,
         session: boto3.session.Session | None = None,
-        config_ttl_seconds: float = 5.0,
+        config_ttl_seconds: float = 2.0,
         metric_period_seconds: int = 60,
         limits_table: str | None = None,
         invoke_timeout_seconds: float = INVOKE_TIMEOUT_SECONDS,
@@ -191,7 +191,17 @@ class Kit:
             then = self._clock() if at is None else at
             return self._limiter.reserve(config.budgets, upper_bound(body), then, target.allowance)
 
-        return config, body, Way(chosen, config.ladder, stamp, may_wait=at is None, reserve=reserve)
+        def failed(target: Target) -> None:
+            if target.kind != API:
+                self._emitter.record_error(
+                    namespace=config.metrics_namespace,
+                    adapter_version=target.adapter_version,
+                    line=target.line,
+                    at=stamp,
+                )
+                self._flush_when_due()
+
+        return config, body, Way(chosen, config.ladder, stamp, may_wait=at is None, reserve=reserve, failed=failed)
 
     def _down(self, way: Way, send: Callable[[Target, Ticket], Answered]) -> Answered:
         try:

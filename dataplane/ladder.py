@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from dataplane.breakers import Breakers
 from dataplane.config import Ladder, Route, Target
-from dataplane.errors import BreakerOpen, DataPlaneError, LimitExceeded, ModelUnavailable
+from dataplane.errors import BreakerOpen, DataPlaneError, LimitExceeded, ModelFailed, ModelUnavailable
 from dataplane.limits import Ticket
 from dataplane.reports import REFUSED, Reporter
 
@@ -26,13 +26,15 @@ Answered = TypeVar("Answered")
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """What a request goes down with: how to take leave to spend, how to send, and the instant that it counts under."""
+    """What a request goes down with: how to take leave to spend, whom to tell that a target did not answer, and the
+    instant that it counts under."""
 
     route: Route
     ladder: Ladder
     at: float
     may_wait: bool
     reserve: Callable[[Target], Ticket]
+    failed: Callable[[Target], None]
 
 
 class Descent:
@@ -56,8 +58,13 @@ class Descent:
                         refusals = [refusal]
                         break
                     refusals.append(refusal)
+                    if not isinstance(refusal, LimitExceeded):
+                        way.failed(target)
                     if place + 1 < len(targets):
                         self._tell(way, target, targets[place + 1].line, refusal)
+                except ModelFailed:
+                    way.failed(target)
+                    raise
             last, wait = refusals[-1], min(_patience(refusal) for refusal in refusals)
             if time.monotonic() + wait > wait_until:
                 self._tell(way, targets[-1], REFUSED, last)
@@ -66,24 +73,24 @@ class Descent:
             time.sleep(wait)
 
     def _try(self, way: Way, target: Target, send: Callable[[Target, Ticket], Answered]) -> Answered:
-        name, line = way.route.name, target.line
+        name = way.route.name
         self._breakers.enter(name, target, way.ladder)
         try:
             ticket = way.reserve(target)
         except BaseException:
-            self._breakers.left(name, line)
+            self._breakers.left(name, target)
             raise
         try:
             answered = send(target, ticket)
         except ModelUnavailable as failure:
             ticket.release()
-            self._breakers.failed(name, line, way.ladder, failure.detail)
+            self._breakers.failed(name, target, way.ladder, failure.detail)
             raise
         except BaseException:
             ticket.release()
-            self._breakers.left(name, line)
+            self._breakers.left(name, target)
             raise
-        self._breakers.succeeded(name, line)
+        self._breakers.succeeded(name, target)
         return answered
 
     def _tell(self, way: Way, target: Target, to: str, refusal: DataPlaneError) -> None:

@@ -47,6 +47,9 @@ CATALOG: dict[str, str] = {
     "adapter.released": "A version serves: the data plane routes to it.",
     "adapter.rolled_back": "An earlier version serves again.",
     "adapter.withdrawn": "No version of the adapter serves any more.",
+    "adapter.canary_advanced": "A version that is released in steps may have the next share of the requests.",
+    "adapter.canary_paused": "A version that is released in steps keeps its share until somebody goes on.",
+    "adapter.canary_continued": "Somebody let a release in steps go on.",
     "adapter.release_refused": "A version was not made live; what served before goes on.",
     # provisioning
     "account.registered": "An AWS account was named for a tenant, or registered for one to come.",

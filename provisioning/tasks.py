@@ -5,7 +5,16 @@ import logging
 from celery import shared_task
 
 from aws.errors import AwsError
-from provisioning.services import bulk, certificates, converge, findings, limit_watch, mirroring, reconciling
+from provisioning.services import (
+    bulk,
+    canary_watch,
+    certificates,
+    converge,
+    findings,
+    limit_watch,
+    mirroring,
+    reconciling,
+)
 
 log = logging.getLogger(__name__)
 
@@ -86,3 +95,9 @@ def watch_limits(**_: object) -> None:
         limit_watch.watch_limits()
     except AwsError as error:
         log.warning("token limits wait for the next look: %s", error)
+
+
+@shared_task(acks_late=True)
+def watch_canaries(**_: object) -> None:
+    """Look at every release in steps: on, held, or back."""
+    canary_watch.watch_canaries()

@@ -16,13 +16,16 @@ from dashboard.paging import page_of
 from dashboard.polling import poll_ms
 from dashboard.preflight import memory_of_release
 from dashboard.reading import posted, text_of
+from dashboard.release_forms import ReleaseForm
 from dashboard.rendering import render_page_or_fragment
+from dashboard.views.canaries import card_of
 from models_registry import queries
 from models_registry.services import releases
 from models_registry.services.adapters import archive_version, create_adapter
 from models_registry.states import Approval, ReleaseState, VersionState
 from provisioning.queries import resources_of
 from provisioning.states import Phase
+from provisioning.typical import spoken, typical_times
 from tenants.queries import get_tenant
 
 SPANS = 12
@@ -102,6 +105,7 @@ def detail(request: OperatorRequest, ref: str) -> HttpResponse:
         "rows": [_row(version, adapter, pending, warm) for version in versions.rows],
         "next_cursor": versions.next_cursor,
         "pending": pending,
+        "card": card_of(pending, adapter.live_version),
         "refused": decisions[0] if decisions and decisions[0].state == ReleaseState.REFUSED else None,
         "decisions": decisions,
         "previous": queries.previous_served(adapter.pk, adapter.live_version_id),
@@ -123,6 +127,7 @@ def release(request: OperatorRequest, ref: str) -> HttpResponse:
     """Make a version serve."""
     version = queries.get_version(ref, tenant_ids=request.visible_tenants)
     adapter = queries.get_adapter(version.adapter.public_id, tenant_ids=request.visible_tenants)
+    form = ReleaseForm(posted(request), has_live=adapter.live_version_id not in (None, version.pk))
     question = Question(
         heading=f"Release {adapter.name} {version}",
         verb=f"Release {version}",
@@ -137,8 +142,10 @@ def release(request: OperatorRequest, ref: str) -> HttpResponse:
     return ask_then_do(
         request,
         question,
-        OptionalReasonForm(posted(request)),
-        lambda typed: releases.release_version(version_id=version.pk, reason=typed["reason"], actor=request.actor),
+        form,
+        lambda typed: releases.release_version(
+            version_id=version.pk, reason=typed["reason"], plan=form.plan(), actor=request.actor
+        ),
         message=f"{version} is going live.",
     )
 
@@ -157,7 +164,7 @@ def roll_back(request: OperatorRequest, ref: str) -> HttpResponse:
         plan=[
             f"{name} is still warm in AWS: traffic moves as soon as the new routes are read, within seconds."
             if is_warm
-            else f"{name} is no longer warm: it is set up again first, which takes about as long as a release.",
+            else f"{name} is no longer warm: it is set up again and proved first. {_how_long()}",
             "No endpoint restarts and no request is dropped.",
             f"Affects {adapter.tenant.name} only; the price does not change.",
         ],
@@ -258,6 +265,16 @@ def _warm_versions(adapter: Any) -> set[int]:
         for each in standing
         if each.kind == "adapter_component" and each.phase == Phase.READY and each.is_wanted and each.adapter_version_id
     }
+
+
+def _how_long() -> str:
+    """How long a version takes from nothing to its first request, by what it took lately."""
+    parts = typical_times()
+    steps = [parts[kind] for kind in ("make adapter_component", "probe", "route") if kind in parts]
+    if "make adapter_component" not in parts:
+        return "How long that takes is not known here yet; AWS's own examples take about two minutes."
+    usual, long = sum(step.p50_seconds for step in steps), sum(step.p95_seconds for step in steps)
+    return f"That usually takes {spoken(usual)}, and seldom more than {spoken(long)}."
 
 
 def _target(request: OperatorRequest, adapter: Any) -> Any | None:

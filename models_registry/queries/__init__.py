@@ -10,7 +10,11 @@ from models_registry.queries.catalogue import get_foundation_model as get_founda
 from models_registry.queries.catalogue import get_serving_profile as get_serving_profile
 from models_registry.queries.catalogue import list_foundation_models as list_foundation_models
 from models_registry.queries.releases import WantedRelease as WantedRelease
+from models_registry.queries.releases import canaries_under_way as canaries_under_way
+from models_registry.queries.releases import canary_at as canary_at
+from models_registry.queries.releases import canary_timeline as canary_timeline
 from models_registry.queries.releases import get_release as get_release
+from models_registry.queries.releases import has_open_share as has_open_share
 from models_registry.queries.releases import list_releases as list_releases
 from models_registry.queries.releases import newest_release as newest_release
 from models_registry.queries.releases import previous_served as previous_served

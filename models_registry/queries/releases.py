@@ -8,7 +8,8 @@ from django.db.models import QuerySet
 
 from core.errors import NotFound
 from core.reading import the_one
-from models_registry.models import Adapter, AdapterVersion, Release, ServedInterval
+from models_registry.models import Adapter, AdapterVersion, Canary, CanaryInterval, Release, ServedInterval
+from models_registry.models.canaries import EVERYTHING
 from models_registry.states import ReleaseState, VersionState
 
 
@@ -17,7 +18,8 @@ class WantedRelease:
     """What one adapter should serve: the newest release that is pending or live, `version` None for a withdrawal.
 
     `previous` is the version that served before the live one, and `previous_stopped_at` when it stopped: whether it
-    is worth keeping warm is provisioning's decision.
+    is worth keeping warm is provisioning's decision. `percent` is the share of the requests that the version should
+    have beside the live one: 100 unless it is released in steps.
     """
 
     adapter: Adapter
@@ -26,6 +28,7 @@ class WantedRelease:
     live_version: AdapterVersion | None
     previous: AdapterVersion | None
     previous_stopped_at: datetime | None
+    percent: int = EVERYTHING
 
 
 def wanted_releases(tenant_id: int) -> list[WantedRelease]:
@@ -33,7 +36,7 @@ def wanted_releases(tenant_id: int) -> list[WantedRelease]:
     open_releases = (
         Release.objects.filter(adapter__tenant_id=tenant_id, state__in=[ReleaseState.PENDING, ReleaseState.LIVE])
         .select_related("adapter__tenant", "adapter__foundation_model", "adapter__serving_profile")
-        .select_related("adapter__live_version", "version")
+        .select_related("adapter__live_version", "version", "canary")
         .order_by("adapter_id", "-sequence")
         .distinct("adapter_id")
     )
@@ -49,16 +52,24 @@ def wanted_releases(tenant_id: int) -> list[WantedRelease]:
                 live_version=adapter.live_version,
                 previous=before.version if before else None,
                 previous_stopped_at=before.during.upper if before else None,
+                percent=_share(release),
             )
         )
     return wanted
+
+
+def _share(release: Release) -> int:
+    live_id = release.adapter.live_version_id
+    shares = release.state == ReleaseState.PENDING and live_id is not None and release.version_id != live_id
+    canary: Canary | None = getattr(release, "canary", None) if shares else None
+    return canary.percent if canary is not None else EVERYTHING
 
 
 def newest_release(adapter_id: int) -> Release | None:
     """The newest release of an adapter that is pending or live."""
     return (
         Release.objects.filter(adapter_id=adapter_id, state__in=[ReleaseState.PENDING, ReleaseState.LIVE])
-        .select_related("version")
+        .select_related("version", "canary")
         .order_by("-sequence")
         .first()
     )
@@ -86,6 +97,33 @@ def served_at(adapter_id: int, at: datetime) -> ServedInterval | None:
     )
 
 
+def canary_at(adapter_id: int, at: datetime) -> CanaryInterval | None:
+    """Which version had a share of the requests beside the one of `served_at`; None when none did."""
+    return (
+        CanaryInterval.objects.filter(adapter_id=adapter_id, during__contains=at)
+        .select_related("version", "release")
+        .first()
+    )
+
+
+def canary_timeline(adapter_id: int) -> QuerySet[CanaryInterval]:
+    """Which version had which share beside what was live, from when until when, newest first."""
+    shares = CanaryInterval.objects.filter(adapter_id=adapter_id)
+    return shares.select_related("version", "release").order_by("-during")
+
+
+def canaries_under_way(tenant_id: int | None = None) -> QuerySet[Canary]:
+    """Canaries of pending releases whose share data planes were told of; of one tenant, or all."""
+    found = Canary.objects.filter(release__state=ReleaseState.PENDING, step_since__isnull=False)
+    found = found.filter(release__adapter__tenant_id=tenant_id) if tenant_id is not None else found
+    return found.select_related("release__adapter__tenant", "release__adapter__live_version", "release__version")
+
+
+def has_open_share(tenant_id: int) -> bool:
+    """Whether the ledger says that a canary of this tenant has a share now."""
+    return CanaryInterval.objects.filter(adapter__tenant_id=tenant_id, during__endswith__isnull=True).exists()
+
+
 def timeline(adapter_id: int) -> QuerySet[ServedInterval]:
     """What served from when until when, newest first; `during.upper` is None for what serves now."""
     return ServedInterval.objects.filter(adapter_id=adapter_id).select_related("version", "release").order_by("-during")
@@ -93,12 +131,12 @@ def timeline(adapter_id: int) -> QuerySet[ServedInterval]:
 
 def list_releases(adapter_id: int) -> QuerySet[Release]:
     """Every decision about an adapter, newest first, refused ones too."""
-    return Release.objects.filter(adapter_id=adapter_id).select_related("version").order_by("-sequence")
+    return Release.objects.filter(adapter_id=adapter_id).select_related("version", "canary").order_by("-sequence")
 
 
 def get_release(ref: str, *, tenant_ids: Collection[int] | None) -> Release:
     """By public id. Raises NotFound when absent or invisible."""
-    releases = Release.objects.select_related("adapter__tenant", "version")
+    releases = Release.objects.select_related("adapter__tenant", "adapter__live_version", "version", "canary")
     if tenant_ids is not None:
         releases = releases.filter(adapter__tenant_id__in=tenant_ids)
     release = the_one(releases.filter(public_id=ref))

@@ -5,6 +5,7 @@ that the ledger tells what answered, not what somebody wanted.
 """
 
 from collections.abc import Collection
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,10 +14,11 @@ from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from django.db.models import Exists, OuterRef
 
 from core.actors import Actor
-from core.errors import Conflict
+from core.errors import Conflict, FieldError, Invalid
 from core.states import move
 from events.record import record_event
-from models_registry.models import Adapter, AdapterVersion, Release, ServedInterval
+from models_registry.canary import Plan, errors_of
+from models_registry.models import Adapter, AdapterVersion, Canary, CanaryInterval, Release, ServedInterval
 from models_registry.queries import newest_release, previous_served
 from models_registry.services.adapters import lock_adapter, refuse_leaving
 from models_registry.services.approvals import refuse_unapproved
@@ -47,12 +49,28 @@ class NothingReleased(Conflict):
     title = "Nothing is released"
 
 
-def release_version(*, version_id: int, reason: str, actor: Actor) -> Release:
+class PlanInvalid(Invalid):
+    """The plan of a release in steps makes no sense."""
+
+    code = "plan_invalid"
+    title = "The plan cannot be followed"
+
+
+class NothingToCompareWith(Conflict):
+    """A release in steps shares the requests with what serves now, and nothing does."""
+
+    code = "nothing_to_compare_with"
+    title = "Nothing to compare with"
+
+
+def release_version(*, version_id: int, reason: str, plan: Plan | None = None, actor: Actor) -> Release:
     """Wish that a version serves; it goes live when provisioning has proved it. Answers the release.
 
-    Quiet when the newest wish is for this version already. Raises VersionNotReady, VersionRetired, VersionNotApproved
-    and TenantLeaving.
+    With a `plan` it gets its shares of the requests first, and goes live after the last one. Quiet when the newest wish
+    is for this version already. Raises VersionNotReady, VersionRetired, VersionNotApproved, TenantLeaving, PlanInvalid,
+    and NothingToCompareWith for a plan while nothing serves.
     """
+    _refuse_bad_plan(plan)
     with transaction.atomic(durable=True):
         adapter = _lock(AdapterVersion.objects.values_list("adapter_id", flat=True).get(pk=version_id))
         version = AdapterVersion.objects.select_related("replacement").get(pk=version_id)
@@ -61,7 +79,13 @@ def release_version(*, version_id: int, reason: str, actor: Actor) -> Release:
             _refuse_unready(adapter, version)
             refuse_retired(adapter, version)
             refuse_unapproved(adapter, version, has_served=False)
-        return _wish(adapter, newest, version, Release.Kind.RELEASE, reason, actor)
+            if plan is not None and adapter.live_version_id is None:
+                raise NothingToCompareWith(
+                    f"Nothing of {adapter.name} serves now.", hint="Release it without a plan: all requests at once."
+                )
+        if version.pk == adapter.live_version_id:
+            plan = None  # there is no other version to share with
+        return _wish(adapter, newest, version, Release.Kind.RELEASE, reason, actor, plan)
 
 
 def roll_back(*, adapter_id: int, to_version_id: int | None = None, reason: str, actor: Actor) -> Release:
@@ -185,11 +209,18 @@ def _wish(
     kind: Release.Kind,
     reason: str,
     actor: Actor,
+    plan: Plan | None = None,
 ) -> Release:
-    """Write a release down, unless the newest wish is the same; inside the caller's transaction and adapter lock."""
+    """Write a release down, unless the newest wish is the same; inside the caller's transaction and adapter lock.
+
+    A wish that is still on its way ends with it: should the newer one be refused, what serves now goes on, and not
+    what nobody wants any more.
+    """
     if newest is not None and newest.version_id == (version.pk if version else None):
         newest.adapter = adapter
         return newest
+    if newest is not None and newest.state == ReleaseState.PENDING:
+        move(newest, to=ReleaseState.SUPERSEDED, table=RELEASE_MOVES)
     release = Release.objects.create(
         adapter=adapter,
         version=version,
@@ -198,13 +229,19 @@ def _wish(
         reason=reason,
         requested_by=actor.name,
     )
+    if plan is None:
+        # Known, so that whoever shows the release does not ask.
+        Release._meta.get_field("canary").set_cached_value(release, None)
+    else:
+        Canary.objects.create(release=release, **{**asdict(plan), "steps": list(plan.steps)})
     record_event(
         _REQUESTED[kind],
         tenant=adapter.tenant,
         subject=release,
         actor=actor,
         reason=reason,
-        after={"adapter": adapter.public_id, "version": version.number if version else None},
+        after={"adapter": adapter.public_id, "version": version.number if version else None}
+        | ({"steps": list(plan.steps)} if plan is not None else {}),
     )
     return release
 
@@ -307,13 +344,24 @@ def _after_last_start(adapter: Adapter, at: datetime) -> datetime:
 
 
 def _close_served(adapter: Adapter, at: datetime) -> int:
+    return close_open(ServedInterval, adapter, at) + close_open(CanaryInterval, adapter, at)
+
+
+def close_open(intervals: type[ServedInterval] | type[CanaryInterval], adapter: Adapter, at: datetime) -> int:
+    """End an adapter's open intervals; how many there were. Inside the caller's transaction and adapter lock."""
     closed = 0
-    for interval in ServedInterval.objects.filter(adapter=adapter, during__endswith__isnull=True):
+    for interval in intervals._default_manager.filter(adapter=adapter, during__endswith__isnull=True):
         # Clocks of two workers may disagree; an interval is never empty.
         end = max(at, interval.during.lower + timedelta(microseconds=1))
         ended = DateTimeTZRange(interval.during.lower, end, "[)")
-        closed += ServedInterval.objects.filter(pk=interval.pk).update(during=ended)
+        closed += intervals._default_manager.filter(pk=interval.pk).update(during=ended)
     return closed
+
+
+def _refuse_bad_plan(plan: Plan | None) -> None:
+    errors = [FieldError(f"/plan/{field}", "invalid", told) for field, told in (errors_of(plan) if plan else [])]
+    if errors:
+        raise PlanInvalid(" ".join(error.detail for error in errors), errors=errors)
 
 
 def _lock(adapter_id: int) -> Adapter:

@@ -18,8 +18,8 @@ from core.actors import SYSTEM
 from core.clock import now
 from core.crashpoints import boundary
 from models_registry.models import AdapterVersion, Release
-from models_registry.queries import WantedRelease, wanted_releases
-from models_registry.services import releases
+from models_registry.queries import WantedRelease, has_open_share, wanted_releases
+from models_registry.services import canaries, releases
 from models_registry.states import ReleaseState
 from provisioning import queries
 from provisioning.desired import AdapterFacts
@@ -282,6 +282,12 @@ def _record_what_serves(tenant_id: int, wanted: Sequence[WantedRelease]) -> bool
     if config is None or config.written_at is None:
         return False
     news = _record_releases(config, config.written_at, wanted)
+    shares = {
+        each.adapter_version: each.weight for _, _, each in targets_of(config.document) if each.weight is not None
+    }
+    if shares or has_open_share(tenant_id):
+        with boundary("commit shares"):
+            canaries.follow_shares(tenant_id=tenant_id, shares=shares, at=config.written_at)
     is_routed = config.document["status"] == ACTIVE
     if config.document["routes"] or not is_routed:
         # What served ends with a suspension, and goes on after it.
@@ -292,7 +298,8 @@ def _record_what_serves(tenant_id: int, wanted: Sequence[WantedRelease]) -> bool
 
 def _record_releases(config: PublishedConfig, written_at: datetime, wanted: Sequence[WantedRelease]) -> bool:
     told = list(targets_of(config.document))
-    routed = {target.adapter_version for _, _, target in told}
+    # One with a weight is released in steps, and has a share so far.
+    routed = {target.adapter_version for _, _, target in told if target.weight is None}
     adapters = {adapter for _, adapter, _ in told}
     news = False
     for each in wanted:

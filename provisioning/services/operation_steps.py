@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from core.clock import now
+from models_registry.models import Canary, Release
 from provisioning import queries
 from provisioning.desired import foundation_slots
 from provisioning.models import ManagedResource, Operation, OperationStep, PublishedConfig, TierChange
@@ -132,7 +133,19 @@ def _releasing(operation: Operation) -> list[Step]:
     return [
         Step("component", "Load the adapter beside what serves now", is_loaded or is_followed, row),
         Step("probe", "Prove that the adapter takes effect", is_proved or is_followed),
+        *_shares(release),
         route,
+    ]
+
+
+def _shares(release: Release) -> list[Step]:
+    """One step for each share of a release in steps; it is done when the next one was allowed."""
+    canary: Canary | None = getattr(release, "canary", None)
+    if canary is None:
+        return []
+    return [
+        Step(f"share {percent}", f"Watch it answer {percent} % of the requests", place < canary.step)
+        for place, percent in enumerate(canary.steps)
     ]
 
 

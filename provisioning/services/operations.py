@@ -51,7 +51,7 @@ def refresh(*, tenant_id: int, trouble: str = "") -> None:
         tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
         config = queries.current_config(tenant_id)
         still_open = Operation.objects.filter(tenant=tenant, state__in=OPEN)
-        still_open = still_open.select_related("release__version", "tier_change__tenant")
+        still_open = still_open.select_related("release__version", "release__canary", "tier_change__tenant")
         for operation in still_open.order_by("pk"):
             refused = operation.release is not None and operation.release.state == ReleaseState.REFUSED
             returned = operation.tier_change is not None and operation.tier_change.state == ChangeState.RETURNED

@@ -21,6 +21,7 @@ from provisioning.services.desired_state import Wishes
 from provisioning.states import Phase
 from tenants.models import Tenant
 
+EVERYTHING = 100
 SERVING = (Phase.READY, Phase.UPDATING)
 Allowances = Mapping[str, Allowance]
 
@@ -31,7 +32,9 @@ def routes_of(
     """The routes that data planes should have.
 
     A version is routed once its component serves and its probe has passed; until then the live version stays where
-    it is, and a route that was published stays while what it points to exists.
+    it is, and a route that was published stays while what it points to exists. One that is released in steps comes
+    first with the weight of its share, and the live version after it: it takes the rest, and what the new one does not
+    answer.
     """
     published, allowances = _published(tenant.pk), line_rules.allowances_of(tenant.pk)
     routes: dict[str, Route] = {}
@@ -46,8 +49,9 @@ def routes_of(
         if each.version is None:
             continue
         targets = _version_targets(tenant, lines, wishes, each, each.version)
-        if not targets and each.live_version:
-            targets = _version_targets(tenant, lines, wishes, each, each.live_version)
+        if each.live_version and (not targets or each.percent < EVERYTHING):
+            old = _version_targets(tenant, lines, wishes, each, each.live_version)
+            targets = [*(replace(first, weight=each.percent) for first in targets[:1]), *old]
         kept = _kept(published.get(each.adapter.name), each)
         if targets:
             routes[each.adapter.name] = Route(_with_allowances(targets, allowances), each.adapter.public_id)

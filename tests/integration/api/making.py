@@ -20,10 +20,12 @@ from core.ids import new_id
 from core.periods import billing_month
 from events.models import WebhookDelivery, WebhookEndpoint
 from events.webhooks.endpoints import create_endpoint, send_test
+from models_registry.canary import Plan
 from models_registry.containers.generate import Assignment, BaseModel, generate
 from models_registry.containers.images import newest
 from models_registry.models import Adapter, AdapterUpload, AdapterVersion, Release
 from models_registry.services.adapters import create_adapter
+from models_registry.services.canaries import follow_shares
 from models_registry.services.catalogue import define_serving_profile, register_foundation_model
 from models_registry.services.multipart import PART_BYTES
 from models_registry.services.releases import record_live, release_version
@@ -112,6 +114,16 @@ def make_release(tenant: Tenant) -> Release:
     release = release_version(version_id=make_version(tenant).pk, reason="", actor=TESTER)
     record_live(release_ids=[release.pk], at=clock.now(), actor=TESTER)
     return release
+
+
+def make_canary(tenant: Tenant) -> Release:
+    """A release in steps, beside a live version, whose first share data planes were told of."""
+    if not Adapter.objects.filter(tenant=tenant, live_version__isnull=False).exists():
+        make_release(tenant)
+    version = make_version(tenant)
+    made = release_version(version_id=version.pk, plan=Plan(steps=(10, 50)), reason="", actor=TESTER)
+    follow_shares(tenant_id=tenant.pk, shares={version.public_id: 10}, at=clock.now())
+    return made
 
 
 def make_account(tenant: Tenant) -> AwsAccount:
@@ -333,7 +345,7 @@ MAKERS: dict[str, Callable[[Tenant], str]] = {
     "adapter": lambda tenant: make_release(tenant).adapter.public_id,
     "adapter_upload": lambda tenant: make_upload(tenant).public_id,
     "adapter_version": lambda tenant: make_version(tenant).public_id,
-    "release": lambda tenant: make_release(tenant).public_id,
+    "release": lambda tenant: make_canary(tenant).public_id,
     "operation": lambda tenant: make_operation(tenant).public_id,
     "resource": lambda tenant: make_resource(tenant).public_id,
     "scenario": make_scenario,

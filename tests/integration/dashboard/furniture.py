@@ -23,6 +23,7 @@ from tests.integration.api.making import (
     make_account,
     make_adapter,
     make_bulk,
+    make_canary,
     make_certificate,
     make_config,
     make_export,
@@ -49,6 +50,7 @@ class Furnished:
     version: str
     live: str
     rejected: str
+    release: str
     operation: str
     finding: str
     gap: str
@@ -106,6 +108,7 @@ class Furnished:
             **{f"version-{each}": self.version for each in ("detail", "release", "archive")},
             **{f"version-{each}": self.version for each in ("compare", "approve", "reject", "restore", "retire")},
             **{f"finding-{each}": self.finding for each in ("adopt", "delete", "ignore", "unignore")},
+            **{f"release-{each}": self.release for each in ("pause", "continue", "abort")},
             **{f"operation-{each}": self.operation for each in ("detail", "retry", "cancel", "hold", "continue")},
             **{f"invoice-{each}": final for each in ("detail", "document", "comparison", "pay", "void", "credit")},
             **{f"invoice-{each}": draft for each in ("refresh", "finalize")},
@@ -157,6 +160,7 @@ def furnish(set_clock: Callable[[datetime], None]) -> Furnished:
         version=version.public_id,
         live=live.public_id,
         rejected=_rejected(tenant).public_id,
+        release=make_canary(tenant).public_id,
         operation=operation.public_id,
         finding=make_finding(tenant).public_id,
         gap=make_gap(tenant).public_id,
