@@ -8,7 +8,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import django
 
@@ -88,6 +89,13 @@ ONE_STATEMENT = """
 """
 
 
+class Spent(NamedTuple):
+    """Seconds on the clock and of processors; the second moves far less when the machine is busy with other things."""
+
+    seconds: float
+    cpu: float
+
+
 def main() -> None:
     """Make tenants with a sealed month of roll-ups; draft and finalize it; print the figures against their floors."""
     words = argparse.ArgumentParser(description=__doc__)
@@ -106,7 +114,10 @@ def main() -> None:
 def _measure(size: int, card: Any) -> float:
     """Draft and finalize `size` tenants `ROUNDS` times, each beside the one statement; seconds per invoice."""
     tenants = list(Tenant.objects.order_by("pk").values_list("pk", flat=True)[:size])
-    floors, drafts, finals, statements = [], [], [], []
+    floors: list[Spent] = []
+    drafts: list[Spent] = []
+    finals: list[Spent] = []
+    statements: list[int] = []
     before = _memory()
     for _ in range(ROUNDS if size == FEW else 1):
         floors.append(_one_statement(tenants, card))
@@ -117,10 +128,18 @@ def _measure(size: int, card: Any) -> float:
         statements.append(count[0] + UNSEEN_PER_BATCH * len(list(_batches(tenants))))
         _check(size)
         _undo()
-    floor, draft, final = (statistics.median(each) for each in (floors, drafts, finals))
+    floor, draft, final = (statistics.median(each.seconds for each in found) for found in (floors, drafts, finals))
+    floor_cpu, draft_cpu, final_cpu = (
+        statistics.median(each.cpu for each in found) for found in (floors, drafts, finals)
+    )
     print(f"{size:,} tenants x {len(METERS)} meters x 31 days, medians of {len(floors)}:")
-    for what, seconds in (("one statement", floor), ("drafting", draft), ("drafting and finalizing", draft + final)):
+    for what, seconds, cpu in (
+        ("one statement", floor, floor_cpu),
+        ("drafting", draft, draft_cpu),
+        ("drafting and finalizing", draft + final, draft_cpu + final_cpu),
+    ):
         print(f"  {what:<26} {seconds:7.2f} s  {size / seconds:9,.0f} invoices/s  {floor / seconds:5.2f} of the floor")
+        print(f"  {'':<26} {1000 * cpu / size:7.2f} ms of CPU per invoice  {floor_cpu / cpu:12.2f} of the floor")
     print(f"  wanted: at least {WANTED_RATIO} of the floor")
     each = statistics.median(statements) * 50 / size
     print(f"  {each:.2f} statements per 50 invoices; wanted at most {STATEMENTS_PER_50:.0f}")
@@ -128,24 +147,24 @@ def _measure(size: int, card: Any) -> float:
     return (draft + final) / size
 
 
-def _draft(tenants: list[int]) -> float:
-    began, issuer = time.perf_counter(), the_issuer()
+def _draft(tenants: list[int]) -> Spent:
+    began, issuer = _now(), the_issuer()
     for batch in _batches(tenants):
         plans = plan_segments(list(Tenant.objects.filter(pk__in=batch).order_by("pk")), MONTH)
         write_drafts(plans=plans, issuer=issuer, period=MONTH, actor=SYSTEM)
-    return time.perf_counter() - began
+    return _since(began)
 
 
-def _finalize(tenants: list[int]) -> float:
-    began = time.perf_counter()
+def _finalize(tenants: list[int]) -> Spent:
+    began = _now()
     drafts = list(Invoice.objects.filter(state="draft").order_by("pk").values_list("pk", flat=True))
     for batch in _batches(drafts):
         finalize_invoices(invoice_ids=batch, actor=SYSTEM)
-    return time.perf_counter() - began
+    return _since(began)
 
 
-def _one_statement(tenants: list[int], card: Any) -> float:
-    began = time.perf_counter()
+def _one_statement(tenants: list[int], card: Any) -> Spent:
+    began = _now()
     asked = {
         "tenants": tenants, "card": card.pk, "issuer": the_issuer().pk, "start": MONTH.start, "end": MONTH.end,
         "now": datetime.now(UTC),
@@ -153,7 +172,19 @@ def _one_statement(tenants: list[int], card: Any) -> float:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = 0")
         cursor.execute(ONE_STATEMENT, asked)
-    return time.perf_counter() - began
+    return _since(began)
+
+
+def _now() -> Spent:
+    """The clock, and what this process and its session in PostgreSQL have used of the processor."""
+    session = Path(f"/proc/{connection.connection.info.backend_pid}/stat").read_text().rpartition(")")[2].split()
+    ticks = int(session[11]) + int(session[12])
+    return Spent(time.perf_counter(), time.process_time() + ticks / os.sysconf("SC_CLK_TCK"))
+
+
+def _since(began: Spent) -> Spent:
+    ended = _now()
+    return Spent(ended.seconds - began.seconds, ended.cpu - began.cpu)
 
 
 def _check(size: int) -> None:

@@ -85,6 +85,7 @@ def rate_segment(segment: Segment) -> list[RatedLine]:
     """
     whole, fees = share_of(segment.span, segment.month), share_of(segment.fee_span, segment.month)
     taken = _taken(segment)
+    said = _said_of(segment)
     lines: list[RatedLine] = []
     for rate in segment.card.rates:
         if isinstance(rate.parameters, MinimumCommitment):
@@ -97,11 +98,11 @@ def rate_segment(segment: Segment) -> list[RatedLine]:
         share = whole if is_metered else fees
         priced = price(rate.parameters, quantity, share)
         if is_metered or priced.amount > 0:
-            lines.append(_line(segment, rate, priced, quantity, share, used))
+            lines.append(_line(segment, said, rate, priced, quantity, share, used))
     committed = [rate for rate in segment.card.rates if isinstance(rate.parameters, MinimumCommitment)]
     for rate in committed:
         assert isinstance(rate.parameters, MinimumCommitment)  # it was chosen for that
-        line = _commitment_line(segment, rate, rate.parameters, fees, lines)
+        line = _commitment_line(segment, said, rate, rate.parameters, fees, lines)
         if line.amount > 0:
             lines.append(line)
     if committed:
@@ -132,20 +133,39 @@ def _taken(segment: Segment) -> dict[int, list[Usage]]:
 
 
 def _commitment_line(
-    segment: Segment, rate: RateTerms, commitment: MinimumCommitment, share: Share, lines: Sequence[RatedLine]
+    segment: Segment,
+    said: Mapping[str, object],
+    rate: RateTerms,
+    commitment: MinimumCommitment,
+    share: Share,
+    lines: Sequence[RatedLine],
 ) -> RatedLine:
     spent = sum((line.amount for line in lines if line.rate.meter in commitment.meters), Decimal(0))
-    return _line(segment, rate, top_up(commitment, share, spent), 0, share, [])
+    return _line(segment, said, rate, top_up(commitment, share, spent), 0, share, [])
+
+
+def _said_of(segment: Segment) -> dict[str, object]:
+    """What the explanations of all lines of a segment have in common."""
+    return {
+        "card": {"id": segment.card.public_id, "name": segment.card.name, "number": segment.card.number},
+        "span": {"start": segment.span.start.isoformat(), "end": segment.span.end.isoformat()},
+    }
 
 
 def _line(
-    segment: Segment, rate: RateTerms, priced: Priced, quantity: int, share: Share, used: Sequence[Usage]
+    segment: Segment,
+    said: Mapping[str, object],
+    rate: RateTerms,
+    priced: Priced,
+    quantity: int,
+    share: Share,
+    used: Sequence[Usage],
 ) -> RatedLine:
     currency = segment.card.currency
     amount = round_money(priced.amount, currency, ROUND_HALF_UP)
     shown, unit, per = _as_printed(rate, priced, quantity)
     explanation: dict[str, object] = {
-        "card": {"id": segment.card.public_id, "name": segment.card.name, "number": segment.card.number},
+        **said,
         "rate": {
             "key": rate.key,
             "model": rate.model,
@@ -153,7 +173,6 @@ def _line(
             "serving_line": rate.serving_line,
             "parameters": dict(rate.raw_parameters),
         },
-        "span": {"start": segment.span.start.isoformat(), "end": segment.span.end.isoformat()},
         "share": {"seconds": share.seconds, "of": share.of},
         "quantity": str(quantity),
         "steps": [_step(step) for step in priced.steps],

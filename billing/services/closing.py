@@ -26,7 +26,7 @@ from tenants.models import Tenant
 from tenants.states import TenantState
 
 # Many enough that the statements per batch weigh little, few enough that a killed run repeats seconds of work.
-BATCH = 1500
+BATCH = 2000
 Row = TypeVar("Row")
 
 

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from billing.assembly import assemble
 from billing.models import Adjustment, Invoice, Issuer, UsageClaim
@@ -24,6 +24,8 @@ from tenants.models import Tenant
 PRINTED = (
     "public_id", "name", "external_id", "contact_email", "currency", "billing_timezone", "invoice_language",
 )  # fmt: skip
+# Thousands of invoices are rated between two statements; on a machine that is full that took half a minute.
+PATIENCE = "SET LOCAL idle_in_transaction_session_timeout = '120s'"
 
 
 class PeriodOverlaps(Conflict):
@@ -39,6 +41,8 @@ def write_drafts(*, plans: Mapping[int, Sequence[SegmentPlan]], issuer: Issuer, 
     Raises PeriodOverlaps, and writes nothing, when part of the period is on another invoice that stands.
     """
     with transaction.atomic(durable=True):
+        with connection.cursor() as cursor:
+            cursor.execute(PATIENCE)
         tenants = Tenant.objects.filter(pk__in=list(plans)).only(*PRINTED)
         locked = list(tenants.select_for_update(no_key=True).order_by("pk"))
         existing = standing(locked, period, lock=True)

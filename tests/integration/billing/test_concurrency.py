@@ -1,9 +1,11 @@
 """Many workers at once, and workers that die: one number per invoice, no gap, nothing done by half."""
 
+import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -11,6 +13,7 @@ from django.db import connection, connections, transaction
 
 from billing.models import Invoice, InvoiceSequence, UsageClaim
 from billing.queries.issuers import the_issuer
+from billing.services import closing
 from billing.services.invoicing import draft_invoices, finalize_invoices, void_invoice
 from billing.services.numbers import take_numbers
 from billing.services.wallet import grant_credit
@@ -148,14 +151,83 @@ def test_a_worker_that_dies_while_finalizing_leaves_nothing_or_all(committed_wor
     assert InvoiceSequence.objects.get().last_number == 3
 
 
-def die_in_a_fork(point: str, work: Callable[[], object]) -> None:
-    """Run `work` in a child that is gone, without any cleaning up, once it passes `point`."""
+# In order, and each time the second batch of three: drafted; refreshed; numbered, and its numbers lost; finalized.
+DEATHS = (
+    ("draft: after commit", 2),
+    ("draft: after commit", 2),
+    ("finalize: numbered, before events", 2),
+    ("finalize: after commit", 1),
+)
+
+
+def test_a_run_that_is_killed_half_way_again_and_again_ends_exact(
+    committed_world, disarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(closing, "BATCH", 2)
+    tenants = [committed_world.tenant(since=datetime(2026, 10, 1, tzinfo=UTC)) for _ in range(6)]
+    for number, tenant in enumerate(tenants, start=1):
+        committed_world.use(tenant, "input_tokens", number * 1_000_000)
+    done = []
+    for point, nth in DEATHS:
+        die_in_a_fork(point, closing.close_due_periods, nth=nth)
+        done.append((Invoice.objects.count(), len(numbers())))
+    assert done == [(4, 0), (6, 0), (6, 2), (6, 4)]
+    report = closing.close_due_periods()
+    assert (len(report.drafted), len(report.finalized), report.waiting) == (0, 2, [])
+    assert numbers() == [f"INV-2026-{n:06d}" for n in range(1, 7)]
+    totals = [invoice.total for invoice in Invoice.objects.order_by("tenant_id")]
+    assert totals == [29 + Decimal("0.60") * n for n in range(1, 7)]
+    assert Event.objects.filter(name="invoice.drafted").count() == 6
+    assert all(verdict.holds for verdict in run(CHECKS))
+    assert closing.close_due_periods() == closing.CloseReport()
+
+
+def race(committed_world, october, rounds: int) -> None:
+    """In each round sixteen workers meet at one draft: twelve finalize it, two draft it again, two the round before."""
+    tenants = [committed_world.tenant() for _ in range(rounds)]
+    for tenant in tenants:
+        committed_world.use(tenant, "input_tokens", 1_000_000)
+    for start in range(0, rounds, 100):
+        ids = [tenant.pk for tenant in tenants[start : start + 100]]
+        draft_invoices(tenant_ids=ids, period=october, actor=TESTER)
+    drafts = list(Invoice.objects.order_by("tenant_id").values_list("pk", "tenant_id"))
+    meeting = threading.Barrier(THREADS)
+
+    def work(worker: int) -> None:
+        for number, (invoice_id, tenant_id) in enumerate(drafts):
+            meeting.wait(timeout=60)
+            if worker < 12:
+                finalize_invoices(invoice_ids=[invoice_id], actor=TESTER)
+            elif worker < 14:
+                draft_invoices(tenant_ids=[tenant_id], period=october, actor=TESTER)
+            else:
+                finalize_invoices(invoice_ids=[drafts[number - 1][0], invoice_id], actor=TESTER)
+
+    assert in_threads(THREADS, work) == [None] * THREADS
+    assert numbers() == [f"INV-2026-{n:06d}" for n in range(1, rounds + 1)]
+    assert UsageClaim.objects.filter(released_at=None).count() == rounds
+    assert Event.objects.filter(name="invoice.finalized").count() == rounds
+    assert all(verdict.holds for verdict in run(CHECKS))
+
+
+def test_sixteen_finalizers_never_claim_twice(committed_world, october) -> None:
+    race(committed_world, october, 10)
+
+
+@pytest.mark.long
+def test_sixteen_finalizers_never_claim_twice_in_a_thousand_rounds(committed_world, october) -> None:
+    race(committed_world, october, 1000)
+
+
+def die_in_a_fork(point: str, work: Callable[[], object], *, nth: int = 1) -> None:
+    """Run `work` in a child that is gone, without any cleaning up, once it passes `point` the nth time."""
     connection.close()
     child = os.fork()
     if child == 0:
+        passes = itertools.count(1)
 
         def hook(passed: str) -> None:
-            if passed == point:
+            if passed == point and next(passes) == nth:
                 os._exit(9)
 
         crashpoints.arm(hook)
