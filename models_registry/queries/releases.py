@@ -12,6 +12,15 @@ from models_registry.models import Adapter, AdapterVersion, Canary, CanaryInterv
 from models_registry.models.canaries import EVERYTHING
 from models_registry.states import ReleaseState, VersionState
 
+# Long, or of the upload alone. Each column of an ordered read costs Django time as well.
+_NOT_FOR_RELEASING = tuple(
+    f"version__{column}"
+    for column in (
+        "parts", "findings", "facts", "metrics", "notes", "target_modules", "dataset_ref", "base_revision",
+        "training_job", "source_uri", "waiting_reason", "quarantine_cleared_at", "claimed_until", "attempts",
+    )
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class WantedRelease:
@@ -70,6 +79,7 @@ def newest_release(adapter_id: int) -> Release | None:
     return (
         Release.objects.filter(adapter_id=adapter_id, state__in=[ReleaseState.PENDING, ReleaseState.LIVE])
         .select_related("version", "canary")
+        .defer("evidence", *_NOT_FOR_RELEASING)
         .order_by("-sequence")
         .first()
     )
@@ -83,6 +93,7 @@ def previous_served(adapter_id: int, live_version_id: int | None) -> ServedInter
         )
         .exclude(version_id=live_version_id)
         .select_related("version")
+        .defer(*_NOT_FOR_RELEASING)
         .order_by("-during")
         .first()
     )
