@@ -11,6 +11,7 @@ from billing.content import NEWEST_SCHEMA, content_of, digest_of_lines
 from billing.models import Invoice, InvoiceLine, UsageClaim
 from billing.queries.issuers import tax_profiles, the_issuer
 from billing.queries.segments import plan_segments
+from billing.services.credits import CORRECTABLE, left_to_give_back, lock_correctable
 from billing.services.drafting import standing, write_drafts
 from billing.services.drawing import draw_credit, give_back
 from billing.services.finalizing import close
@@ -149,8 +150,9 @@ def void_invoice(*, invoice_id: int, reason: str, actor: Actor) -> Invoice:
     """Declare a finalized invoice or note void; it keeps its number and its content.
 
     Its prepaid credit is given back, and its claims on usage are released, so drafting the same period again makes a
-    new invoice from the same seals, under a new number. Quiet when it is void already. Raises HasNotes, and
-    IllegalMove for a draft or a paid invoice.
+    new invoice from the same seals, under a new number. Quiet when it is void already. Raises HasNotes, also for a
+    debit note without which credit notes would give back more than was asked for, and IllegalMove for a draft or a
+    paid invoice.
     """
     with transaction.atomic(durable=True):
         invoice = (
@@ -162,12 +164,24 @@ def void_invoice(*, invoice_id: int, reason: str, actor: Actor) -> Invoice:
                 raise HasNotes(
                     f"{invoice} is corrected by {', '.join(notes)}.", hint="Void the notes first, or credit the rest."
                 )
+            _refuse_needed(invoice)
             now = clock.now()
             move(invoice, to=InvoiceState.VOID, table=INVOICE_MOVES, voided_at=now, void_reason=reason)
             UsageClaim.objects.filter(invoice=invoice, released_at=None).update(released_at=now)
             give_back(invoice, at=now, actor=actor)
             record_invoice_events("invoice.voided", [invoice], actor=actor, reason=reason)
     return invoice
+
+
+def _refuse_needed(note: Invoice) -> None:
+    """Raises HasNotes for a debit note of which credit notes have given something back."""
+    if note.kind == InvoiceKind.DEBIT_NOTE and note.state in CORRECTABLE and note.corrects_id is not None:
+        corrected = lock_correctable(note.corrects_id)
+        if left_to_give_back(corrected) < note.total:
+            raise HasNotes(
+                f"Credit notes for {corrected} have given back some of what {note} asks for.",
+                hint="Void those credit notes first.",
+            )
 
 
 def _exactly(tenant_ids: Collection[int], period: Period) -> QuerySet[Invoice]:

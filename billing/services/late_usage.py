@@ -19,7 +19,14 @@ from billing.rating.discounts import DiscountLine
 from billing.rating.lines import RatedLine, Segment, Usage, rate_segment
 from billing.rating.totals import terms_for, total_up
 from billing.services.closing import Waiting
-from billing.services.credits import CORRECTABLE, NoteLine, lock_correctable, write_note
+from billing.services.credits import (
+    CORRECTABLE,
+    CreditExceeds,
+    NoteLine,
+    left_to_give_back,
+    lock_correctable,
+    write_note,
+)
 from billing.services.records import record_invoice_events
 from billing.services.usage import billable_seals, seal_spans, usage_of
 from billing.states import InvoiceKind
@@ -49,7 +56,7 @@ def correct_late_usage(*, invoice_id: int, actor: Actor) -> Invoice | None:
 
     The same cards and discounts price the usage that was billed and the usage that is known now, so the note holds
     nothing but the difference. The note claims the new seals, so each difference is billed once. Raises NotCorrectable,
-    UsageIncomplete and PricesMoved.
+    UsageIncomplete, PricesMoved, and CreditExceeds when people have given back too much already.
     """
     with transaction.atomic(durable=True):
         invoice = lock_correctable(invoice_id)
@@ -78,6 +85,11 @@ def correct_late_usage(*, invoice_id: int, actor: Actor) -> Invoice | None:
             lines = [replace(line, amount=-line.amount) for line in lines]
         terms = taxes_as_terms(invoice.taxes)
         totals = total_up(((line.amount, terms.get(line.line.tax_rate)) for line in lines), invoice.currency)
+        if kind == InvoiceKind.CREDIT_NOTE and totals.total > left_to_give_back(invoice):
+            raise CreditExceeds(
+                f"{invoice} is credited already by more than its usage is worth now.",
+                hint="Void the credit note that was issued by hand; the usage is credited then.",
+            )
         seals = [seal for found in late.values() for seal in found]
         reason = REASONS[invoice.tenant.invoice_language]
         note = write_note(invoice, kind=kind, lines=lines, totals=totals, reason=reason, actor=actor, seals=seals)

@@ -8,8 +8,8 @@ from django.db import DatabaseError, transaction
 from billing.models import Invoice, UsageClaim
 from billing.queries import MeterCheck, content_is_unchanged, reconcile
 from billing.services.credits import CreditExceeds, InvalidCredit, NotCorrectable, issue_credit_note
-from billing.services.invoicing import draft_invoices, finalize_invoices, mark_paid, void_invoice
-from billing.services.late_usage import correct_late_usage
+from billing.services.invoicing import HasNotes, draft_invoices, finalize_invoices, mark_paid, void_invoice
+from billing.services.late_usage import correct_due_invoices, correct_late_usage
 from events.models import Event
 from tests.factories import TESTER
 
@@ -156,3 +156,35 @@ def test_a_replaced_invoice_bills_late_usage_with_the_rest(invoice: Invoice, wor
     [draft] = draft_invoices(tenant_ids=[invoice.tenant_id], period=october, actor=TESTER)
     assert draft.lines.get(meter="input_tokens").amount == D(2880)
     assert draft.grace_until is None  # a person finalizes what replaces a void invoice
+
+
+def test_usage_that_shrinks_below_what_was_credited_by_hand_waits_and_holds_up_nobody(
+    invoice: Invoice, world, october
+) -> None:
+    other = world.tenant(currency="JPY")
+    world.use(other, "input_tokens", 30_000_000)
+    [draft] = draft_invoices(tenant_ids=[other.pk], period=october, actor=TESTER)
+    finalize_invoices(invoice_ids=[draft.pk], actor=TESTER)
+    by_hand = credit(invoice)
+    for tenant in (invoice.tenant, other):
+        world.use(tenant, "input_tokens", 10_000_000)
+    notes, waiting = correct_due_invoices()
+    assert [note.corrects_id for note in notes] == [draft.pk]
+    assert [(each.tenant, each.code) for each in waiting] == [(invoice.tenant.public_id, "credit_exceeds_invoice")]
+    void_invoice(invoice_id=by_hand.pk, reason="the usage is credited instead", actor=TESTER)
+    [note], _ = correct_due_invoices()
+    assert (note.corrects_id, note.total) == (invoice.pk, D(1980))
+
+
+def test_a_debit_note_of_which_something_was_given_back_is_not_voided(invoice: Invoice, world) -> None:
+    world.use(invoice.tenant, "input_tokens", 60_000_000)
+    debit = correct_late_usage(invoice_id=invoice.pk, actor=TESTER)
+    assert debit is not None
+    credit(invoice)
+    world.use(invoice.tenant, "input_tokens", 40_000_000)
+    back = correct_late_usage(invoice_id=invoice.pk, actor=TESTER)
+    assert back is not None
+    with pytest.raises(HasNotes):
+        void_invoice(invoice_id=debit.pk, reason="no", actor=TESTER)
+    void_invoice(invoice_id=back.pk, reason="first", actor=TESTER)
+    assert void_invoice(invoice_id=debit.pk, reason="then", actor=TESTER).state == "void"
