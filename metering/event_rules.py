@@ -19,7 +19,7 @@ AHEAD = timedelta(minutes=5)
 FIELDS = frozenset({"id", "tenant", "meter", "line", "adapter_version", "quantity", "occurred_at"})
 NAMES = ("tenant", "meter", "line", "adapter_version")
 ID = r"[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,63}"
-INSTANT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})"
+INSTANT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-](0[0-9]|1[0-5]):[0-5][0-9])"
 _ID = re.compile(ID).fullmatch
 _INSTANT = re.compile(INSTANT).fullmatch
 

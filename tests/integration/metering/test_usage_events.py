@@ -153,3 +153,14 @@ def test_events_never_change_and_do_not_count_beside_cloudwatch(meterage: Metera
     for statement in ("UPDATE metering_usageevent SET quantity = 1", "DELETE FROM metering_usageevent"):
         with pytest.raises(DatabaseError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(statement)
+
+
+@pytest.mark.parametrize("offset", ["+16:00", "+05:99"])
+def test_an_offset_that_the_database_does_not_know_is_the_fault_of_one_event(meterage: Meterage, offset: str) -> None:
+    tenant = meterage.tenant()
+    ahead = timedelta(hours=int(offset[1:3]), minutes=int(offset[4:]))
+    odd = event(occurred_at=f"{clock.now() + ahead:%Y-%m-%dT%H:%M:%S}{offset}")
+    sender = caller("usage.write", tenant_id=tenant.pk)
+    answer = sender.post(URL, {"events": [odd, event()], "mode": "partial"}).json()
+    assert [result["status"] for result in answer["results"]] == ["refused", "accepted"]
+    assert answer["results"][0]["code"] == "instant_invalid"
