@@ -59,7 +59,7 @@ def door_of(view: object, method: str) -> Door | None:
 def writer(kind: type[Out], context: dict[str, Any]) -> Out:
     """This thread's serializer of a kind, with `context` until it is asked for again.
 
-    DRF copies every declared field for each new serializer, nested ones too, which took longer than showing a row.
+    DRF copies every declared field for each new serializer, nested ones too.
     """
     found = _writers.kept.get(kind)
     if found is None:

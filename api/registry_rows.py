@@ -1,8 +1,8 @@
 """Rows of the registry's long lists, from the columns that they show and not from models.
 
-A list reads a hundred rows with everything that they point at; making models of them and asking each serializer field
-for its value took ten times as long as the database (27 ms for 100 adapters, measured). The serializers stay the
-declaration: `tests/integration/api/test_registry_rows.py` holds that both say the same.
+A list reads a hundred rows with everything that they point at; models are not made of them, nor is each serializer
+field asked for its value. The serializers stay the declaration:
+`tests/integration/api/test_registry_rows.py` holds that both say the same.
 """
 
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""JSON as bytes, by msgspec: a list of 100 adapters took 0.9 ms with the json module and takes 0.1 ms."""
+"""JSON as bytes, by msgspec."""
 
 from collections.abc import Mapping
 from typing import Any
