@@ -8,6 +8,7 @@ import json
 import os
 import time
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -87,6 +88,7 @@ class Plane:
 
     def kit(self, **options: Any) -> Kit:
         clock = options.pop("clock", lambda: float(self.aws.get("clock")["now"]))
+        options.setdefault("session", _session())
         return Kit(TENANT, self.key, os.environ["CP_CONFIG_TABLE"], clock, **options)
 
     def total(self, metric: str, start: float, end: float, period: int = 60) -> float:
@@ -155,6 +157,12 @@ def plane(aws: EmulatorClient) -> Plane:
     )
     _wait(lambda: sagemaker.describe_inference_component(InferenceComponentName="kit-base")["InferenceComponentStatus"])
     return Plane(aws)
+
+
+@cache
+def _session() -> boto3.session.Session:
+    """One for all kits of the tests: a new one reads botocore's descriptions of every service again."""
+    return boto3.session.Session()
 
 
 def _wait(status: Any) -> None:
