@@ -12,6 +12,24 @@ from dashboard.forms import PlainForm, ReasonForm
 FIELDS = (
     "key", "model", "parameters", "description", "description_ja", "meter", "serving_line", "tax_category",
 )  # fmt: skip
+# What the parameters of each pricing model look like, for whoever types them.
+BANDS: list[dict[str, Any]] = [{"up_to": 1_000_000, "unit_price": "0.60"}, {"up_to": None, "unit_price": "0.40"}]
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "flat": {"amount": "29.00"},
+    "per_unit": {"unit_price": "0.60", "per": 1_000_000},
+    "graduated": {"per": 1_000_000, "bands": BANDS},
+    "volume": {"per": 1_000_000, "bands": BANDS},
+    "package": {"size": 100_000, "price": "5.00"},
+    "allowance": {"included": 1_000_000, "per": 1_000_000, "bands": [{"up_to": None, "unit_price": "0.60"}]},
+    "hourly": {"price": "1.20"},
+    "monthly": {"price": "40.00"},
+    "minimum_commitment": {"amount": "500.00", "meters": ["input_tokens", "output_tokens"]},
+}
+
+
+def examples() -> list[str]:
+    """A line per pricing model with parameters that fit it."""
+    return [f"{model}: {json.dumps(parameters)}" for model, parameters in EXAMPLES.items()]
 
 
 def as_json(card: Any) -> str:
@@ -72,3 +90,23 @@ class GrantForm(ReasonForm):
     )
     reference = forms.CharField(max_length=120, help_text="Of the payment; the same one is credited once.")
     field_order = ("tenant", "amount", "expires_at", "reference", "reason")
+
+
+class RefundForm(ReasonForm):
+    """How much of a grant was paid back."""
+
+    amount = forms.DecimalField(
+        max_digits=30, decimal_places=3, required=False, help_text="All that is left when empty."
+    )
+    field_order = ("amount", "reason")
+
+
+class AdjustmentForm(ReasonForm):
+    """An amount that the engine does not know of."""
+
+    description = forms.CharField(max_length=120, help_text="As the customer reads it on the invoice.")
+    description_ja = forms.CharField(max_length=120, required=False, label="Description in Japanese")
+    amount = forms.DecimalField(
+        max_digits=30, decimal_places=3, help_text="In the draft's currency, without tax; below zero takes off."
+    )
+    field_order = ("description", "description_ja", "amount", "reason")

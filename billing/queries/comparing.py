@@ -10,6 +10,7 @@ from typing import Any, Literal
 from billing.content import LineRow
 from billing.models import Invoice, InvoiceLine
 from billing.queries.previews import preview
+from billing.queries.what_if import Otherwise, Rerated, what_if
 from billing.states import InvoiceKind, LineKind
 from core.periods import Period
 
@@ -102,6 +103,15 @@ def compare_with_now(invoice: Invoice) -> Comparison | None:
     seen = preview(invoice.tenant_id, Period(invoice.period_start, invoice.period_end))
     rated = [line for line in invoice.lines.all() if line.kind not in NOT_RATED]
     return Comparison("now", invoice, None, seen.computed_at, _changes(rated, seen.lines))
+
+
+def compare_otherwise(invoice: Invoice, otherwise: Otherwise) -> tuple[Rerated, tuple[LineChange, ...]]:
+    """A closed period re-rated under other terms, beside the same usage under its own; nothing is changed.
+
+    Raises NotClosed, CurrencyDiffers and NoRateCard.
+    """
+    own, other = what_if(invoice.pk, Otherwise()), what_if(invoice.pk, otherwise)
+    return other, _changes(own.lines, other.lines)
 
 
 def _changes(before: Iterable[Line], after: Iterable[Line]) -> tuple[LineChange, ...]:

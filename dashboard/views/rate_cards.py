@@ -14,7 +14,7 @@ from billing.services import rate_cards
 from billing.services.wallet import grant_credit
 from billing.states import RateCardState
 from dashboard.access import OperatorRequest, requires
-from dashboard.billing_forms import CardForm, GrantForm, RatesForm, ScheduleForm, as_json
+from dashboard.billing_forms import CardForm, GrantForm, RatesForm, ScheduleForm, as_json, examples
 from dashboard.confirming import Question, ask_then_do
 from dashboard.forms import PlainForm
 from dashboard.paging import page_of
@@ -53,7 +53,11 @@ def draft(request: OperatorRequest) -> HttpResponse:
     question = Question(
         heading="Draft a rate card",
         verb="Draft rate card",
-        plan=["A draft prices nobody. Its page shows what it would have changed before it is published."],
+        plan=[
+            "A draft prices nobody. Its page shows what it would have changed before it is published.",
+            "What parameters look like:",
+            *examples(),
+        ],
         back_url=reverse("rate-card-list"),
     )
 
@@ -79,7 +83,7 @@ def edit(request: OperatorRequest, ref: str) -> HttpResponse:
     question = Question(
         heading=f"Edit {card}",
         verb="Save rates",
-        plan=["Replaces all rates of the draft."],
+        plan=["Replaces all rates of the draft.", "What parameters look like:", *examples()],
         back_url=reverse("rate-card-detail", args=[ref]),
     )
     return ask_then_do(

@@ -110,8 +110,12 @@ class Furnished:
             **{f"finding-{each}": self.finding for each in ("adopt", "delete", "ignore", "unignore")},
             **{f"release-{each}": self.release for each in ("pause", "continue", "abort")},
             **{f"operation-{each}": self.operation for each in ("detail", "retry", "cancel", "hold", "continue")},
-            **{f"invoice-{each}": final for each in ("detail", "document", "comparison", "pay", "void", "credit")},
-            **{f"invoice-{each}": draft for each in ("refresh", "finalize")},
+            **{
+                f"invoice-{each}": final
+                for each in ("detail", "document", "comparison", "pay", "void", "credit", "what-if")
+            },
+            **{f"invoice-{each}": draft for each in ("refresh", "finalize", "adjust")},
+            "credit-refund": MAKERS["credit_grant"](self.tenant),
             **{f"rate-card-{each}": self.card for each in ("detail", "edit", "publish", "schedule")},
             "upload-begin": self.adapter,
             **{f"upload-{each}": make_upload(self.tenant).public_id for each in ("parts", "complete", "abort")},
@@ -123,7 +127,7 @@ class Furnished:
             "certificate-download": self.certificate,
             **{
                 f"webhook-{each}": self.webhook
-                for each in ("detail", "change", "test", "replay", "rotate", "disable", "enable")
+                for each in ("detail", "change", "test", "replay", "rotate", "disable", "enable", "delete")
             },
             "webhook-delivery-replay": self.webhook_delivery,
             "scenario-delete": self.scenario,

@@ -4,8 +4,11 @@ import json
 
 import pytest
 
-from billing.models import CreditGrant, RateCard
+from billing.models import CreditGrant, Invoice, RateCard
+from billing.rating.parameters import RATE_MODELS, parse_parameters
+from dashboard.billing_forms import EXAMPLES
 from tests.factories import make_tenant
+from tests.integration.api.making import MAKERS
 from tests.integration.billing.conftest import seed_prices
 
 RATES = [{"key": "fee", "model": "flat", "parameters": {"amount": "39.00"}, "description": "Fee"}]
@@ -40,3 +43,28 @@ def test_credit_is_granted_once_per_payment(priced, admin) -> None:
         assert admin.post("/billing/credits/grant/", typed).status_code == 302
     assert CreditGrant.objects.get().remaining == 100
     assert tenant.name.encode() in admin.get("/billing/credits/").content
+
+
+def test_what_if_an_adjustment_and_a_refund(furnished, admin) -> None:
+    final, draft = furnished.final, furnished.draft
+    before = list(Invoice.objects.order_by("pk").values())
+    page = admin.get(f"/billing/invoices/{final.public_id}/what-if/", {"tier": "premium"})
+    assert page.status_code == 200 and b"Nothing was changed" in page.content
+    assert list(Invoice.objects.order_by("pk").values()) == before
+    refused = admin.get(f"/billing/invoices/{draft.public_id}/what-if/", {"tier": "premium"})
+    assert b"Period not closed" in refused.content
+    typed = {"description": "Goodwill", "amount": "-1.00", "reason": "slow week"}
+    assert admin.post(f"/billing/invoices/{draft.public_id}/adjust/", typed).status_code == 302
+    assert draft.lines.get(kind="adjustment").amount == -1
+    grant = CreditGrant.objects.get(public_id=MAKERS["credit_grant"](final.tenant))
+    left = grant.remaining
+    assert (
+        admin.post(f"/billing/credits/{grant.public_id}/refund/", {"amount": "1", "reason": "asked"}).status_code == 302
+    )
+    grant.refresh_from_db()
+    assert grant.remaining == left - 1
+
+
+@pytest.mark.parametrize("model", RATE_MODELS)
+def test_the_example_of_every_pricing_model_fits_it(model: str) -> None:
+    parse_parameters(model, EXAMPLES[model])
