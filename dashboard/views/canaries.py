@@ -43,6 +43,7 @@ class CanaryCard:
     steps: list[tuple[int, str]]
     baked_percent: int
     says: str
+    limits: str
 
 
 def card_of(release: Any, live: Any) -> CanaryCard | None:
@@ -66,6 +67,11 @@ def card_of(release: Any, live: Any) -> CanaryCard | None:
         steps=places,
         baked_percent=_baked_percent(canary),
         says=_sentence(canary, seen),
+        limits=(
+            f"Rolled back when more than {float(100 * canary.max_error_share):g} % fail or answers take on average more "
+            f"than {float(canary.max_latency_ratio):g} times as long; below {canary.min_requests} requests to each "
+            "nothing is concluded."
+        ),
     )
 
 
