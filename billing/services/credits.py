@@ -102,7 +102,7 @@ def lock_correctable(invoice_id: int) -> Invoice:
 def left_to_give_back(invoice: Invoice) -> Decimal:
     """What credit notes may still give back of a locked invoice, with tax: its total and debit notes, less credit."""
     notes = invoice.notes.filter(state__in=CORRECTABLE).order_by()
-    sums = dict(notes.values_list("kind").annotate(Sum("total")))
+    sums: dict[str, Decimal] = dict(notes.values_list("kind").annotate(Sum("total")))
     nothing = Decimal(0)
     return invoice.total + sums.get(InvoiceKind.DEBIT_NOTE, nothing) - sums.get(InvoiceKind.CREDIT_NOTE, nothing)
 
