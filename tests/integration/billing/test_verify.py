@@ -17,7 +17,9 @@ from billing.services.invoicing import draft_invoices, finalize_invoices, mark_p
 from billing.services.late_usage import correct_late_usage
 from billing.services.wallet import grant_credit
 from controlplane.management.commands.verify import CHECKS
-from tests.factories import TESTER
+from provisioning.models import ManagedResource, ResourceInterval
+from tests.factories import TESTER, make_tenant
+from tests.integration.api.making import make_resource, make_version
 
 D = Decimal
 ONE = "(SELECT min(id) FROM billing_invoice WHERE state = 'finalized' AND kind = 'invoice')"
@@ -37,6 +39,19 @@ SABOTAGE = {
     "prices_one_at_a_time": "UPDATE billing_ratecard SET state = 'draft', published_at = NULL",
     "sealed_days": "UPDATE metering_sealedday SET quantity = quantity + 1",
     "sealed_once": "UPDATE metering_usagebucket SET sealed_quantity = sealed_quantity + 1",
+}
+SOME_RESOURCE = "id = (SELECT min(id) FROM provisioning_managedresource)"
+# The same for usage that is being read and for what we made in AWS, over two resources of one tenant.
+SABOTAGE_OF_RESOURCES = {
+    "windows_alive": "UPDATE metering_collectionwindow SET due_at = '2026-10-01T00:00Z', state = 'waiting',"
+    " fetched_at = NULL WHERE id = (SELECT min(id) FROM metering_collectionwindow)",
+    "resource_names": "UPDATE provisioning_managedresource SET name = 'the-same'",
+    "departed_own_nothing": "UPDATE tenants_tenant SET state = 'offboarded', offboarded_at = now()"
+    " WHERE id IN (SELECT tenant_id FROM provisioning_managedresource)",
+    "service_time": f"UPDATE provisioning_managedresource SET phase = 'gone' WHERE {SOME_RESOURCE}",
+    "leases_end": "UPDATE provisioning_managedresource SET lease_owner = 'w', lease_until = now() + interval '2 hours'"
+    f" WHERE {SOME_RESOURCE}",
+    "resources_of_their_tenant": "UPDATE models_registry_adapter SET tenant_id = (SELECT max(id) FROM tenants_tenant)",
 }
 
 
@@ -102,6 +117,30 @@ def test_each_promise_about_money_is_seen_when_it_is_broken(month) -> None:
             assert verify(name) == {name: False}, name
             transaction.set_rollback(True)
     assert verify() == dict.fromkeys(verify(), True)
+
+
+def test_each_promise_about_usage_and_resources_is_seen_when_it_is_broken(month) -> None:
+    tenant = make_tenant(slug="owner")
+    first = make_resource(tenant)
+    second = make_resource(tenant)
+    ManagedResource.objects.filter(pk=second.pk).update(adapter_version=make_version(tenant), phase="ready")
+    ResourceInterval.objects.create(resource=first, during=(datetime(2026, 10, 1, tzinfo=UTC), None))
+    make_tenant(slug="the-newest")
+    assert verify() == dict.fromkeys(verify(), True)
+    for name, statement in SABOTAGE_OF_RESOURCES.items():
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+                if name == "resource_names":
+                    cursor.execute(
+                        "ALTER TABLE provisioning_managedresource DROP CONSTRAINT resource_name_never_reused"
+                    )
+            with without_guards(), connection.cursor() as cursor:
+                cursor.execute(statement)
+                assert cursor.rowcount, name
+            assert verify(name) == {name: False}, name
+            transaction.set_rollback(True)
+    assert set(SABOTAGE) | set(SABOTAGE_OF_RESOURCES) == {check.name for check in CHECKS}
 
 
 def test_broken_exits_with_one_and_an_unknown_check_is_named(month) -> None:

@@ -7,7 +7,7 @@ import pytest
 from django.db import DatabaseError, transaction
 
 from billing.models import CreditEntry, CreditGrant, Invoice
-from billing.queries import content_is_unchanged
+from billing.queries import content_is_unchanged, preview
 from billing.services.invoicing import draft_invoices, finalize_invoices, void_invoice
 from billing.services.late_usage import correct_late_usage
 from billing.services.wallet import (
@@ -167,3 +167,12 @@ def test_credit_of_one_tenant_pays_for_no_other(world, tenant, october) -> None:
     assert left(given) == [D(100)]
     with pytest.raises(DatabaseError, match="one tenant"), transaction.atomic():
         CreditEntry.objects.create(grant=given, tenant=tenant, kind="refund", amount=D(-1))
+
+
+def test_a_preview_says_what_would_be_drawn_and_draws_nothing(world, tenant, october) -> None:
+    first, second = grant(tenant, "20"), grant(tenant, "20", reference="PAY-2")
+    seen = preview(tenant.pk, october)
+    assert (seen.invoice.total, seen.invoice.prepaid, seen.invoice.amount_due) == (D("30.20"), D("30.20"), D(0))
+    assert left(first, second) == [D(20), D(20)]
+    refund_credit(grant_id=second.pk, amount=D(15), reason="asked", actor=TESTER)
+    assert preview(tenant.pk, october).invoice.amount_due == D("5.20")
