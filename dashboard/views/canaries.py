@@ -68,9 +68,9 @@ def card_of(release: Any, live: Any) -> CanaryCard | None:
         baked_percent=_baked_percent(canary),
         says=_sentence(canary, seen),
         limits=(
-            f"Rolled back when more than {float(100 * canary.max_error_share):g} % fail or answers take on average more "
-            f"than {float(canary.max_latency_ratio):g} times as long; below {canary.min_requests} requests to each "
-            "nothing is concluded."
+            f"Rolled back when more than {float(100 * canary.max_error_share):g} % fail or answers take on average "
+            f"more than {float(canary.max_latency_ratio):g} times as long; below {canary.min_requests} requests to "
+            "each nothing is concluded."
         ),
     )
 
