@@ -218,7 +218,13 @@ class CanaryAction(ApiView):
 class CanaryPause(CanaryAction):
     """Keeping a share."""
 
-    @endpoint("pause_release", scope="adapters.release", body=ReasonIn, reply=ReleaseOut)
+    @endpoint(
+        "pause_release",
+        scope="adapters.release",
+        body=ReasonIn,
+        reply=ReleaseOut,
+        request_example={"reason": "Looking at its answers first."},
+    )
     def post(self, request: Request, release: str) -> Response:
         """Keep a release in steps at its share until somebody goes on; its alarms watch on."""
         found = queries.get_release(release, tenant_ids=self.visible_tenants)
@@ -229,7 +235,13 @@ class CanaryPause(CanaryAction):
 class CanaryGoOn(CanaryAction):
     """Going on."""
 
-    @endpoint("continue_release", scope="adapters.release", body=GoOnIn, reply=ReleaseOut)
+    @endpoint(
+        "continue_release",
+        scope="adapters.release",
+        body=GoOnIn,
+        reply=ReleaseOut,
+        request_example={"reason": "Too few requests to judge by.", "skip_bake": True},
+    )
     def post(self, request: Request, release: str) -> Response:
         """Go on with a release in steps: end its pause, or take the next share now."""
         found = queries.get_release(release, tenant_ids=self.visible_tenants)
@@ -241,7 +253,13 @@ class CanaryGoOn(CanaryAction):
 class CanaryAbort(CanaryAction):
     """Going back."""
 
-    @endpoint("abort_release", scope="adapters.release", body=ReasonIn, reply=ReleaseOut)
+    @endpoint(
+        "abort_release",
+        scope="adapters.release",
+        body=ReasonIn,
+        reply=ReleaseOut,
+        request_example={"reason": "The tone is wrong."},
+    )
     def post(self, request: Request, release: str) -> Response:
         """Abort a release in steps: what serves beside it gets every request again."""
         found = queries.get_release(release, tenant_ids=self.visible_tenants)
