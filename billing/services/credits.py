@@ -103,8 +103,9 @@ def left_to_give_back(invoice: Invoice) -> Decimal:
     """What credit notes may still give back of a locked invoice, with tax: its total and debit notes, less credit."""
     notes = invoice.notes.filter(state__in=CORRECTABLE).order_by()
     sums: dict[str, Decimal] = dict(notes.values_list("kind").annotate(Sum("total")))
-    nothing = Decimal(0)
-    return invoice.total + sums.get(InvoiceKind.DEBIT_NOTE, nothing) - sums.get(InvoiceKind.CREDIT_NOTE, nothing)
+    asked, given = (Decimal(sums.get(kind, 0)) for kind in (InvoiceKind.DEBIT_NOTE, InvoiceKind.CREDIT_NOTE))
+    left: Decimal = invoice.total + asked - given
+    return left
 
 
 def write_note(
