@@ -20,7 +20,7 @@ from core.errors import Conflict, FieldError, Invalid
 from events.record import record_event
 from provisioning import queries
 from provisioning.desired import AWAITED
-from provisioning.models import AccountKind, AccountProof, AwsAccount, ManagedResource
+from provisioning.models import AccountKind, AccountProof, ArtifactCopy, AwsAccount, ManagedResource
 from tenants.models import Tenant
 from tenants.services.onboarding import MAX_REGIONS, REGION
 from tenants.states import TenantState
@@ -230,7 +230,9 @@ def _locked(aws_account_id: int) -> AwsAccount:
 
 
 def _is_used(account: AwsAccount) -> bool:
-    return ManagedResource.objects.living().filter(account=account.account_id).exists()
+    """Whether something of ours is there: objects, or copies of artifacts that only the open role can erase."""
+    there = {"account": account.account_id}
+    return ManagedResource.objects.living().filter(**there).exists() or ArtifactCopy.objects.filter(**there).exists()
 
 
 def _tell(name: str, account: AwsAccount, actor: Actor, reason: str = "") -> None:

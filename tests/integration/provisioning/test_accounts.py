@@ -179,6 +179,11 @@ def test_adapters_are_copied_to_where_they_are_read_and_invoked_and_erased_with_
     assert not ArtifactCopy.objects.exists() and hosted_in(account) == []
     step = split.offboarding_steps.get(key="resources")
     assert step.done_at is not None and step.detail["artifact_copies_erased"] == 1
+    copy.pk, copy._state.adding = None, True
+    copy.save()
+    with pytest.raises(AccountInUse):
+        close_account(aws_account_id=account.pk, reason="nobody could erase the copy then", actor=TESTER)
+    copy.delete()
     close_account(aws_account_id=account.pk, reason="left", actor=TESTER)
 
 
