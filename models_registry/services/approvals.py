@@ -102,7 +102,7 @@ def refuse_unapproved(adapter: Adapter, version: AdapterVersion, *, has_served: 
     is_approved = version.approval == Approval.APPROVED
     if policy == Policy.NONE or (is_approved and policy == Policy.REQUIRED):
         return
-    if is_approved and version.approval_by_ref != version.uploaded_by_ref:
+    if is_approved and not _people_behind(version.approval_by_ref) & _people_behind(version.uploaded_by_ref):
         return
     who = "Somebody other than the uploader" if policy == Policy.FOUR_EYES else "Somebody"
     raise VersionNotApproved(
@@ -142,12 +142,19 @@ def _decide(version: AdapterVersion, is_approved: bool, policy: str, reason: str
 
 
 def _refuse_same_eyes(version: AdapterVersion, actor: Actor) -> None:
-    """A key acts for whoever issued it: uploading with one's own key makes no second person."""
     uploader = version.uploaded_by_ref
-    uploaded_for = {uploader, *ApiKey.objects.filter(public_id=uploader).values_list("created_by", flat=True)}
-    acts_for = {actor.ref, *ApiKey.objects.filter(public_id=actor.ref).values_list("created_by", flat=True)}
-    if not uploader or uploaded_for & acts_for:
+    if not uploader or _people_behind(uploader) & _people_behind(actor.ref):
         raise FourEyes(
             f"{version.uploaded_by} uploaded {version}, so somebody else has to approve it.",
             hint="Ask a colleague who has the permission adapters.approve.",
         )
+
+
+def _people_behind(ref: str) -> set[str]:
+    """An actor and whomever it acts for: a key acts for its issuer, who may be a key again."""
+    behind, newest = {ref}, {ref}
+    while newest:
+        issuers = ApiKey.objects.filter(public_id__in=newest).values_list("created_by", flat=True)
+        newest = set(issuers) - behind
+        behind |= newest
+    return behind

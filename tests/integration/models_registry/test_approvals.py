@@ -146,6 +146,27 @@ def test_ones_own_key_is_no_second_person(make_adapter: MakeAdapter) -> None:
     decide(by_key)
 
 
+def test_a_key_that_ones_own_key_issued_is_no_second_person_either(make_adapter: MakeAdapter) -> None:
+    first, _ = issue_api_key(name="issuer", scopes=["keys.manage", "adapters.upload"], actor=TESTER)
+    by_first = Actor("api_key", first.public_id, "issuer")
+    second, _ = issue_api_key(name="pipeline", scopes=["adapters.upload"], actor=by_first)
+    version = uploaded(on_tier(make_adapter, "four_eyes"), Actor("api_key", second.public_id, "pipeline"))
+    refused(FourEyes, lambda: decide(version, TESTER))
+
+
+def test_an_approval_of_before_the_tier_asked_for_four_eyes_is_looked_at_again(make_adapter: MakeAdapter) -> None:
+    key, _ = issue_api_key(name="pipeline", scopes=["adapters.upload"], actor=TESTER)
+    version = uploaded(on_tier(make_adapter, "four_eyes"), Actor("api_key", key.public_id, "pipeline"))
+    AdapterVersion.objects.filter(pk=version.pk).update(
+        approval=Approval.APPROVED,
+        approval_policy="required",
+        approval_by=TESTER.name,
+        approval_by_ref=TESTER.ref,
+        approval_at=clock.now(),
+    )
+    refused(VersionNotApproved, lambda: release(version))
+
+
 def test_an_approval_from_outside_counts_only_where_the_adapter_says_so(make_adapter: MakeAdapter) -> None:
     adapter = on_tier(make_adapter, "four_eyes")
     version = uploaded(adapter)
