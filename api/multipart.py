@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from api.adapters import AdapterVersionOut
 from api.bodies import Body, PageQuery, Text
 from api.endpoint import ApiView, endpoint
+from api.idempotency import KeyRule
 from models_registry import queries
 from models_registry.services import multipart
 from models_registry.services.provenance import LENGTHS, MAX_NOTES
@@ -216,6 +217,7 @@ class AdapterUploadParts(ApiView):
         scope="adapters.upload",
         body=PartsIn,
         reply=PresignedPartsOut,
+        idempotency=KeyRule.IGNORED,  # addresses open the bucket, and are stale before a kept reply is
         request_example={"parts": [{"file": 0, "number": 1, "sha256": _EXAMPLE_SHA256}]},
     )
     def post(self, request: Request, adapter_upload: str) -> Response:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from api.models import IdempotentRequest
 from models_registry.models import AdapterVersion
 from models_registry.services.validation import validate_version
 from tests.factories import make_tenant
@@ -45,7 +46,8 @@ def test_begin_send_complete() -> None:
     path = f"adapter-uploads/{upload['id']}"
     refused(client.post(f"{path}/complete", {"checksums": [[sha(content)]]}), 409, "parts_missing")
     wanted = {"parts": [{"file": 0, "number": 1, "sha256": sha(content)}]}
-    [part] = client.post(f"{path}/parts", wanted).json()["parts"]
+    [part] = client.post(f"{path}/parts", wanted, idempotency_key="once").json()["parts"]
+    assert not IdempotentRequest.objects.filter(path__endswith="/parts").exists(), "addresses are not kept"
     put(part, content)
     assert client.get(f"{path}/parts").json()["parts"] == [
         {"file": 0, "number": 1, "size": len(content), "sha256": sha(content)}
