@@ -13,7 +13,7 @@ from api.idempotency import KeyRule
 from api.operations import OperationOut
 from api.tier_versions import OperatorsOnly
 from billing.services import tier_changes
-from core.errors import FieldError, Invalid
+from core.errors import FieldError, Invalid, NotFound
 from provisioning import outcomes, queries
 from provisioning.services.bulk import retry_failed
 from tenants.queries import get_tenant, get_tier_version, tenants_on_tier
@@ -108,6 +108,8 @@ class TenantTierChange(ApiView):
         """Preview a tier change: what is made and removed, what it costs, and what stands against it."""
         found = get_tenant(tenant, tenant_ids=self.visible_tenants)
         wanted = get_tier_version(self.query["tier"], self.query.get("version"))
+        if wanted.published_at is None and self.visible_tenants is not None:
+            raise NotFound(f"There is no version {wanted.number} of a tier {wanted.tier.key}.")
         proposal = tier_changes.propose_tier_change(tenant_id=found.pk, tier_version_id=wanted.pk)
         return self.reply(TierChangePlanOut, proposal)
 

@@ -43,6 +43,9 @@ def test_a_new_version_leaves_pinned_tenants_alone_until_they_are_moved(world, p
     assert version["token_limits"][0]["mode"] == "hard"
     assert {price["currency"] for price in version["prices"]} == {"USD", "JPY"}  # as the version before
     refused(rest.post("tenants/pinned/tier-change", {"tier": "basic", "version": 2}), 409, "tier_change_refused")
+    preview = "tenants/pinned/tier-change?tier=basic&version=2"
+    assert rest.get(preview).status_code == 200
+    refused(caller("tenants.view", tenant_id=pinned.pk).get(preview), 404, "not_found")  # a draft is not theirs to see
 
     published = rest.post(f"tier-versions/{version['id']}/publish").json()
     assert published["published_at"] is not None
