@@ -62,7 +62,7 @@ class ViolationOut(serializers.Serializer[Any]):
     detail = serializers.CharField()
 
 
-class RefusalOut(serializers.Serializer[Any]):
+class ConfigRefusalOut(serializers.Serializer[Any]):
     """Why the newest routes were not published. What was published before goes on answering."""
 
     violations = ViolationOut(many=True)
@@ -79,7 +79,7 @@ class RoutingOut(serializers.Serializer[Any]):
     breakers = BreakerOut(many=True)
     degrades = DegradeOut(many=True, help_text="The latest 50.")
     is_told = serializers.BooleanField(help_text="False: what data planes tell cannot be read now.")
-    refusal = RefusalOut(allow_null=True)
+    refusal = ConfigRefusalOut(allow_null=True)
 
 
 class LineChoiceOut(serializers.Serializer[Any]):
@@ -133,7 +133,7 @@ class BreakerIn(ReasonIn):
     line = Text(max_length=30)
 
 
-class RollBackIn(ReasonIn):
+class ConfigRollBackIn(ReasonIn):
     """Which version's routes, and why."""
 
     version = serializers.IntegerField(min_value=1, max_value=2**31 - 1)
@@ -250,7 +250,7 @@ class ConfigRollBack(TenantView):
     @endpoint(
         "roll_back_runtime_config",
         scope="operations.retry",
-        body=RollBackIn,
+        body=ConfigRollBackIn,
         reply=ConfigOut,
         status=201,
         request_example={"version": 3, "reason": "The new line answers slowly."},

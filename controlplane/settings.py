@@ -155,6 +155,7 @@ SPECTACULAR_SETTINGS = {
         "LineKindEnum": "billing.states.LineKind",
         "CreditEntryKindEnum": "billing.states.CreditEntryKind",
         "DiscountKindEnum": ["percent", "fixed"],
+        "ServingKindEnum": ["hosted", "api"],
     },
 }
 
