@@ -12,6 +12,8 @@ from aws.roles import Entry, Role
 SESSION_NAME = "controlplane"
 # What a role that was entered from another role may have at most.
 SESSION_SECONDS = 3600
+# Where a call keeps with which session it was made.
+FETCHES = "controlplane_session"
 # AWS's words for a session that it does not take any more: over, or its role is another one now.
 REFUSED_SESSION = frozenset(
     {
@@ -30,11 +32,21 @@ class RoleCredentials(DeferredRefreshableCredentials):
     """Credentials of one role. Threads share them; one of them fetches while the others wait."""
 
     def __init__(self, role: Role, sts: Callable[[], Any]) -> None:
-        super().__init__(refresh_using=lambda: _fetch(role, sts()), method="assume-role")
+        super().__init__(refresh_using=lambda: self._renew(role, sts), method="assume-role")
+        self.fetches = 0
 
-    def forget(self) -> None:
-        """Fetch anew at the next call: AWS has refused the session."""
-        self._frozen_credentials = None
+    def forget(self, fetches: int) -> None:
+        """Fetch anew at the next call: AWS has refused the session of that many fetches.
+
+        When another thread has fetched since, there is a newer one to use already.
+        """
+        if fetches == self.fetches:
+            self._frozen_credentials = None
+
+    def _renew(self, role: Role, sts: Callable[[], Any]) -> dict[str, Any]:
+        granted = _fetch(role, sts())
+        self.fetches += 1
+        return granted
 
 
 def renew_when_refused(client: Any, credentials: RoleCredentials) -> None:
@@ -43,15 +55,19 @@ def renew_when_refused(client: Any, credentials: RoleCredentials) -> None:
     When the role cannot be assumed any more, the caller gets that refusal: it says more than the first.
     """
 
-    def again(*, response: Any, attempts: int, **_: Any) -> int | None:
+    def again(*, response: Any, attempts: int, request_dict: dict[str, Any], **_: Any) -> int | None:
         if attempts > 1 or response is None:
             return None
         code = response[1].get("Error", {}).get("Code")
         if code not in REFUSED_SESSION:
             return None
-        credentials.forget()
+        credentials.forget(request_dict["context"][FETCHES])
         return 0
 
+    def note(*, context: dict[str, Any], **_: Any) -> None:
+        context[FETCHES] = credentials.fetches or 1  # the first call of all is what fetches
+
+    client.meta.events.register_first(f"before-call.{client.meta.service_model.service_id.hyphenize()}", note)
     client.meta.events.register_first(f"needs-retry.{client.meta.service_model.service_id.hyphenize()}", again)
 
 
