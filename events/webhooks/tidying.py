@@ -31,7 +31,7 @@ def prune_deliveries() -> int:
     while True:
         with transaction.atomic(durable=True):
             # What is replayed at this moment is locked and stays.
-            locked = old.select_for_update(skip_locked=True).order_by("pk").values_list("pk", flat=True)
+            locked = old.select_for_update(skip_locked=True, no_key=True).order_by("pk").values_list("pk", flat=True)
             batch = list(locked[:BATCH])
             delete_deliveries(batch)
         pruned += len(batch)
