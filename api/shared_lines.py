@@ -91,7 +91,7 @@ class SharedLineList(ApiView):
         query=SharedLineQuery,
         reply=SharedLineOut,
         many=True,
-        reply_example=EXAMPLE,
+        reply_example={"data": [EXAMPLE], "has_more": False, "next_cursor": None},
     )
     def get(self, request: Request) -> Response:
         """List shared lines, newest first, with who uses what share and who suffers.
