@@ -27,12 +27,14 @@ DELTAS_AT_ONCE = 20_000
 ERRORS_TOLD = 100
 LONGEST_REF = 64
 
+# In the order of the ids, so that two batches with the same ones in other orders wait instead of deadlocking.
 TAKE = """
 WITH fresh AS (
     INSERT INTO metering_usageevent (tenant_id, event_id, series_id, batch_id, occurred_at, quantity)
     SELECT tenant_id, event_id, series_id, %s, occurred_at, quantity
     FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %s::timestamptz[], %s::bigint[])
         AS r(tenant_id, event_id, series_id, occurred_at, quantity)
+    ORDER BY tenant_id, event_id COLLATE "C"
     ON CONFLICT (tenant_id, event_id) DO NOTHING
     RETURNING series_id, occurred_at, quantity
 ), added AS (

@@ -17,6 +17,8 @@ from metering.models import RollupZone
 from metering.partitions import make_months, month_after, month_of
 
 MONTHS_AHEAD = 3
+# Held alone by who sums anew, and shared by whoever changes a bucket (migration 0004).
+ROLLUP_LOCK = "metering.rollups"
 HOURS_AT_ONCE = 500
 
 # The dues go first: whatever is committed later leaves a due of its own.
@@ -80,7 +82,7 @@ def follow_zones() -> int:
     tenants = list(moved.order_by("pk").values_list("pk", flat=True))
     for tenant_id in tenants:
         with transaction.atomic(durable=True):
-            advisory_lock("metering.rollups")
+            advisory_lock(ROLLUP_LOCK)
             zone = (
                 RollupZone.objects.select_for_update(no_key=True, of=("self",))
                 .select_related("tenant")
@@ -96,7 +98,7 @@ def follow_zones() -> int:
 
 def rebuild_days(*, tenant_ids: Collection[int], since: datetime) -> None:
     """Sum the days from the one of `since` on anew; inside the caller's transaction, which holds up collectors."""
-    advisory_lock("metering.rollups")
+    advisory_lock(ROLLUP_LOCK)
     _forget(tenant_ids, since)
     _sum(tenant_ids, since)
 

@@ -12,7 +12,7 @@ from events.record import record_event
 from metering.meters import EVENT_METERS
 from metering.models import MeterSource, MeterTolerance, Seal
 from metering.models.rollups import SOURCE_KINDS
-from metering.services.rollups import rebuild_days
+from metering.services.rollups import ROLLUP_LOCK, rebuild_days
 
 SOURCE_NAMES = dict(SOURCE_KINDS)
 HOUR_SECONDS = 3600
@@ -101,6 +101,8 @@ def _kind_at(meter: str, at: datetime) -> str:
 
 
 def _sum_anew(meter: str, since: datetime) -> None:
+    # Before looking who is concerned: a collector that has summed by the old source and not committed is waited for.
+    advisory_lock(ROLLUP_LOCK)
     with connection.cursor() as cursor:
         cursor.execute(CONCERNED, [meter, since])
         tenants = [tenant_id for (tenant_id,) in cursor.fetchall()]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import threading
+import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -15,9 +17,10 @@ from core import clock
 from metering import partitions, queries
 from metering.models import UsageBucket, UsageDay, UsageHour
 from metering.services.rollups import follow_zones, make_months_ahead, rebuild_days, roll_up_hours
+from metering.services.sources import choose_source
 from metering.store import Reading, write_readings
 from tenants.models import Tenant
-from tests.factories import make_tenant
+from tests.factories import TESTER, make_tenant
 from tests.integration.metering.meterage import HOUR
 
 START = datetime(2026, 10, 1, tzinfo=UTC)
@@ -116,3 +119,25 @@ def test_a_month_can_be_dropped_and_its_days_stay() -> None:
     partitions.drop_month(partitions.month_of(old))
     assert not UsageBucket.objects.filter(tenant=tenant).exists()
     assert days_of(tenant) == {("2031-05-07", "input_tokens"): 5}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_source_chosen_beside_a_collector_that_has_not_committed_counts_its_buckets_too() -> None:
+    tenant, written = make_tenant(billing_timezone="UTC"), threading.Event()
+    partitions.make_months([START])
+
+    def collect() -> None:
+        try:
+            with transaction.atomic():
+                write_readings([reading(tenant, START + HOUR, 10)])
+                written.set()
+                time.sleep(0.3)
+        finally:
+            connection.close()
+
+    collector = threading.Thread(target=collect)
+    collector.start()
+    assert written.wait(10)
+    choose_source(meter="input_tokens", kind="events", starts_at=START, reason="", actor=TESTER)
+    collector.join()
+    assert days_of(tenant) == {}

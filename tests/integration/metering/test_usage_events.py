@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -164,3 +165,25 @@ def test_an_offset_that_the_database_does_not_know_is_the_fault_of_one_event(met
     answer = sender.post(URL, {"events": [odd, event()], "mode": "partial"}).json()
     assert [result["status"] for result in answer["results"]] == ["refused", "accepted"]
     assert answer["results"][0]["code"] == "instant_invalid"
+
+
+def test_two_batches_with_the_same_ids_in_other_orders_do_not_deadlock(real_meterage: Meterage) -> None:
+    tenant = real_meterage.tenant()
+    events = [event(tenant=tenant.public_id) for _ in range(MOST_EVENTS)]
+    taken: list[int] = []
+    start = threading.Barrier(2)
+
+    def send(batch: list[dict[str, Any]]) -> None:
+        try:
+            start.wait(10)
+            mode: dict[str, Any] = {"tenant_ids": None, "default_tenant_id": None, "all_or_nothing": False}
+            taken.append(record_usage_events(events=batch, **mode, actor=TESTER).accepted)
+        finally:
+            connection.close()
+
+    senders = [threading.Thread(target=send, args=(batch,)) for batch in (events, events[::-1])]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    assert len(taken) == 2 and sum(taken) == MOST_EVENTS
