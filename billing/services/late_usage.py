@@ -103,7 +103,8 @@ def correct_due_invoices(
     """Write a note for every final invoice whose usage changed after it was closed; answers notes, and who waits.
 
     What is due follows from the database: usage that differs from its seals, and seals of the last days that a run
-    made and died before it wrote their note. So a lost run costs one sweep, and a doubled one finds nothing.
+    made and died before it wrote their note. So a lost run costs one sweep, and a doubled one finds nothing. A note
+    that was voided is not written again until usage changes again, or somebody runs `manage.py invoice late`.
     """
     notes, waiting = [], []
     for invoice in _due(as_of or clock.now()):
@@ -120,7 +121,8 @@ def correct_due_invoices(
 
 def _due(at: datetime) -> list[Invoice]:
     spans = {(found.tenant_id, found.period_start) for found in corrections(tenant_ids=None)}
-    claimed = UsageClaim.objects.filter(seal=OuterRef("pk"), released_at=None)
+    # A claim that was released was a person's doing, who voided the note; what takes its place is a person's too.
+    claimed = UsageClaim.objects.filter(seal=OuterRef("pk"))
     left = Seal.objects.filter(~Exists(claimed), revision__gt=1, sealed_at__gte=at - LOOK_BACK)
     spans |= set(left.values_list("tenant_id", "period_start"))
     final = Invoice.objects.filter(kind=InvoiceKind.INVOICE, state__in=CORRECTABLE).select_related("tenant")

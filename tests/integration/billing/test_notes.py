@@ -188,3 +188,12 @@ def test_a_debit_note_of_which_something_was_given_back_is_not_voided(invoice: I
         void_invoice(invoice_id=debit.pk, reason="no", actor=TESTER)
     void_invoice(invoice_id=back.pk, reason="first", actor=TESTER)
     assert void_invoice(invoice_id=debit.pk, reason="then", actor=TESTER).state == "void"
+
+
+def test_a_note_that_a_person_voided_is_not_written_again_by_the_clock(invoice: Invoice, world) -> None:
+    world.use(invoice.tenant, "input_tokens", 32_000_000)
+    [note], _ = correct_due_invoices()
+    void_invoice(invoice_id=note.pk, reason="we let them off", actor=TESTER)
+    assert correct_due_invoices() == ([], [])
+    again = correct_late_usage(invoice_id=invoice.pk, actor=TESTER)
+    assert again is not None and again.total == note.total
