@@ -1,5 +1,6 @@
 """JSON as bytes, by msgspec."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,7 +21,13 @@ class Json(BaseRenderer):
         self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
     ) -> bytes:
         """The document; nothing at all for None, as in a 204."""
-        return b"" if data is None else msgspec.json.encode(data, enc_hook=_as_text)
+        if data is None:
+            return b""
+        try:
+            return msgspec.json.encode(data, enc_hook=_as_text)
+        except UnicodeEncodeError:
+            # Half of a surrogate pair, which a caller sent and is told of; JSON can say it escaped, UTF-8 cannot.
+            return json.dumps(data, default=_as_text).encode()
 
 
 def _as_text(value: Any) -> Any:

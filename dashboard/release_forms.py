@@ -20,6 +20,7 @@ class ReleaseForm(OptionalReasonForm):
         choices=[(AT_ONCE, "All at once, when the probe has passed"), (IN_STEPS, "In steps, watched by alarms")],
         widget=forms.RadioSelect,
         initial=AT_ONCE,
+        required=False,
     )
     steps = forms.CharField(
         label="Steps, in per cent",

@@ -20,7 +20,6 @@ from provisioning.services import account_setup, accounts
 from tenants.queries import get_tenant
 
 
-
 class AccountForm(PlainForm):
     """An account and where in it resources may be made."""
 

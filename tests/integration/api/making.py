@@ -191,8 +191,8 @@ def make_config(tenant: Tenant) -> PublishedConfig:
     """A version of the tenant's runtime config."""
     version = PublishedConfig.objects.filter(tenant=tenant).count() + 1
     route = {
-        "version_number": version, "adapter_version": f"adv_{version}", "line": "pooled", "kind": "hosted",
-        "component": f"component-{version}",
+        "adapter": "adp_1", "version_number": version, "adapter_version": f"adv_{version}", "line": "pooled",
+        "kind": "hosted", "component": f"component-{version}",
     }  # fmt: skip
     return PublishedConfig.objects.create(
         tenant=tenant,

@@ -77,7 +77,11 @@ def test_files_and_archive_are_taken_alike(ops: Caller, tenant: Tenant) -> None:
     words = {"notes": "first try", "metrics": '{"loss": 0.5}', "dataset_ref": "s3://data/v1"}
     path = f"adapters/{adapter.public_id}/versions"
     first = decided(ops.post(path, raw=multipart(good(), **words), content_type=MULTIPART_CONTENT), ops)
-    assert (first["state"], first["number"], first["available_actions"]) == ("ready", 1, ["release", "approve", "reject", "archive"])
+    assert (first["state"], first["number"], first["available_actions"]) == (
+        "ready",
+        1,
+        ["release", "approve", "reject", "archive"],
+    )
     assert (first["notes"], first["metrics"], first["dataset_ref"]) == ("first try", {"loss": 0.5}, "s3://data/v1")
     assert [part["name"] for part in first["files"]] == ["adapter_config.json", "adapter_model.safetensors"]
     second = decided(ops.post(path, raw=archive(good(), folder="x"), content_type="application/gzip"), ops)

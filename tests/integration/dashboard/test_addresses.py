@@ -75,10 +75,10 @@ def test_an_unknown_id_is_a_page_that_says_so(admin: Client) -> None:
 
 
 def test_a_form_without_its_token_changes_nothing(sign_in: Callable[..., Client], furnished: Furnished) -> None:
-    client = sign_in("admin", enforce_csrf_checks=True)
+    client, refs = sign_in("admin", enforce_csrf_checks=True), furnished.refs()
     events = Event.objects.count()
     for address in ALL:
-        response = client.post(address.path(furnished.refs()), {"reason": "x", "typed": "acme"})
+        response = client.post(address.path(refs), {"reason": "x", "typed": "acme"})
         assert response.status_code == 403, address.name
         assert b"csrf_failed" in response.content
     assert Event.objects.count() == events

@@ -6,6 +6,7 @@ from datetime import timedelta
 from django.db import connection, connections
 
 from core.clock import real_now
+from provisioning.doors import Doors
 from provisioning.models import ManagedResource, PublishedConfig, ServingLine
 from provisioning.reconciler import loop
 from provisioning.reconciler.act import perform
@@ -88,7 +89,8 @@ def test_a_worker_that_was_held_up_sends_nothing(real_world):
     tenant = real_world.sign_up("acme", "premium")
     converge_tenant(tenant_id=tenant.pk)
     [row] = [row for row in loop.claim(50) if row.kind == "model"]
-    result = perform(row, Action.CREATE, install="local", send_until=real_now() - timedelta(seconds=1))
+    too_late = real_now() - timedelta(seconds=1)
+    result = perform(row, Action.CREATE, install="local", send_until=too_late, doors=Doors([row.account]))
     assert (result.receipt, result.error) == (None, None)
     assert real_world.calls("CreateModel") == 0
 
