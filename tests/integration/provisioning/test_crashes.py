@@ -27,7 +27,7 @@ from tenants.states import TenantState
 from tests.factories import TESTER
 
 NEVER = timedelta(days=365)
-SAMPLE = 12
+SAMPLE = 6
 PREMIUM = {"model": 1, "endpoint_config": 1, "endpoint": 1, "inference_component": 1}
 
 

@@ -25,7 +25,7 @@ from tests.factories import TESTER
 from tests.integration.provisioning.releasing import adapter_for, check_history, open_intervals, told, versions_of
 from tests.integration.provisioning.test_crashes import die_at, dry_run, finish, park, sample
 
-SAMPLE = 3
+SAMPLE = 2
 # The first releases make the picture that every later one finds: one version live, one warm.
 BEFORE = 2
 SHARE = Plan(steps=(20,))

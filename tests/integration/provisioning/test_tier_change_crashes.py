@@ -21,7 +21,7 @@ from tests.factories import TESTER
 from tests.integration.provisioning.changing import routed_lines
 from tests.integration.provisioning.test_crashes import die_at, dry_run, finish, is_active, park, sample
 
-SAMPLE = 3
+SAMPLE = 2
 # As many as the shared endpoint has room for, besides who stays; they leave it before the next ones come.
 AT_ONCE = 6
 
