@@ -49,6 +49,8 @@ for _name in [name for name in os.environ if name.startswith(environment.STRANGE
     if not _name.startswith("PYTHON"):
         del os.environ[_name]
 os.environ.update(ENV)
+# Playwright leaves an event loop in the thread of its tests; Django would refuse the database to those that follow.
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
 
 from django.conf import settings  # noqa: E402  (only now: it reads the environment)
 

@@ -122,7 +122,7 @@ def test_an_operators_day(
     page.get_by_role("main").get_by_role("link", name="Onboard").first.click()
     page.get_by_label("Name").fill("Journey K.K.")
     page.get_by_label("Slug").fill("journey")
-    page.get_by_label("Premium").check()
+    page.locator("#tier-premium").check()
     page.get_by_label("External id").fill("CRM-7")
     keep("onboard")
     page.get_by_role("button", name="Onboard tenant").click()
