@@ -1,6 +1,5 @@
 """Invoices and notes, their lines, their numbers, and the claims that stop usage from being billed twice."""
 
-from collections.abc import Collection
 from datetime import date
 from decimal import Decimal
 from typing import Any, Self
@@ -14,6 +13,7 @@ from billing.states import InvoiceKind, InvoiceState, LineKind
 from core.models import PublicModel
 from metering.models import Seal
 from tenants.models import Tenant
+from tenants.scoping import TenantScoped
 
 # The widest exponent of ISO 4217 in use is three (KWD).
 MONEY: dict[str, Any] = {"max_digits": 38, "decimal_places": 3}
@@ -36,12 +36,8 @@ class InvoiceSequence(models.Model):
         ]
 
 
-class InvoiceQuerySet(models.QuerySet["Invoice"]):
+class InvoiceQuerySet(TenantScoped, models.QuerySet["Invoice"]):
     """Scoped reads."""
-
-    def visible_to(self, tenant_ids: Collection[int] | None) -> Self:
-        """Those of `tenant_ids`; None means all."""
-        return self if tenant_ids is None else self.filter(tenant_id__in=tenant_ids)
 
     def standing(self) -> Self:
         """Those that count: not void."""

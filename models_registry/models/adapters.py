@@ -1,8 +1,5 @@
 """A tenant's adapters: each a line of versions with one name."""
 
-from collections.abc import Collection
-from typing import Self
-
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 
@@ -10,14 +7,11 @@ from core.models import PublicModel
 from models_registry.models.catalogue import FoundationModel, ServingProfile
 from models_registry.states import OutsideApprovals, adapter_state
 from tenants.models import Tenant
+from tenants.scoping import TenantScoped
 
 
-class AdapterQuerySet(models.QuerySet["Adapter"]):
+class AdapterQuerySet(TenantScoped, models.QuerySet["Adapter"]):
     """Scoped reads."""
-
-    def visible_to(self, tenant_ids: Collection[int] | None) -> Self:
-        """Those of the tenants among `tenant_ids`; None means all."""
-        return self if tenant_ids is None else self.filter(tenant_id__in=tenant_ids)
 
 
 class Adapter(PublicModel):

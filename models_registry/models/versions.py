@@ -1,22 +1,16 @@
 """The immutable versions of an adapter."""
 
-from collections.abc import Collection
-from typing import Self
-
 from django.db import models
 
 from core.models import PublicModel
 from models_registry.models.adapters import Adapter
 from models_registry.states import UNNUMBERED, Approval, VersionState
 from tenants.models import Tenant, TierVersion
+from tenants.scoping import TenantScoped
 
 
-class AdapterVersionQuerySet(models.QuerySet["AdapterVersion"]):
+class AdapterVersionQuerySet(TenantScoped, models.QuerySet["AdapterVersion"]):
     """Scoped reads."""
-
-    def visible_to(self, tenant_ids: Collection[int] | None) -> Self:
-        """Those of the tenants among `tenant_ids`; None means all."""
-        return self if tenant_ids is None else self.filter(tenant_id__in=tenant_ids)
 
 
 class AdapterVersion(PublicModel):

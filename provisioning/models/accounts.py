@@ -3,7 +3,6 @@
 The installation's own account is not a row: it is whatever the credentials of the environment belong to.
 """
 
-from collections.abc import Collection
 from typing import Self
 
 from django.contrib.postgres.fields import ArrayField
@@ -14,6 +13,7 @@ from core import clock
 from core.models import PublicModel
 from models_registry.models import AdapterVersion
 from tenants.models import Tenant, TierVersion
+from tenants.scoping import TenantScoped
 
 WHAT_TO_DO_ACCESS_LOST = (
     "The account's role cannot be assumed any more. Its owner must restore the role with the trust policy and the "
@@ -29,12 +29,8 @@ class AccountKind(models.TextChoices):
     DEDICATED = TierVersion.Isolation.DEDICATED.value, "An account of ours for one tenant"
 
 
-class AwsAccountQuerySet(models.QuerySet["AwsAccount"]):
+class AwsAccountQuerySet(TenantScoped, models.QuerySet["AwsAccount"]):
     """Scoped and state-wise reads."""
-
-    def visible_to(self, tenant_ids: Collection[int] | None) -> Self:
-        """Those of the tenants named; None means all, free ones included."""
-        return self if tenant_ids is None else self.filter(tenant_id__in=tenant_ids)
 
     def registered(self) -> Self:
         """Those that are not closed."""

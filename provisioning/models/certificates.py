@@ -1,21 +1,15 @@
 """What a departed tenant is given: proof that nothing of it is left in AWS."""
 
-from collections.abc import Collection
-from typing import Self
-
 from django.db import models
 
 from core import clock
 from core.models import PublicModel
 from tenants.models import Tenant
+from tenants.scoping import TenantScoped
 
 
-class CertificateQuerySet(models.QuerySet["DeletionCertificate"]):
+class CertificateQuerySet(TenantScoped, models.QuerySet["DeletionCertificate"]):
     """Scoped reads."""
-
-    def visible_to(self, tenant_ids: Collection[int] | None) -> Self:
-        """Those of the tenants named; None means all."""
-        return self if tenant_ids is None else self.filter(tenant_id__in=tenant_ids)
 
 
 class DeletionCertificate(PublicModel):

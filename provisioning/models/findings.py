@@ -1,6 +1,5 @@
 """What inventories of AWS found that should not be so, kept as rows until an inventory does not see it any more."""
 
-from collections.abc import Collection
 from datetime import timedelta
 from typing import Self
 
@@ -13,6 +12,7 @@ from core import clock
 from core.models import PublicModel
 from provisioning.specs import POOL
 from tenants.models import Tenant
+from tenants.scoping import TenantScoped
 
 # In sweeps: 30 min in production, 2 min in the local stack. One sighting can be a listing that lags behind AWS, or a
 # row that is on its way back from a backup.
@@ -45,12 +45,8 @@ ANOTHER_ARTIFACT = (
 )
 
 
-class FindingQuerySet(models.QuerySet["InventoryFinding"]):
+class FindingQuerySet(TenantScoped, models.QuerySet["InventoryFinding"]):
     """Scoped reads."""
-
-    def visible_to(self, tenant_ids: Collection[int] | None) -> Self:
-        """Those of the tenants named; None means all, shared and unknown ones included."""
-        return self if tenant_ids is None else self.filter(tenant_id__in=tenant_ids)
 
     def still_there(self) -> Self:
         """Those that the last inventory still saw."""

@@ -1,8 +1,5 @@
 """What people follow: operations and their steps."""
 
-from collections.abc import Collection
-from typing import Self
-
 from django.db import models
 from django.db.models import Q
 
@@ -14,14 +11,11 @@ from provisioning.models.changes import TierChange
 from provisioning.models.resources import ManagedResource
 from provisioning.states import ChangeState, OperationState, Phase
 from tenants.models import Tenant
+from tenants.scoping import TenantScoped
 
 
-class OperationQuerySet(models.QuerySet["Operation"]):
+class OperationQuerySet(TenantScoped, models.QuerySet["Operation"]):
     """Scoped reads."""
-
-    def visible_to(self, tenant_ids: Collection[int] | None) -> Self:
-        """Those of the tenants named; None means all."""
-        return self if tenant_ids is None else self.filter(tenant_id__in=tenant_ids)
 
 
 class Operation(PublicModel):

@@ -1,22 +1,16 @@
 """What the planner keeps: scenarios, and catalogue rows that operators imported."""
 
-from collections.abc import Collection
-from typing import Self
-
 from django.db import models
 from django.db.models import Q
 
 from core.models import PublicModel
 from provisioning.planner.catalogue import TABLES
 from tenants.models import Tenant
+from tenants.scoping import TenantScoped
 
 
-class ScenarioQuerySet(models.QuerySet["Scenario"]):
+class ScenarioQuerySet(TenantScoped, models.QuerySet["Scenario"]):
     """Scoped reads."""
-
-    def visible_to(self, tenant_ids: Collection[int] | None) -> Self:
-        """Those about the tenants named; None means all, those about no tenant included."""
-        return self if tenant_ids is None else self.filter(tenant_id__in=tenant_ids)
 
 
 class Scenario(PublicModel):

@@ -1,6 +1,5 @@
 """What should exist in AWS, or did; and when it served."""
 
-from collections.abc import Collection
 from typing import Self
 
 from django.contrib.postgres.constraints import ExclusionConstraint
@@ -15,14 +14,11 @@ from provisioning.models.lines import ServingLine
 from provisioning.specs import KINDS
 from provisioning.states import TRIED_AGAIN, WHAT_TO_DO, Phase, StuckReason
 from tenants.models import Tenant
+from tenants.scoping import TenantScoped
 
 
-class ManagedResourceQuerySet(models.QuerySet["ManagedResource"]):
+class ManagedResourceQuerySet(TenantScoped, models.QuerySet["ManagedResource"]):
     """Scoped and state-wise reads."""
-
-    def visible_to(self, tenant_ids: Collection[int] | None) -> Self:
-        """Those of the tenants named; None means all, shared ones included."""
-        return self if tenant_ids is None else self.filter(tenant_id__in=tenant_ids)
 
     def living(self) -> Self:
         """Those that exist or are to exist."""
