@@ -16,7 +16,7 @@ from core import clock
 from provisioning.services.preflight import refuse_unfit
 from tenants import queries
 from tenants.services import lifecycle, offboarding, onboarding
-from tenants.states import TenantState
+from tenants.states import LEAVING, TenantState
 
 ACTIONS = {
     "update": "tenants.manage",
@@ -24,7 +24,6 @@ ACTIONS = {
     "resume": "tenants.manage",
     "offboard": "tenants.manage",
 }
-GONE = (TenantState.OFFBOARDING, TenantState.OFFBOARDED)
 
 SIGN_UP_EXAMPLE = {
     "name": "Acme Corp",
@@ -114,7 +113,7 @@ class TenantOut(serializers.Serializer[Any]):
             "update": tenant.state != TenantState.OFFBOARDED,
             "suspend": tenant.state == TenantState.ACTIVE,
             "resume": tenant.state == TenantState.SUSPENDED,
-            "offboard": tenant.state not in GONE,
+            "offboard": tenant.state not in LEAVING,
         }
         return actions_open_to(self.context["principal"], ACTIONS, possible)
 

@@ -5,19 +5,8 @@ from typing import Any
 from django import forms
 
 from dashboard.forms import PlainForm
+from tenants.queries import PROMISES
 from tenants.services.tiers import TierLimits, TokenLimit
-
-_PROMISES = (
-    "isolation",
-    "max_adapters",
-    "max_adapter_bytes",
-    "max_lora_rank",
-    "keep_previous_warm",
-    "warm_window_hours",
-    "on_suspend",
-    "retention_days",
-    "approval",
-)
 
 
 class TierVersionForm(PlainForm):
@@ -59,7 +48,7 @@ class TierVersionForm(PlainForm):
         tokens = "\n".join(
             f"{each.amount} {each.meter} {each.window} {each.mode}" for each in before.token_limits.all()
         )
-        promises = {name: getattr(before, name) for name in _PROMISES}
+        promises = {name: getattr(before, name) for name in PROMISES}
         super().__init__(*args, initial={**promises, "lines": lines, "tokens": tokens}, **kwargs)
 
     def clean_lines(self) -> list[str]:
@@ -86,7 +75,7 @@ class TierVersionForm(PlainForm):
         """What the service takes; prices go on as they are."""
         data = self.cleaned_data
         return {
-            "limits": TierLimits(**{name: data[name] for name in _PROMISES}),
+            "limits": TierLimits(**{name: data[name] for name in PROMISES}),
             "tokens": data["tokens"],
             "lines": data["lines"],
             "rate_cards": [],

@@ -10,6 +10,19 @@ from core.periods import Period
 from tenants.models import LegalHold, OffboardingStep, Tenant, Tier, TierAssignment, TierLimit, TierVersion
 from tenants.states import TenantState
 
+# What a tier version promises beside its token limits, in the order in which people are shown it.
+PROMISES = (
+    "isolation",
+    "max_adapters",
+    "max_adapter_bytes",
+    "max_lora_rank",
+    "keep_previous_warm",
+    "warm_window_hours",
+    "on_suspend",
+    "retention_days",
+    "approval",
+)
+
 
 def get_tenant(ref: str, *, tenant_ids: Collection[int] | None) -> Tenant:
     """By public id, slug, or `ext:` and the billing system's id. Raises NotFound when absent or invisible."""

@@ -30,6 +30,8 @@ class TenantState(models.TextChoices):
     OFFBOARDED = "offboarded", "Offboarded"
 
 
+LEAVING = (TenantState.OFFBOARDING, TenantState.OFFBOARDED)
+
 TENANT_MOVES: Moves = {
     TenantState.SIGNED_UP: frozenset({TenantState.PROVISIONING, TenantState.OFFBOARDING}),
     TenantState.PROVISIONING: frozenset({TenantState.ACTIVE, TenantState.PROVISIONING_FAILED, TenantState.OFFBOARDING}),

@@ -11,9 +11,8 @@ from core import clock
 from core.errors import NotFound
 from provisioning.models import TierRoute
 from tenants.models import TierVersion
-from tenants.states import TenantState
-
-GONE = (TenantState.OFFBOARDING, TenantState.OFFBOARDED)
+from tenants.queries import PROMISES
+from tenants.states import LEAVING
 
 
 def list_tier_versions(*, tenant_ids: Collection[int] | None, tier: str | None = None) -> QuerySet[TierVersion]:
@@ -24,7 +23,7 @@ def list_tier_versions(*, tenant_ids: Collection[int] | None, tier: str | None =
     visible = TierVersion.objects.all() if tenant_ids is None else TierVersion.objects.none()
     routes = TierRoute.objects.select_related("line").order_by("position")
     prices = TierPrice.objects.filter(effective__contains=clock.now()).select_related("rate_card")
-    on_it = Q(assignments__period__contains=clock.now()) & ~Q(assignments__tenant__state__in=GONE)
+    on_it = Q(assignments__period__contains=clock.now()) & ~Q(assignments__tenant__state__in=LEAVING)
     versions = visible.select_related("tier").annotate(tenant_count=Count("assignments", filter=on_it))
     related = ("token_limits", Prefetch("routes", queryset=routes), Prefetch("prices", queryset=prices))
     versions = versions.prefetch_related(*related).order_by("-pk")
@@ -48,23 +47,10 @@ class VersionDifference:
     after: Any
 
 
-_PROMISES = (
-    "isolation",
-    "max_adapters",
-    "max_adapter_bytes",
-    "max_lora_rank",
-    "keep_previous_warm",
-    "warm_window_hours",
-    "on_suspend",
-    "retention_days",
-    "approval",
-)
-
-
 def difference(before: TierVersion, after: TierVersion) -> list[VersionDifference]:
     """What a later version promises otherwise, its lines, limits and cards included; both as `list_tier_versions` reads
     them."""
-    pairs = [(name, getattr(before, name), getattr(after, name)) for name in _PROMISES]
+    pairs = [(name, getattr(before, name), getattr(after, name)) for name in PROMISES]
     pairs += [(name, tell(before), tell(after)) for name, tell in _TOLD.items()]
     return [VersionDifference(name, old, new) for name, old, new in pairs if old != new]
 

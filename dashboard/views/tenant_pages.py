@@ -33,10 +33,9 @@ from provisioning.line_queries import config_refusal
 from provisioning.services.accounts import obstacle
 from provisioning.states import OperationState
 from tenants.queries import erasure_waits_for, get_tenant, legal_hold_of, offboarding_steps, tier_version_of
-from tenants.states import TenantState
+from tenants.states import LEAVING, TenantState
 
 MOVING = (TenantState.SIGNED_UP, TenantState.PROVISIONING, TenantState.OFFBOARDING)
-LEAVING = (TenantState.OFFBOARDING, TenantState.OFFBOARDED)
 RECENT = 8
 CONFIGS = 50
 CHART_DAYS = 14
