@@ -56,10 +56,14 @@ class JsonBody(BaseParser):
         if len(raw) > LARGEST_BODY_BYTES:
             raise BodyTooLarge(f"The body is longer than {LARGEST_BODY_BYTES} bytes.")
         try:
-            document = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
-            _refuse_unstorable(document)
+            return self.decode(raw)
         except (ValueError, RecursionError) as error:
             raise MalformedBody(f"The body is not JSON that can be read: {_reason(error)}") from error
+
+    def decode(self, raw: bytes) -> Any:
+        """The document that the bytes say. Raises ValueError, or RecursionError, for what is none that we take."""
+        document = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
+        _refuse_unstorable(document)
         return document
 
 

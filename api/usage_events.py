@@ -1,20 +1,17 @@
 """/usage-events: usage that the callers count themselves, up to a thousand events at a time."""
 
 import json
-from collections.abc import Mapping
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
-from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.bodies import LARGEST_BODY_BYTES, Body
+from api.bodies import Body, JsonBody
 from api.endpoint import ApiView, endpoint
 from api.idempotency import KeyRule
-from api.problems import BodyTooLarge, MalformedBody
 from metering.event_rules import AHEAD, LATEST_AFTER, MOST_EVENTS, shown_id
 from metering.meters import EVENT_METERS
 from metering.services.events import Taken, record_usage_events
@@ -76,33 +73,18 @@ class UsageEventsOut(serializers.Serializer[Any]):
     results = EventResultOut(many=True, required=False, help_text="One per event, in mode `partial` only.")
 
 
-class EventsJson(BaseParser):
-    """Like JsonBody, without the walk over every text: an event's texts are held to patterns of their own."""
+class EventsJson(JsonBody):
+    """Without the walk over every text: an event's texts are held to patterns of their own."""
 
-    media_type = "application/json"
-
-    def parse(
-        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
-    ) -> Any:
-        """The decoded document. Raises BodyTooLarge and MalformedBody."""
-        raw = stream.read(LARGEST_BODY_BYTES + 1)
-        if len(raw) > LARGEST_BODY_BYTES:
-            raise BodyTooLarge(f"The body is longer than {LARGEST_BODY_BYTES} bytes.")
+    def decode(self, raw: bytes) -> Any:
+        """Half a surrogate pair, which msgspec refuses, is the fault of one event and not of the batch."""
         try:
-            document = _decoded(raw)
-            if isinstance(document, dict) and not all(name.isprintable() for name in document):
-                raise ValueError("a name holds characters that cannot be shown")
-            return document
-        except (ValueError, RecursionError) as error:
-            raise MalformedBody(f"The body is not JSON that can be read: {str(error)[:200]}.") from error
-
-
-def _decoded(raw: bytes) -> Any:
-    """The document. Half a surrogate pair, which msgspec refuses, is the fault of one event, not of the batch."""
-    try:
-        return msgspec.json.decode(raw)
-    except msgspec.DecodeError:
-        return json.loads(raw)
+            document = msgspec.json.decode(raw)
+        except msgspec.DecodeError:
+            document = json.loads(raw)
+        if isinstance(document, dict) and not all(name.isprintable() for name in document):
+            raise ValueError("a name holds characters that cannot be shown")
+        return document
 
 
 EXAMPLE = {
