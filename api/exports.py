@@ -8,13 +8,13 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.access import Principal, can, require
+from accounts.access import Principal, require
 from api.bodies import Body, PageQuery, Text
 from api.endpoint import ApiView, endpoint
 from billing import queries
 from billing.exports.datasets import DATASETS
 from billing.exports.writers import MEDIA_TYPES
-from billing.queries.exports import GUARDED
+from billing.queries.exports import GUARDED, hidden_from
 from billing.services import exports
 from billing.states import ExportState, InvoiceState
 from tenants.queries import get_tenant
@@ -153,11 +153,6 @@ class ExportFile(ExportView):
         Its sha256 is the ETag. Until it is made, and once it is erased, this is a 409 `export_not_ready`.
         """
         return file_reply(self.find(export))
-
-
-def hidden_from(principal: Principal) -> list[str]:
-    """The datasets that the caller may not see exports of."""
-    return [dataset for dataset, permission in GUARDED.items() if not can(principal, permission)]
 
 
 def whose(principal: Principal, ref: str | None) -> int | None:

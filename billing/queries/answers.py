@@ -6,7 +6,7 @@ from decimal import Decimal, localcontext
 
 from billing.queries.segments import NoRateCard, SegmentPlan, plan_segments
 from billing.queries.usage import known_usage
-from billing.rating.lines import Segment, Usage, rate_segment, uncharged
+from billing.rating.lines import Usage, rate_segment, uncharged
 from billing.rating.parameters import METERED
 from billing.rating.proration import DIGITS
 from core import clock
@@ -46,7 +46,7 @@ def answer_cost(
         Usage("output_tokens", output_tokens, line, adapter_version),
         Usage("requests", 1, line, adapter_version),
     )
-    if set(TOKENS) <= set(uncharged(_segment(plan, [Usage(meter, 1, line, adapter_version) for meter in TOKENS]))):
+    if set(TOKENS) <= set(uncharged(plan.used([Usage(meter, 1, line, adapter_version) for meter in TOKENS]))):
         return None
     known = known_usage(tenant.pk, plan.span)
     with localcontext(prec=DIGITS):
@@ -54,10 +54,6 @@ def answer_cost(
     return AnswerCost(amount, tenant.currency, f"{plan.card.name} {plan.card.number}")
 
 
-def _segment(plan: SegmentPlan, usage: Sequence[Usage]) -> Segment:
-    return Segment(plan.span, plan.fee_span, plan.month, plan.card, tuple(usage))
-
-
 def _metered(plan: SegmentPlan, usage: Sequence[Usage]) -> Decimal:
-    lines = rate_segment(_segment(plan, usage))
+    lines = rate_segment(plan.used(usage))
     return sum((line.exact for line in lines if isinstance(line.rate.parameters, METERED)), Decimal(0))

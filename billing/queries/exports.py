@@ -4,11 +4,17 @@ from collections.abc import Collection
 
 from django.db.models import QuerySet
 
+from accounts.access import Principal, can
 from billing.models import Export
 from core.errors import NotFound
 
 # Datasets that a caller needs another permission for, beside the one to read exports.
 GUARDED = {"events": "audit.view"}
+
+
+def hidden_from(principal: Principal) -> list[str]:
+    """The datasets that the caller may not see exports of."""
+    return [dataset for dataset, permission in GUARDED.items() if not can(principal, permission)]
 
 
 def list_exports(*, tenant_ids: Collection[int] | None, without: Collection[str]) -> QuerySet[Export]:

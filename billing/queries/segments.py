@@ -4,13 +4,13 @@ Changes of tier and of price are snapped down to the usage bucket they fall into
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from billing.models import TierPrice
 from billing.queries.cards import card_terms
-from billing.rating.lines import CardTerms
+from billing.rating.lines import CardTerms, Segment, Usage
 from billing.rating.proration import split
 from core.errors import Conflict, Invalid
 from core.periods import Period, bucket_seconds, floor_to_bucket, month_containing
@@ -40,6 +40,10 @@ class SegmentPlan:
     fee_span: Period | None
     month: Period
     card: CardTerms
+
+    def used(self, usage: Sequence[Usage]) -> Segment:
+        """What the rating engine takes: this part with what was used in it."""
+        return Segment(self.span, self.fee_span, self.month, self.card, tuple(usage))
 
 
 @dataclass(frozen=True, slots=True)

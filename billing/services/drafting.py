@@ -9,7 +9,6 @@ from billing.assembly import assemble
 from billing.models import Adjustment, Invoice, Issuer, UsageClaim
 from billing.queries.segments import SegmentPlan
 from billing.queries.terms import customer_terms
-from billing.rating.lines import Segment, Usage
 from billing.services.drafts import Draft, save_drafts, take_over
 from billing.services.records import record_invoice_events
 from billing.services.usage import billable_seals, usage_of
@@ -60,7 +59,7 @@ def write_drafts(*, plans: Mapping[int, Sequence[SegmentPlan]], issuer: Issuer, 
                 tenant=tenant,
                 issuer=issuer,
                 period=period,
-                segments=[_segment(plan, usage[tenant.pk, plan.span]) for plan in spans],
+                segments=[plan.used(usage[tenant.pk, plan.span]) for plan in spans],
                 terms=terms[tenant.pk],
                 adjustments=adjustments[before.pk] if before else (),
                 at=now,
@@ -119,7 +118,3 @@ def _claimed(existing: Mapping[int, Invoice]) -> dict[int, set[int]]:
         for invoice_id, seal_id in claims.values_list("invoice_id", "seal_id"):
             found[invoice_id].add(seal_id)
     return found
-
-
-def _segment(plan: SegmentPlan, usage: tuple[Usage, ...]) -> Segment:
-    return Segment(plan.span, plan.fee_span, plan.month, plan.card, usage)

@@ -16,7 +16,7 @@ from billing.queries.issuers import the_issuer
 from billing.queries.segments import SegmentPlan, plan_segments
 from billing.queries.terms import customer_terms
 from billing.rating.discounts import DiscountLine
-from billing.rating.lines import RatedLine, Segment, Usage, rate_segment
+from billing.rating.lines import RatedLine, Usage, rate_segment
 from billing.rating.totals import terms_for, total_up
 from billing.services.closing import Waiting
 from billing.services.credits import (
@@ -154,8 +154,8 @@ def _differences(
     terms: CustomerTerms,
 ) -> list[NoteLine]:
     """One line per rate and span, and per discount, whose amount changed, signed: positive is owed to us."""
-    before = [_segment(plan, billed.get((plan.tenant_id, plan.span), ())) for plan in plans]
-    after = [_segment(plan, known[plan.tenant_id, plan.span]) for plan in plans]
+    before = [plan.used(billed.get((plan.tenant_id, plan.span), ())) for plan in plans]
+    after = [plan.used(known[plan.tenant_id, plan.span]) for plan in plans]
     had = [line for segment in before for line in rate_segment(segment)]
     has = [line for segment in after for line in rate_segment(segment)]
     originals = {(line.rate_id, line.span_start): line for line in invoice.lines.filter(rate__isnull=False)}
@@ -170,10 +170,6 @@ def _differences(
     off_before = discounts_on(had, terms, period, before, invoice.currency)
     off_after = discounts_on(has, terms, period, after, invoice.currency)
     return found + _discount_differences(invoice, terms, off_before, off_after)
-
-
-def _segment(plan: SegmentPlan, usage: tuple[Usage, ...]) -> Segment:
-    return Segment(plan.span, plan.fee_span, plan.month, plan.card, usage)
 
 
 def _difference(

@@ -6,10 +6,9 @@ from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
-from accounts.access import Principal, can
 from billing import queries
 from billing.exports.writers import MEDIA_TYPES
-from billing.queries.exports import GUARDED
+from billing.queries.exports import hidden_from
 from billing.services import exports
 from billing.states import ExportState
 from core import clock
@@ -30,7 +29,7 @@ OPEN = (ExportState.QUEUED, ExportState.RUNNING)
 @require_safe
 def listing(request: OperatorRequest) -> HttpResponse:
     """Exports, newest first; the page looks again while one of them is being made."""
-    found = queries.list_exports(tenant_ids=request.visible_tenants, without=_hidden(request.principal))
+    found = queries.list_exports(tenant_ids=request.visible_tenants, without=hidden_from(request.principal))
     page = page_of(request, found)
     waiting = [row.created_at for row in page.rows if row.state in OPEN]
     context = {
@@ -51,7 +50,7 @@ def create(request: OperatorRequest) -> HttpResponse:
         posted(request),
         initial={"dataset": "invoice-lines", "first_month": before, "last_month": before},
         months=months,
-        may_audit=not _hidden(request.principal),
+        may_audit=not hidden_from(request.principal),
     )
 
     def act(typed: dict[str, Any]) -> None:
@@ -83,14 +82,10 @@ def create(request: OperatorRequest) -> HttpResponse:
 @require_safe
 def download(request: OperatorRequest, ref: str) -> HttpResponseBase:
     """The file."""
-    export = queries.get_export(ref, tenant_ids=request.visible_tenants, without=_hidden(request.principal))
+    export = queries.get_export(ref, tenant_ids=request.visible_tenants, without=hidden_from(request.principal))
     exports.refuse_unready(export)
     response = StreamingHttpResponse(exports.pieces(export), content_type=MEDIA_TYPES[export.format])
     response["Content-Length"] = str(export.size_bytes)
     response["Content-Disposition"] = f'attachment; filename="{export.filename}"'
     response["Cache-Control"] = "no-store"
     return response
-
-
-def _hidden(principal: Principal) -> list[str]:
-    return [dataset for dataset, permission in GUARDED.items() if not can(principal, permission)]
