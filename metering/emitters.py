@@ -14,11 +14,11 @@ from metering.attribution import Emitter
 from metering.meters import BASE_VERSION, BEDROCK_NAMESPACE
 from provisioning.models import AwsAccount, ManagedResource, PublishedConfig
 from provisioning.runtime_config import HOSTED, targets_of
+from provisioning.specs import INFERENCE_PROFILE
 
 # A data plane's clock may be off, and a replay stamps by its own; a day too many costs a query, a day too few costs
 # usage.
 SLACK = timedelta(days=1)
-INFERENCE_PROFILE = "inference_profile"
 
 
 @dataclass(frozen=True, slots=True)

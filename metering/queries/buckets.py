@@ -5,19 +5,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from core import clock
-from core.periods import floor_to_bucket
+from core.periods import HOUR_SECONDS, floor_to_bucket
 from metering import schedule
 from metering.counting import COUNTS, JOIN_SOURCE
 from metering.meters import describe_query
 from metering.models import Enrolment, ParkedPoint, Seal, UnattributedUsage
+from metering.queries.asking import ids_of, rows_of, visible
 from metering.states import WindowState
 from tenants.models import Tenant
 
-HOUR_SECONDS = 3600
 # A window is overdue, and so a gap to show, when it has had two chances to be read.
 OVERDUE_AFTER = 2 * schedule.READS[0]
 
@@ -181,10 +180,10 @@ def buckets(
 ) -> list[BucketView]:
     """The buckets that begin in [start, end), oldest first, with where each value came from."""
     asked = {
-        "tenants": _ids(tenant_ids), "start": start, "end": end, "meter": meter, "line": line,
+        "tenants": ids_of(tenant_ids), "start": start, "end": end, "meter": meter, "line": line,
         "adapter_version": adapter_version, "limit": limit,
     }  # fmt: skip
-    return [_bucket_view(row) for row in _rows(BUCKETS, asked)]
+    return [_bucket_view(row) for row in rows_of(BUCKETS, asked)]
 
 
 def sealed_buckets(
@@ -197,15 +196,16 @@ def sealed_buckets(
 ) -> list[BucketView]:
     """The buckets behind a seal's quantity, as they were when it was made; their `claimed` adds up to it."""
     asked = {
-        "seal": seal_id, "tenants": _ids(tenant_ids), "meter": meter, "line": line, "adapter_version": adapter_version,
+        "seal": seal_id, "tenants": ids_of(tenant_ids), "meter": meter, "line": line,
+        "adapter_version": adapter_version,
     }  # fmt: skip
-    return [_bucket_view(row) for row in _rows(SEALED, asked)]
+    return [_bucket_view(row) for row in rows_of(SEALED, asked)]
 
 
 def gaps(*, tenant_ids: Collection[int] | None, as_of: datetime | None = None) -> list[Gap]:
     """Stretches that should have been read by now and were not, per tenant: unknown usage, not zero usage."""
     until = floor_to_bucket((as_of or clock.now()) - OVERDUE_AFTER, HOUR_SECONDS)
-    enrolled = Enrolment.objects.filter(_visible(tenant_ids), starts_at__lt=until).order_by("starts_at")
+    enrolled = Enrolment.objects.filter(visible(tenant_ids), starts_at__lt=until).order_by("starts_at")
     first = enrolled.values_list("starts_at", flat=True).first()
     known = (WindowState.PROVISIONAL, WindowState.SETTLED)
     found = unknown(tenant_ids=tenant_ids, start=first, end=until, good=known) if first else []
@@ -224,46 +224,38 @@ def unsettled(*, tenant_ids: Collection[int], start: datetime, end: datetime) ->
 def unknown(*, tenant_ids: Collection[int] | None, start: datetime, end: datetime, good: Collection[str]) -> list[Gap]:
     """The hours within [start, end) whose windows are missing or in none of the `good` states, joined to stretches."""
     asked = {
-        "tenants": _ids(tenant_ids), "start": floor_to_bucket(start, HOUR_SECONDS), "end": end,
+        "tenants": ids_of(tenant_ids), "start": floor_to_bucket(start, HOUR_SECONDS), "end": end,
         "good": [str(state) for state in good],
     }  # fmt: skip
     return _join(
         Gap(tenant_id, hour, hour + schedule.WINDOW, state, problem)
-        for tenant_id, hour, state, problem in _rows(UNKNOWN_HOURS, asked)
+        for tenant_id, hour, state, problem in rows_of(UNKNOWN_HOURS, asked)
     )
 
 
 def freshness(*, as_of: datetime | None = None) -> list[Freshness]:
     """How far usage has been read and settled, per scope."""
-    return [Freshness(*row) for row in _rows(FRESHNESS, [(as_of or clock.now()) - OVERDUE_AFTER])]
+    return [Freshness(*row) for row in rows_of(FRESHNESS, [(as_of or clock.now()) - OVERDUE_AFTER])]
 
 
 def corrections(*, tenant_ids: Collection[int] | None) -> list[Correction]:
     """Usage that differs from what its period's seals claim, including what was never claimed."""
-    return [Correction(*row) for row in _rows(CORRECTIONS, {"tenants": _ids(tenant_ids)})]
+    return [Correction(*row) for row in rows_of(CORRECTIONS, {"tenants": ids_of(tenant_ids)})]
 
 
 def seals(*, tenant_ids: Collection[int] | None) -> QuerySet[Seal]:
     """Seals, newest first."""
-    return Seal.objects.filter(_visible(tenant_ids)).select_related("tenant").order_by("-pk")
+    return Seal.objects.filter(visible(tenant_ids)).select_related("tenant").order_by("-pk")
 
 
 def parked_points(*, tenant_ids: Collection[int] | None) -> QuerySet[ParkedPoint]:
     """Values that cannot be counts and hold up sealing."""
-    return ParkedPoint.objects.filter(_visible(tenant_ids)).select_related("tenant").order_by("-bucket_start")
+    return ParkedPoint.objects.filter(visible(tenant_ids)).select_related("tenant").order_by("-bucket_start")
 
 
 def unattributed() -> QuerySet[UnattributedUsage]:
     """Usage that is nobody's, newest first; for operators, who may see all tenants."""
     return UnattributedUsage.objects.order_by("-bucket_start", "pk")
-
-
-def _visible(tenant_ids: Collection[int] | None) -> Q:
-    return Q() if tenant_ids is None else Q(tenant_id__in=tenant_ids)
-
-
-def _ids(tenant_ids: Collection[int] | None) -> list[int] | None:
-    return None if tenant_ids is None else list(tenant_ids)
 
 
 def _join(found: Iterable[Gap]) -> list[Gap]:
@@ -298,10 +290,3 @@ def _bucket_view(row: tuple[Any, ...]) -> BucketView:
         window_state=window_state,
         answer_sha256=answer_sha256,
     )
-
-
-def _rows(statement: str, asked: Any) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, asked)
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-    return rows

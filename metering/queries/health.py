@@ -6,11 +6,12 @@ from datetime import date, datetime
 from typing import Any
 
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from core.errors import NotFound
 from metering.meters import EVENT_METERS
 from metering.models import MeteringAlarm, MeterSource, MeterTolerance, UsageGap
+from metering.queries.asking import visible
 from metering.states import GapState
 
 DEFAULT_TOLERANCE_PPM = 1000
@@ -95,7 +96,7 @@ def source_settings() -> list[SourceSetting]:
 
 def usage_gaps(*, tenant_ids: Collection[int] | None, state: str | None = None) -> QuerySet[UsageGap]:
     """Gaps, newest first."""
-    found = UsageGap.objects.filter(_visible(tenant_ids))
+    found = UsageGap.objects.filter(visible(tenant_ids))
     return (found.filter(state=state) if state else found).select_related("tenant").order_by("-pk")
 
 
@@ -117,8 +118,4 @@ def accepted_gaps(*, tenant_ids: Collection[int], start: datetime, end: datetime
 
 def alarms(*, tenant_ids: Collection[int] | None) -> QuerySet[MeteringAlarm]:
     """Open alarms, newest first; those that are nobody's only for who may see all."""
-    return MeteringAlarm.objects.filter(_visible(tenant_ids), closed_at=None).select_related("tenant").order_by("-pk")
-
-
-def _visible(tenant_ids: Collection[int] | None) -> Q:
-    return Q() if tenant_ids is None else Q(tenant_id__in=tenant_ids)
+    return MeteringAlarm.objects.filter(visible(tenant_ids), closed_at=None).select_related("tenant").order_by("-pk")

@@ -6,13 +6,11 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 from zoneinfo import ZoneInfo
-
-from django.db import connection
 
 from metering.counting import COUNTS, JOIN_SOURCE
 from metering.models import RollupZone
+from metering.queries.asking import ids_of, rows_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,18 +126,18 @@ ORDER BY 1, 2, 3, 4
 
 def summarise(seal_ids: Collection[int]) -> list[UsageSummary]:
     """What seals claim, per meter, line and adapter version: what invoices are rated from."""
-    return [UsageSummary(*row) for row in _rows(SUMMARISE, [list(seal_ids)])]
+    return [UsageSummary(*row) for row in rows_of(SUMMARISE, [list(seal_ids)])]
 
 
 def sealed_days(seal_ids: Collection[int]) -> list[SealedDayView]:
     """What seals claim, by local day; kept also when the hours behind it are dropped."""
-    return [SealedDayView(*row) for row in _rows(SEALED_DAYS, [list(seal_ids)])]
+    return [SealedDayView(*row) for row in rows_of(SEALED_DAYS, [list(seal_ids)])]
 
 
 def daily(*, tenant_ids: Collection[int] | None, first_day: date, end_day: date) -> list[UsageDayView]:
     """Usage of the days from `first_day` up to, not including, `end_day`, each tenant in days of its billing zone."""
-    asked = {"tenants": _ids(tenant_ids), "first": first_day, "end": end_day}
-    return [UsageDayView(*row) for row in _rows(DAILY, asked)]
+    asked = {"tenants": ids_of(tenant_ids), "first": first_day, "end": end_day}
+    return [UsageDayView(*row) for row in rows_of(DAILY, asked)]
 
 
 def usage_between(*, tenant_ids: Collection[int], start: datetime, end: datetime) -> list[SpanUsage]:
@@ -148,7 +146,7 @@ def usage_between(*, tenant_ids: Collection[int], start: datetime, end: datetime
     Fast for spans of whole days of the tenants' billing zones, which billing months are.
     """
     asked = {"tenants": list(tenant_ids), "start": start, "end": end}
-    return [SpanUsage(*row) for row in _rows(BETWEEN, asked)]
+    return [SpanUsage(*row) for row in rows_of(BETWEEN, asked)]
 
 
 def usage_by_day(
@@ -161,25 +159,14 @@ def usage_by_day(
     strangers = strangers if tenant_ids is None else strangers.filter(tenant_id__in=tenant_ids)
     if _is_midnight(first) and _is_midnight(last) and not strangers.exists():
         return daily(tenant_ids=tenant_ids, first_day=first.date(), end_day=last.date())
-    asked = {"zone": timezone, "start": start, "end": end, "tenants": _ids(tenant_ids)}
-    return [UsageDayView(*row) for row in _rows(BY_DAY, asked)]
+    asked = {"zone": timezone, "start": start, "end": end, "tenants": ids_of(tenant_ids)}
+    return [UsageDayView(*row) for row in rows_of(BY_DAY, asked)]
 
 
 def usage_by_hour(*, tenant_ids: Collection[int], start: datetime, end: datetime) -> list[HourUsage]:
     """Usage of [start, end) summed over whole hours, in order; hours without any are left out."""
-    return [HourUsage(*row) for row in _rows(BY_HOUR, [start, end, list(tenant_ids)])]
+    return [HourUsage(*row) for row in rows_of(BY_HOUR, [start, end, list(tenant_ids)])]
 
 
 def _is_midnight(local: datetime) -> bool:
     return (local.hour, local.minute, local.second, local.microsecond) == (0, 0, 0, 0)
-
-
-def _ids(tenant_ids: Collection[int] | None) -> list[int] | None:
-    return None if tenant_ids is None else list(tenant_ids)
-
-
-def _rows(statement: str, asked: Any) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, asked)
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-    return rows

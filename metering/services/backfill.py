@@ -9,14 +9,13 @@ from django.db import transaction
 from core import clock
 from core.actors import Actor
 from core.errors import Invalid
-from core.periods import Period, floor_to_bucket
+from core.periods import HOUR_SECONDS, Period, floor_to_bucket
 from events.record import record_event
 from metering.models import CollectionWindow, Enrolment, MeteringScope, UsageBucket
 from metering.services.collection import read_span
 from metering.store import Reading
 from tenants.models import Tenant
 
-HOUR_SECONDS = 3600
 LONGEST = timedelta(days=31)
 LONGEST_OF_ALL = timedelta(days=1)
 

@@ -7,7 +7,7 @@ from django.db import connection, transaction
 from django.db.models import Count, F, Q
 
 from core.locks import advisory_lock
-from core.periods import bucket_seconds, floor_to_bucket
+from core.periods import HOUR_SECONDS, bucket_seconds, floor_to_bucket
 from metering import emitters
 from metering.models import CollectionWindow, Enrolment, MeteringScope
 from metering.schedule import READS, WINDOW
@@ -15,7 +15,6 @@ from metering.states import WindowState
 from tenants.models import Tenant
 
 TENANTS_PER_SCOPE = 200
-HOUR_SECONDS = 3600
 # Nothing can emit once AWS holds nothing of a tenant; the extra hours cover clocks that are off.
 AFTER_DEPARTURE = timedelta(hours=2)
 

@@ -7,7 +7,7 @@ from django.db import connection, transaction
 from core.actors import Actor
 from core.errors import Conflict, Invalid
 from core.locks import advisory_lock
-from core.periods import floor_to_bucket
+from core.periods import HOUR_SECONDS, floor_to_bucket
 from events.record import record_event
 from metering.meters import EVENT_METERS
 from metering.models import MeterSource, MeterTolerance, Seal
@@ -15,7 +15,6 @@ from metering.models.rollups import SOURCE_KINDS
 from metering.services.rollups import ROLLUP_LOCK, rebuild_days
 
 SOURCE_NAMES = dict(SOURCE_KINDS)
-HOUR_SECONDS = 3600
 MILLION = 1_000_000
 TENANTS_AT_ONCE = 500
 
