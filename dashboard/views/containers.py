@@ -11,11 +11,8 @@ from dashboard.container_forms import ContainerForm
 from dashboard.reading import posted
 from dashboard.rendering import render_page_or_fragment
 from models_registry.containers.answer import composed, judged
-from models_registry.containers.generate import Assignment, BaseModel
+from models_registry.containers.generate import MODEL_FOLDER, Assignment, BaseModel
 from models_registry.containers.images import known_images, newest
-
-# Where a SageMaker Model's weights lie inside the container.
-MODEL_FOLDER = "/opt/ml/model"
 
 
 @requires("scenarios.view")

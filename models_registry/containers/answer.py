@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from models_registry.containers.generate import Assignment, BaseModel, generate
+from models_registry.containers.generate import MAX_ADAPTERS, Assignment, BaseModel, generate
 from models_registry.containers.images import Image, find_image, newest
 from models_registry.containers.lint import lint
-from models_registry.containers.settings import Form, Settings, read_settings
+from models_registry.containers.settings import Settings, read_settings
 
 
 def composed(image: str, base: BaseModel, assignment: Assignment) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def read_ranks(texts: Sequence[str]) -> tuple[int, ...]:
         if not rank.isascii() or not rank.isdigit() or (times and not (count.isascii() and count.isdigit())):
             raise ValueError(f"{text[:40]!r} is not a rank such as 16, nor a rank and a count such as 16x30.")
         # One more than may be assigned is enough to be refused for it.
-        ranks += [int(rank[:9])] * min(int(count[:9]) if times else 1, 1001)
+        ranks += [int(rank[:9])] * min(int(count[:9]) if times else 1, MAX_ADAPTERS + 1)
     return tuple(ranks)
 
 
@@ -64,5 +64,4 @@ def _image(image: Image) -> dict[str, Any]:
 
 
 def _settings(settings: Settings) -> dict[str, Any]:
-    form: Form = settings.form
-    return {"form": form, "text": settings.render(), "environment": settings.environment()}
+    return {"form": settings.form, "text": settings.render(), "environment": settings.environment()}

@@ -16,6 +16,19 @@ MAX_ADAPTERS = 1000
 # Adapter components exist since LMI 13; in asynchronous mode they are served since LMI 16 (djl-serving's notes).
 FIRST_RELEASE_WITH_ADAPTER_COMPONENTS = 13
 FIRST_RELEASE_WITH_ASYNC_LORA = 16
+# Where SageMaker puts a Model's weights inside the container.
+MODEL_FOLDER = "/opt/ml/model"
+# vLLM's asynchronous mode said outright, in LMI's one spelling (`settings`); AWS's own example for adapter components.
+ASYNC = {
+    "option.async_mode": "true",
+    "option.rolling_batch": "disable",
+    "option.entrypoint": "djl_python.lmi_vllm.vllm_async_service",
+}
+# The LoRA settings per family: switched on, slots on the accelerator, adapters in the host's memory, largest rank.
+LORA_NAMES = {
+    "lmi": ("option.enable_lora", "option.max_loras", "option.max_cpu_loras", "option.max_lora_rank"),
+    "vllm": ("SM_VLLM_ENABLE_LORA", "SM_VLLM_MAX_LORAS", "SM_VLLM_MAX_CPU_LORAS", "SM_VLLM_MAX_LORA_RANK"),
+}
 SECRET_REFERENCE = re.compile(r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@-]+")
 SECRET_NAMES = re.compile(r"(?:^|[._])(?:TOKEN|PASSWORD|SECRET|API_?KEY|ACCESS_KEY(?:_ID)?)$", re.IGNORECASE)
 
@@ -98,19 +111,12 @@ def _lmi(image: Image, base: BaseModel, assignment: Assignment) -> dict[str, str
         "HF_MODEL_ID": base.model_id,
         "SERVING_FAIL_FAST": "true",
         "TENSOR_PARALLEL_DEGREE": "max",
-        "OPTION_ASYNC_MODE": "true",
-        "OPTION_ROLLING_BATCH": "disable",
-        "OPTION_ENTRYPOINT": "djl_python.lmi_vllm.vllm_async_service",
+        **ASYNC,
     }
     if base.max_model_len is not None:
         made["OPTION_MAX_MODEL_LEN"] = str(base.max_model_len)
     if assignment.ranks:
-        made |= {
-            "OPTION_ENABLE_LORA": "true",
-            "OPTION_MAX_LORAS": str(assignment.max_loras),
-            "OPTION_MAX_CPU_LORAS": str(assignment.max_cpu_loras),
-            "OPTION_MAX_LORA_RANK": str(assignment.max_lora_rank),
-        }
+        made |= _lora(image, assignment)
     return made
 
 
@@ -119,15 +125,14 @@ def _vllm(image: Image, base: BaseModel, assignment: Assignment) -> dict[str, st
     if base.max_model_len is not None:
         made["SM_VLLM_MAX_MODEL_LEN"] = str(base.max_model_len)
     if assignment.ranks:
-        made |= {
-            # Without it SageMaker's calls to load an adapter are refused.
-            "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "true",
-            "SM_VLLM_ENABLE_LORA": "true",
-            "SM_VLLM_MAX_LORAS": str(assignment.max_loras),
-            "SM_VLLM_MAX_CPU_LORAS": str(assignment.max_cpu_loras),
-            "SM_VLLM_MAX_LORA_RANK": str(assignment.max_lora_rank),
-        }
+        # Without the first SageMaker's calls to load an adapter are refused.
+        made |= {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "true", **_lora(image, assignment)}
     return made
+
+
+def _lora(image: Image, assignment: Assignment) -> dict[str, str]:
+    values = ("true", str(assignment.max_loras), str(assignment.max_cpu_loras), str(assignment.max_lora_rank))
+    return dict(zip(LORA_NAMES[image.family], values, strict=True))
 
 
 def _tgi(image: Image, base: BaseModel, assignment: Assignment) -> dict[str, str]:

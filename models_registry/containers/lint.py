@@ -10,8 +10,10 @@ from typing import Any, Literal
 
 from core.errors import Invalid
 from models_registry.containers.generate import (
+    ASYNC,
     FIRST_RELEASE_WITH_ADAPTER_COMPONENTS,
     FIRST_RELEASE_WITH_ASYNC_LORA,
+    LORA_NAMES,
     RANK_CHOICES,
     SECRET_NAMES,
     SECRET_REFERENCE,
@@ -22,16 +24,6 @@ from models_registry.containers.settings import Settings
 
 Severity = Literal["error", "warning"]
 
-ASYNC = {
-    "option.async_mode": "true",
-    "option.rolling_batch": "disable",
-    "option.entrypoint": "djl_python.lmi_vllm.vllm_async_service",
-}
-# The names of the LoRA settings per family: enable, slots, host memory, rank.
-LORA_NAMES = {
-    "lmi": ("option.enable_lora", "option.max_loras", "option.max_cpu_loras", "option.max_lora_rank"),
-    "vllm": ("SM_VLLM_ENABLE_LORA", "SM_VLLM_MAX_LORAS", "SM_VLLM_MAX_CPU_LORAS", "SM_VLLM_MAX_LORA_RANK"),
-}
 SOURCE_OF_LORA = "vLLM 0.26.0: vllm/config/lora.py"
 
 

@@ -21,7 +21,7 @@ from core.periods import billing_month
 from events.models import WebhookDelivery, WebhookEndpoint
 from events.webhooks.endpoints import create_endpoint, send_test
 from models_registry.canary import Plan
-from models_registry.containers.generate import Assignment, BaseModel, generate
+from models_registry.containers.generate import MODEL_FOLDER, Assignment, BaseModel, generate
 from models_registry.containers.images import newest
 from models_registry.models import Adapter, AdapterUpload, AdapterVersion, Release
 from models_registry.services.adapters import create_adapter
@@ -65,7 +65,7 @@ def make_profile() -> int:
         max_loras=8,
         accelerators=1,
         min_memory_mb=4096,
-        environment=generate(newest(), BaseModel("/opt/ml/model"), Assignment((64,) * 8, 8)).environment(),
+        environment=generate(newest(), BaseModel(MODEL_FOLDER), Assignment((64,) * 8, 8)).environment(),
         actor=TESTER,
     )
     return model.pk

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from models_registry.containers.generate import Assignment, BaseModel, generate
+from models_registry.containers.generate import MODEL_FOLDER, Assignment, BaseModel, generate
 from models_registry.containers.images import newest
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def profile(db: None) -> ServingProfile:
         max_loras=8,
         accelerators=1,
         min_memory_mb=4096,
-        environment=generate(newest(), BaseModel("/opt/ml/model"), Assignment((64,) * 8, 8)).environment(),
+        environment=generate(newest(), BaseModel(MODEL_FOLDER), Assignment((64,) * 8, 8)).environment(),
         actor=TESTER,
     )
 
