@@ -73,6 +73,10 @@ def lines_of(tenant_id: int) -> list[ServingLine]:
     change = open_change(tenant_id)
     if change is not None:
         return lines_of_version(change.routed_version_id, tenant_id=tenant_id)
+    return _lines_assigned(tenant_id)
+
+
+def _lines_assigned(tenant_id: int) -> list[ServingLine]:
     routes = TierRoute.objects.filter(
         tier_version__assignments__tenant_id=tenant_id, tier_version__assignments__period__contains=clock.now()
     )
@@ -123,7 +127,7 @@ def lines_kept_for(tenant_id: int) -> list[list[ServingLine]]:
     those of the other version."""
     change = open_change(tenant_id)
     if change is None:
-        return [lines_of(tenant_id)]
+        return [_lines_assigned(tenant_id)]
     return [lines_of_version(version_id, tenant_id=tenant_id) for version_id in change.wished_version_ids()]
 
 

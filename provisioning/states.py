@@ -29,6 +29,9 @@ class Phase(models.TextChoices):
     GONE = "gone", "Gone"
 
 
+# A resource in one of these answers: one that is being updated goes on serving as it was.
+SERVING = (Phase.READY, Phase.UPDATING)
+
 PHASE_MOVES: Moves = {
     Phase.WISHED: frozenset({Phase.CREATING, Phase.READY, Phase.UPDATING, Phase.DELETING, Phase.GONE}),
     Phase.CREATING: frozenset({Phase.READY, Phase.UPDATING, Phase.DELETING, Phase.GONE}),

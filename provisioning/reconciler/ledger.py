@@ -7,9 +7,7 @@ from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from core.clock import now
 from provisioning.models import ManagedResource, ResourceInterval
 from provisioning.specs import REGISTRY_KINDS
-from provisioning.states import Phase
-
-SERVING = (Phase.READY, Phase.UPDATING)
+from provisioning.states import SERVING, Phase
 
 
 def keep_ledger(row: ManagedResource, *, was_phase: str) -> None:

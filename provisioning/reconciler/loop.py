@@ -37,7 +37,7 @@ from provisioning.reconciler.outcome import Outcome, Pace, conclude
 from provisioning.reconciler.plan import Action, Decision, Seen, Wanted, decide
 from provisioning.reconciler.tokens import waits
 from provisioning.specs import ENDPOINT, ENDPOINT_CONFIG, MODEL_PACKAGE, UNDECIDED, aws_settings, seen_settings
-from provisioning.states import PHASE_MOVES, Phase
+from provisioning.states import PHASE_MOVES, SERVING, Phase
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ def _wanted(row: ManagedResource, seen: Observation) -> Wanted:
         takes_over=_takes_over(row, seen),
         stuck_reason=row.stuck_reason,
         detail=row.detail,
-        parents_ready=all(parent.phase in (Phase.READY, Phase.UPDATING) for parent in row.needs.all()),
+        parents_ready=all(parent.phase in SERVING for parent in row.needs.all()),
         is_needed=any(child.phase != Phase.GONE for child in row.needed_by.all()),
     )
 

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import transaction
 
 from core.actors import Actor
-from models_registry.containers.generate import Assignment, BaseModel, generate
+from models_registry.containers.generate import MODEL_FOLDER, Assignment, BaseModel, generate
 from models_registry.containers.images import find_image
 from models_registry.models import ServingProfile
 from models_registry.services.catalogue import define_serving_profile, register_foundation_model
@@ -26,8 +26,6 @@ GIB = 1 << 30
 IMAGE = "763104351884.dkr.ecr.{region}.amazonaws.com/djl-inference:0.36.0-lmi28.0.0-cu130"
 ENGINE = "vllm-0.26"
 MAX_LORAS, MAX_LORA_RANK = 8, 64
-# Where SageMaker puts a Model's weights inside the container.
-MODEL_FOLDER = "/opt/ml/model"
 # Four times as many adapters wait in the host's memory as share a batch.
 ASSIGNED = Assignment((MAX_LORA_RANK,) * 4 * MAX_LORAS, in_one_batch=MAX_LORAS)
 

@@ -24,13 +24,12 @@ from provisioning.services import probing
 from provisioning.services.desired_state import Wishes
 from provisioning.services.tier_changes import leftovers, needed_slots, turn_back
 from provisioning.specs import BASE_COMPONENT
-from provisioning.states import CHANGE_MOVES, ChangeState, Phase
+from provisioning.states import CHANGE_MOVES, SERVING, ChangeState
 from tenants.models import Tenant
 from tenants.services.tiers import assign_tier
 
 # As long as AWS may be out of reach right after traffic moved, before traffic goes back to where it was answered.
 PATIENCE = timedelta(minutes=5)
-SERVING = (Phase.READY, Phase.UPDATING)
 
 
 def prepare(tenant: Tenant, wishes: Wishes, refused: Mapping[int, str]) -> None:

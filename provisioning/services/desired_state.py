@@ -15,7 +15,6 @@ from core.locks import advisory_lock
 from provisioning import queries
 from provisioning.desired import (
     AdapterFacts,
-    LineFacts,
     TenantFacts,
     foundation_slots,
     hosted,
@@ -25,7 +24,7 @@ from provisioning.desired import (
 from provisioning.models import ManagedResource, ServingLine
 from provisioning.reconciler.loop import WISHES_LOCK
 from provisioning.specs import REGISTRY_KINDS, Wish, derive_name, digest, resolve
-from provisioning.states import Phase, StuckReason
+from provisioning.states import SERVING, Phase, StuckReason
 from tenants.models import Tenant
 
 
@@ -40,8 +39,7 @@ class Wishes:
     @property
     def is_founded(self) -> bool:
         """Whether everything that the tenant needs before it is served at all is serving."""
-        serving = (Phase.READY, Phase.UPDATING)
-        return all(slot in self.rows and self.rows[slot].phase in serving for slot in self.foundation)
+        return all(slot in self.rows and self.rows[slot].phase in SERVING for slot in self.foundation)
 
     @property
     def obstacles(self) -> list[ManagedResource]:
@@ -77,11 +75,6 @@ def sync_tenant(*, tenant_id: int, adapters: Sequence[AdapterFacts]) -> Wishes:
         # What a tier change makes besides is not what the tenant is served from.
         foundation = foundation_slots(tenant.public_id, groups[0]) if groups else []
         return Wishes(foundation, writer.rows, tuple(writer.blocked))
-
-
-def lines_for(tenant_id: int) -> list[LineFacts]:
-    """The tenant's lines in order."""
-    return [queries.line_facts(line) for line in queries.lines_of(tenant_id)]
 
 
 def _line_groups(tenant: Tenant) -> list[list[ServingLine]]:

@@ -28,7 +28,7 @@ from provisioning.specs import (
     handle,
     seen_settings,
 )
-from provisioning.states import Phase
+from provisioning.states import SERVING, Phase
 
 HOSTED: tuple[HostingKind, ...] = (
     "model",
@@ -145,7 +145,7 @@ def _of_place(hosting: HostingGateway, account: str, region: str, catalogue: Cat
         found = Found(account, region, sighting.kind, sighting.name, "", "", "It does not carry our tags.")
         inventory.foreign.append(found)
     for key, row in rows.items():
-        if row.phase in (Phase.READY, Phase.UPDATING) and key not in listing.ours:
+        if row.phase in SERVING and key not in listing.ours:
             inventory.missing.append(_found(row, "Our row says that it serves; AWS does not list it."))
     inventory.drift.extend(_drift(hosting, rows, listing.ours))
 

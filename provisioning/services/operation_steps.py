@@ -1,6 +1,6 @@
 """The steps of an operation, derived from resources, configs and services; what was done stays done."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,12 +10,11 @@ from provisioning import queries
 from provisioning.desired import foundation_slots
 from provisioning.models import ManagedResource, Operation, OperationStep, PublishedConfig, TierChange
 from provisioning.services.tier_changes import leftovers, needed_slots
-from provisioning.states import ChangeState, Phase
+from provisioning.states import SERVING, ChangeState, Phase
 from tenants.models import OffboardingStep, Tenant
 
 Kind = Operation.Kind
 AT_WORK = (Phase.CREATING, Phase.UPDATING, Phase.DELETING)
-SERVES = (Phase.READY, Phase.UPDATING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +70,22 @@ def steps_of(operation: Operation, tenant: Tenant, config: PublishedConfig | Non
 
 def _onboarding(tenant: Tenant, config: PublishedConfig | None) -> list[Step]:
     lines = [queries.line_facts(line) for line in queries.lines_of(tenant.pk)]
-    slots = foundation_slots(tenant.public_id, lines)
+    steps = _in_slots(foundation_slots(tenant.public_id, lines))
+    steps.append(Step("publish", "Publish the runtime config", config is not None))
+    steps.append(Step("activate", "Activate the tenant", tenant.activated_at is not None))
+    return steps
+
+
+def _in_slots(slots: Sequence[str], *, where: str = "") -> list[Step]:
+    """One step for each slot that was begun to be filled: its newest resource, which is to serve."""
     newest = {row.slot: row for row in ManagedResource.objects.filter(slot__in=slots).order_by("incarnation", "pk")}
     steps = []
     for slot in slots:
         row = newest.get(slot)
         if row is not None:
             shared = "" if row.tenant_id else "Shared "
-            title = f"{shared}{row.get_kind_display()}".capitalize()
-            steps.append(Step(slot, title, row.phase in (Phase.READY, Phase.UPDATING), row))
-    steps.append(Step("publish", "Publish the runtime config", config is not None))
-    steps.append(Step("activate", "Activate the tenant", tenant.activated_at is not None))
+            title = f"{shared}{row.get_kind_display()}{where}".capitalize()
+            steps.append(Step(slot, title, row.phase in SERVING, row))
     return steps
 
 
@@ -98,7 +102,7 @@ def _made_again(operation: Operation, tenant: Tenant) -> list[Step]:
     slots = needed_slots(tenant, queries.lines_of(tenant.pk))
     rows = ManagedResource.objects.filter(tenant=tenant, slot__in=slots, created_at__gte=operation.started_at)
     newest = {row.slot: row for row in rows.order_by("incarnation", "pk")}
-    return [Step(slot, row.get_kind_display(), row.phase in SERVES, row) for slot, row in newest.items()]
+    return [Step(slot, row.get_kind_display(), row.phase in SERVING, row) for slot, row in newest.items()]
 
 
 def _deletion(row: ManagedResource) -> Step:
@@ -128,7 +132,7 @@ def _releasing(operation: Operation) -> list[Step]:
         return [route]
     rows = ManagedResource.objects.filter(adapter_version_id=release.version_id)
     row = rows.order_by("-incarnation", "-pk").first()
-    is_loaded = row is not None and row.phase in (Phase.READY, Phase.UPDATING)
+    is_loaded = row is not None and row.phase in SERVING
     is_proved = row is not None and row.probed_at is not None
     return [
         Step("component", "Load the adapter beside what serves now", is_loaded or is_followed, row),
@@ -177,16 +181,7 @@ def _making(operation: Operation, change: TierChange) -> list[Step]:
     tenant = change.tenant
     old = set(needed_slots(tenant, queries.lines_of_version(change.from_version_id, tenant_id=tenant.pk)))
     new = needed_slots(tenant, queries.lines_of_version(change.to_version_id, tenant_id=tenant.pk))
-    slots = [slot for slot in new if slot not in old]
-    newest = {row.slot: row for row in ManagedResource.objects.filter(slot__in=slots).order_by("incarnation", "pk")}
-    steps = []
-    for slot in slots:
-        row = newest.get(slot)
-        if row is not None:
-            shared = "" if row.tenant_id else "Shared "
-            title = f"{shared}{row.get_kind_display()} on the new tier".capitalize()
-            steps.append(Step(slot, title, row.phase in SERVES, row))
-    return steps
+    return _in_slots([slot for slot in new if slot not in old], where=" on the new tier")
 
 
 def write_steps(operation: Operation, steps: Iterable[Step]) -> None:

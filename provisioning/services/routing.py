@@ -18,11 +18,10 @@ from provisioning.runtime_config import API, BASE_ROUTE, HOSTED, Allowance, Rout
 from provisioning.runtime_config import routes_of as routes_in
 from provisioning.services import line_rules
 from provisioning.services.desired_state import Wishes
-from provisioning.states import Phase
+from provisioning.states import SERVING, Phase
 from tenants.models import Tenant
 
 EVERYTHING = 100
-SERVING = (Phase.READY, Phase.UPDATING)
 Allowances = Mapping[str, Allowance]
 
 

@@ -25,7 +25,7 @@ from provisioning.services.preflight import preflight
 from provisioning.specs import ENDPOINT, POOL, REGISTRY_KINDS, Wish
 from provisioning.states import CHANGE_MOVES, OPERATION_MOVES, ChangeState, OperationState, Phase
 from tenants.models import Tenant, TierVersion
-from tenants.queries import tier_version_of
+from tenants.queries import PROMISES, tier_version_of
 from tenants.states import TenantState
 
 CHANGEABLE = (TenantState.ACTIVE, TenantState.SUSPENDED)
@@ -112,7 +112,7 @@ def plan_change(*, tenant_id: int, tier_version_id: int) -> ChangePlan:
     lines = queries.lines_of_version(wanted.pk, tenant_id=tenant_id)
     unfit, memory = _preflight(tenant, wanted)
     obstacles = [*_against_the_tenant(tenant, current, wanted), *_against_the_promise(tenant, wanted), *unfit]
-    names = [name for name in _LIMITS if getattr(current, name) != getattr(wanted, name)]
+    names = [name for name in PROMISES if getattr(current, name) != getattr(wanted, name)]
     return ChangePlan(
         tenant=tenant,
         from_version=current,
@@ -226,19 +226,6 @@ def _live(tenant_id: int) -> list[AdapterFacts]:
 
 
 # --- the dry run ------------------------------------------------------------------------------------------------
-_LIMITS = (
-    "isolation",
-    "max_adapters",
-    "max_adapter_bytes",
-    "max_lora_rank",
-    "keep_previous_warm",
-    "warm_window_hours",
-    "on_suspend",
-    "retention_days",
-    "approval",
-)
-
-
 def _resources(tenant: Tenant, lines: Sequence[ServingLine]) -> list[PlannedResource]:
     facts = [queries.line_facts(line) for line in lines]
     by_pk = {line.pk: line for line in facts}
