@@ -51,7 +51,7 @@ BEAT = {
     "accounts: keys of leaving tenants": ("accounts.tasks.revoke_departed_access", SWEEP),
     "models_registry: uploads that wait for the gate": ("models_registry.tasks.validate_undecided_versions", SWEEP),
     "models_registry: uploads that never arrived": ("models_registry.tasks.sweep_abandoned_uploads", 4 * SWEEP),
-    "models_registry: parts that no upload waits for": ("models_registry.tasks.sweep_orphaned_parts", 40 * SWEEP),
+    "models_registry: what is in quarantine for no upload": ("models_registry.tasks.sweep_orphans", 40 * SWEEP),
     "models_registry: imports that wait to be copied": ("models_registry.tasks.copy_waiting_imports", 4 * SWEEP),
     "models_registry: versions that retire": ("models_registry.tasks.remind_of_retirements", 20 * SWEEP),
     "models_registry: artifacts of departed tenants": ("models_registry.tasks.erase_departed_artifacts", SWEEP),

@@ -4,15 +4,24 @@ from aws.connect import artifacts, multipart
 from models_registry.models import AdapterVersion
 from tenants.models import Tenant
 
+QUARANTINE = "quarantine/"
+"""What the keys of all that nobody has judged yet begin with."""
+
 
 def quarantine_prefix(tenant: Tenant, version: AdapterVersion | None = None) -> str:
     """What the keys of an upload begin with; without a version, those of all the tenant's uploads."""
-    return f"quarantine/{tenant.public_id}/" + (f"{version.public_id}/" if version else "")
+    return f"{QUARANTINE}{tenant.public_id}/" + (f"{version.public_id}/" if version else "")
 
 
 def quarantine_key(tenant: Tenant, version: AdapterVersion, position: int) -> str:
     """The key of the uploaded file at a position of `version.parts`; never its own name, which nobody has judged."""
     return f"{quarantine_prefix(tenant, version)}{position}"
+
+
+def uploaded_to(key: str) -> str:
+    """The public id of the version to whose upload a key in quarantine belongs; empty for a key that is not ours."""
+    parts = key.split("/")
+    return parts[2] if len(parts) == 4 else ""
 
 
 def artifact_key(tenant: Tenant, sha256: str) -> str:

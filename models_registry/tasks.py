@@ -33,9 +33,9 @@ def erase_departed_artifacts(**_: object) -> None:
 
 
 @shared_task(acks_late=True)
-def sweep_orphaned_parts(**_: object) -> None:
-    """Abort what the bucket still takes parts for although no upload is open."""
-    multipart.sweep_orphaned_parts()
+def sweep_orphans(**_: object) -> None:
+    """Empty quarantine of parts and files that belong to no upload."""
+    multipart.sweep_orphans()
 
 
 @shared_task(acks_late=True, time_limit=imports.LONGEST_COPY_SECONDS)

@@ -230,7 +230,10 @@ def _wait(version: AdapterVersion, error: errors.AwsError) -> None:
     """AWS being away is no fault of the import, so the attempt does not count."""
     log.warning("import of %s waits: %s", version.public_id, error)
     reason = f"AWS answered {error.code} to {error.operation}: {error.message}"
-    AdapterVersion.objects.filter(pk=version.pk, state=VersionState.IMPORTING).update(
+    ours = AdapterVersion.objects.filter(
+        pk=version.pk, state=VersionState.IMPORTING, claimed_until=version.claimed_until
+    )
+    ours.update(
         claimed_until=clock.real_now() + timedelta(seconds=RETRY_SECONDS),
         attempts=F("attempts") - 1,
         waiting_reason=reason[:1000],

@@ -6,11 +6,10 @@ left of an upload that never gets there goes when its day is over, here and in t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
 
 from aws import errors
 from aws.connect import artifacts, multipart
@@ -19,7 +18,7 @@ from core import clock
 from core.actors import Actor
 from core.crashpoints import crashpoint
 from core.errors import Conflict, FieldError, NotFound, QuotaExceeded
-from models_registry.artifacts import quarantine_key
+from models_registry.artifacts import QUARANTINE, clear, quarantine_key, uploaded_to
 from models_registry.inspection.sources import MAX_UPLOAD_BYTES
 from models_registry.models import Adapter, AdapterUpload, AdapterVersion
 from models_registry.services import provenance
@@ -31,6 +30,7 @@ from models_registry.services.uploads import (
     forget_upload,
     hand_to_gate,
     open_version,
+    take_upload,
 )
 from models_registry.states import VersionState
 from tenants.queries import tier_version_of
@@ -40,7 +40,6 @@ PART_BYTES = 8 * 1024 * 1024
 OPEN_FOR = timedelta(hours=24)
 ADDRESS_SECONDS = 3600
 MAX_PRESIGNED = 100
-COMPLETING_SECONDS = 120
 _TOLD_PARTS = 20
 
 
@@ -110,7 +109,7 @@ def begin_upload(
             if not AdapterUpload.objects.filter(pk=upload.pk).update(storage_ids=ids):
                 raise UploadClosed("The upload was ended while it began.")
     except Exception:
-        forget_upload(version)
+        forget_upload(version, None)
         raise
     upload.storage_ids = ids
     return upload
@@ -172,22 +171,23 @@ def complete_upload(*, upload_id: int, checksums: Sequence[Sequence[str]], actor
         return upload.version
     upload = _open_upload(upload_id)
     version = upload.version
-    _take(version)
+    claim = _take(upload)
     try:
         for position, said in enumerate(_per_file(upload, checksums)):
             _make_file(upload, position, said)
         crashpoint("multipart:made")
-        return hand_to_gate(version, actor)
+        return hand_to_gate(version, actor, claim)
     except Exception:
-        AdapterVersion.objects.filter(pk=version.pk, state=VersionState.UPLOADING).update(claimed_until=None)
+        ours = AdapterVersion.objects.filter(pk=version.pk, state=VersionState.UPLOADING, claimed_until=claim)
+        ours.update(claimed_until=None)
         raise
 
 
 def abort_upload(*, upload_id: int) -> None:
     """Drop an open upload and what has arrived of it. Raises NotFound, UploadClosed, UploadBusy, aws.errors."""
     upload = _open_upload(upload_id)
-    _take(upload.version)
-    forget_upload(upload.version)
+    claim = _take(upload, for_good=True)
+    forget_upload(upload.version, claim)
 
 
 def parts_origin() -> str:
@@ -198,18 +198,24 @@ def parts_origin() -> str:
         return ""
 
 
-def sweep_orphaned_parts() -> int:
-    """Abort what the bucket still takes parts for although no upload of ours is open; how many there were.
+def sweep_orphans() -> int:
+    """Empty quarantine of what belongs to no upload of ours: parts of one that is not open, files of none; how many.
 
-    A part that was on its way while its upload was aborted can bring it back; AWS says so, and bills for it.
+    A part that was on its way while its upload was aborted can bring it back; AWS says so, and bills for it. A file
+    without a row is what a worker stored that stood still while its upload was swept, and then died.
     """
-    store, aborted = multipart(), 0
-    for found in store.open_uploads("quarantine/"):
-        version = found.key.split("/")[2]
-        if not AdapterVersion.objects.filter(public_id=version, state=VersionState.UPLOADING).exists():
+    store, swept = multipart(), 0
+    for found in store.open_uploads(QUARANTINE):
+        version = uploaded_to(found.key)
+        if version and not AdapterVersion.objects.filter(public_id=version, state=VersionState.UPLOADING).exists():
             store.abort(found.key, found.upload_id)
-            aborted += 1
-    return aborted
+            swept += 1
+    # A row is there before its first file is stored, so a file without one stays without one.
+    prefixes = {facts.key.rpartition("/")[0]: uploaded_to(facts.key) for facts in artifacts().list(QUARANTINE)}
+    for prefix, version in prefixes.items():
+        if version and not AdapterVersion.objects.filter(public_id=version).exists():
+            swept += clear(f"{prefix}/")
+    return swept
 
 
 def _refuse_unusable(files: Sequence[AnnouncedFile], max_bytes: int) -> None:
@@ -249,13 +255,20 @@ def _open_upload(upload_id: int, *, is_in_bucket: bool = True) -> AdapterUpload:
     return upload
 
 
-def _take(version: AdapterVersion) -> None:
-    """Claim the upload for this request, so that two never complete or drop it at once. Raises UploadBusy."""
-    now = clock.real_now()
-    free = Q(claimed_until=None) | Q(claimed_until__lt=now)
-    until = now + timedelta(seconds=COMPLETING_SECONDS)
-    if not AdapterVersion.objects.filter(free, pk=version.pk, state=VersionState.UPLOADING).update(claimed_until=until):
-        raise UploadBusy("Another request is completing or dropping this upload.", hint="Look at it in a moment.")
+def _take(upload: AdapterUpload, *, for_good: bool = False) -> datetime:
+    """Claim the upload for this request, see `take_upload`; `for_good` nobody completes it any more, come what may.
+
+    Raises UploadBusy, UploadClosed.
+    """
+    with transaction.atomic(durable=True):
+        claim = take_upload(upload.version)
+        if claim is None:
+            raise UploadBusy("Another request is completing or dropping this upload.", hint="Look at it in a moment.")
+        # Asked again behind the claim's lock: it may have been dropped since it was read.
+        opened, now = AdapterUpload.objects.filter(pk=upload.pk, expires_at__gt=clock.real_now()), clock.real_now()
+        if not (opened.update(expires_at=now) if for_good else opened.exists()):
+            raise UploadClosed("The upload has expired or was dropped.", hint="Begin a new one.")
+    return claim
 
 
 def _per_file(upload: AdapterUpload, checksums: Sequence[Sequence[str]]) -> list[Sequence[str]]:

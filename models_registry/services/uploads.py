@@ -18,7 +18,7 @@ from core import clock
 from core.actors import Actor
 from core.crashpoints import crashpoint
 from core.errors import NotFound, QuotaExceeded
-from core.states import move
+from core.states import StaleState, move
 from events.record import record_event
 from models_registry.artifacts import clear, quarantine_key, quarantine_prefix
 from models_registry.models import Adapter, AdapterVersion
@@ -38,6 +38,8 @@ MAX_UNDECIDED = 20
 """Uploads of one tenant that are on their way or being judged; each may be as large as the tier allows."""
 ABANDONED_AFTER = timedelta(hours=1)
 """No request lasts that long: gunicorn and the proxy end it well before."""
+CLAIMED_FOR = timedelta(seconds=120)
+"""Completing an upload asks S3 a few times; who dies at it holds the next one up for no longer."""
 
 
 class TooManyUploads(QuotaExceeded):
@@ -106,17 +108,16 @@ def receive_upload(
     with ExitStack() as stack:
         spooled = _spool(files, tier.max_adapter_bytes, stack)
         parts = [{"name": part.name, "size": part.size} for part in spooled]
+        claim = clock.real_now() + ABANDONED_AFTER
         with transaction.atomic(durable=True):
-            version = open_version(
-                lock_adapter(adapter.pk), parts, words, actor, claimed_until=clock.real_now() + ABANDONED_AFTER
-            )
+            version = open_version(lock_adapter(adapter.pk), parts, words, actor, claimed_until=claim)
         try:
             crashpoint("upload:begun")
             _store(adapter.tenant, version, spooled)
             crashpoint("upload:stored")
-            return hand_to_gate(version, actor)
+            return hand_to_gate(version, actor, claim)
         except Exception:
-            forget_upload(version)
+            forget_upload(version, claim)
             raise
 
 
@@ -128,8 +129,10 @@ def sweep_abandoned_uploads() -> int:
     done, now = 0, clock.real_now()
     died = Q(upload=None, claimed_until__lt=now) | Q(upload__expires_at__lt=now)
     for version in AdapterVersion.objects.filter(died, state=VersionState.UPLOADING).select_related("tenant"):
-        forget_upload(version)
-        done += 1
+        claim = take_upload(version)
+        if claim is not None:
+            forget_upload(version, claim)
+            done += 1
     decided = (
         AdapterVersion.objects.filter(quarantine_cleared_at=None).exclude(state__in=UNDECIDED).select_related("tenant")
     )
@@ -209,10 +212,28 @@ def _store(tenant: Tenant, version: AdapterVersion, spooled: list[_Spooled]) -> 
         store.put(quarantine_key(tenant, version, position), part.file, sha256=part.sha256)
 
 
-def hand_to_gate(version: AdapterVersion, actor: Actor) -> AdapterVersion:
-    """Say that an upload has arrived. Raises TenantLeaving, and StaleState when somebody else has said or ended it."""
+def take_upload(version: AdapterVersion) -> datetime | None:
+    """Claim an upload that nobody is at, so that two never end it at once; None when somebody is, or it has ended.
+
+    The answer is the fence of what is done under the claim: no two claims end at the same moment, because a later one
+    is only given after the earlier one's end. Who was held up for longer than that finds another's in its place.
+    """
+    now = clock.real_now()
+    free = Q(claimed_until=None) | Q(claimed_until__lt=now)
+    claim = now + CLAIMED_FOR
+    taken = AdapterVersion.objects.filter(free, pk=version.pk, state=VersionState.UPLOADING).update(claimed_until=claim)
+    return claim if taken else None
+
+
+def hand_to_gate(version: AdapterVersion, actor: Actor, claim: datetime | None) -> AdapterVersion:
+    """Say that an upload has arrived, as the holder of `claim`.
+
+    Raises TenantLeaving, and StaleState when somebody else has taken, said or ended it meanwhile.
+    """
     with transaction.atomic(durable=True):
         tenant = lock_staying_tenant(version.tenant_id)
+        if not AdapterVersion.objects.filter(pk=version.pk, claimed_until=claim).update(claimed_until=None):
+            raise StaleState("Another request has taken this upload meanwhile.", hint="Look at it in a moment.")
         move(version, to=VersionState.VALIDATING, table=VERSION_MOVES, claimed_until=None)
         record_event(
             "adapter.upload_completed",
@@ -224,12 +245,15 @@ def hand_to_gate(version: AdapterVersion, actor: Actor) -> AdapterVersion:
     return version
 
 
-def forget_upload(version: AdapterVersion) -> None:
+def forget_upload(version: AdapterVersion, claim: datetime | None) -> None:
     """Remove an upload that did not arrive, if AWS lets us; otherwise its row stays, and the sweep finds both.
 
-    The row goes last, and only while it is still uploading: what validation has taken over is not ours any more.
+    Only the holder of `claim` removes it: what another request or validation has taken over is not ours any more.
+    Where the row is gone, what was stored since goes too. The row goes last.
     """
-    if not AdapterVersion.objects.filter(pk=version.pk, state=VersionState.UPLOADING).exists():
+    row = AdapterVersion.objects.filter(pk=version.pk)
+    ours = row.filter(state=VersionState.UPLOADING, claimed_until=claim)
+    if not ours.exists() and row.exists():
         return
     try:
         clear(quarantine_prefix(version.tenant, version))
@@ -237,4 +261,4 @@ def forget_upload(version: AdapterVersion) -> None:
         log.warning("upload %s could not be cleared from quarantine yet: %s", version.public_id, error)
         return
     with transaction.atomic(durable=True):
-        AdapterVersion.objects.filter(pk=version.pk, state=VersionState.UPLOADING).delete()
+        ours.delete()

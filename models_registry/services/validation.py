@@ -190,9 +190,12 @@ def _wait(version: AdapterVersion, error: errors.AwsError) -> None:
 
 def _give_back(version: AdapterVersion, reason: str, **changes: Any) -> None:
     with transaction.atomic(durable=True):
-        AdapterVersion.objects.filter(pk=version.pk, state=VersionState.VALIDATING).update(
-            claimed_until=clock.real_now() + timedelta(seconds=RETRY_SECONDS), waiting_reason=reason[:1000], **changes
+        # Another worker's claim stays: who stood still for longer than its own has nothing to give back.
+        ours = AdapterVersion.objects.filter(
+            pk=version.pk, state=VersionState.VALIDATING, claimed_until=version.claimed_until
         )
+        until = clock.real_now() + timedelta(seconds=RETRY_SECONDS)
+        ours.update(claimed_until=until, waiting_reason=reason[:1000], **changes)
 
 
 def _record(version: AdapterVersion, decision: _Decision) -> bool:

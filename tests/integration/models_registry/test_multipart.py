@@ -36,7 +36,7 @@ from models_registry.services.multipart import (
     complete_upload,
     presign_parts,
     received_parts,
-    sweep_orphaned_parts,
+    sweep_orphans,
 )
 from models_registry.services.provenance import UploadInvalid
 from models_registry.services.uploads import TooManyUploads, sweep_abandoned_uploads
@@ -242,6 +242,55 @@ def test_a_process_that_dies_leaves_nothing_after_expiry(
     assert nothing_is_left()
 
 
+@pytest.mark.parametrize("overtaken_by", ["completed", "dropped", "swept"])
+def test_a_worker_that_stood_still_finishes_nothing(adapter: Adapter, overtaken_by: str) -> None:
+    """Held up for longer than its claim lasts, it finds another's claim, or nothing, in its place."""
+    files = good()
+    upload = begin(adapter, files)
+    checksums, overtook = put_all(upload, files), []
+
+    def stand_still(name: str) -> None:
+        if name != "multipart:made" or overtook:
+            return
+        overtook.append(name)
+        AdapterVersion.objects.update(claimed_until=clock.real_now() - timedelta(seconds=1))
+        if overtaken_by == "completed":
+            complete_upload(upload_id=upload.pk, checksums=checksums, actor=TESTER)
+        elif overtaken_by == "dropped":
+            abort_upload(upload_id=upload.pk)
+        else:
+            AdapterUpload.objects.update(expires_at=clock.real_now() - timedelta(seconds=1))
+            assert sweep_abandoned_uploads() == 1
+        # What it stores after that is nobody's.
+        artifacts().put(f"quarantine/{adapter.tenant.public_id}/{upload.version.public_id}/9", b"x", sha256=sha(b"x"))
+
+    crashpoints.arm(stand_still)
+    try:
+        with pytest.raises(StaleState):
+            complete_upload(upload_id=upload.pk, checksums=checksums, actor=TESTER)
+    finally:
+        crashpoints.arm(None)
+    told = Event.objects.filter(name="adapter.upload_completed").count()
+    if overtaken_by == "completed":
+        upload.version.refresh_from_db()
+        assert (upload.version.state, upload.version.claimed_until, told) == ("validating", None, 1)
+        return
+    assert told == 0 and sweep_orphans() == 1 and nothing_is_left()
+
+
+def test_a_dropped_upload_is_completed_by_nobody(adapter: Adapter, aws: Any) -> None:
+    """Even if the bucket could not be emptied yet and the claim has run out."""
+    upload = begin(adapter, good())
+    checksums = put_all(upload, good())
+    aws.fault("server_error", operation="AbortMultipartUpload", times=9)
+    abort_upload(upload_id=upload.pk)
+    aws.clear_faults()
+    AdapterVersion.objects.update(claimed_until=clock.real_now() - timedelta(seconds=1))
+    with pytest.raises(UploadClosed):
+        complete_upload(upload_id=upload.pk, checksums=checksums, actor=TESTER)
+    assert sweep_abandoned_uploads() == 1 and nothing_is_left()
+
+
 def test_an_aws_that_fails_leaves_the_upload_as_it_was(adapter: Adapter, aws: Any) -> None:
     aws.fault("server_error", operation="CreateMultipartUpload", times=9)
     with pytest.raises(errors.Retryable):
@@ -258,14 +307,18 @@ def test_an_aws_that_fails_leaves_the_upload_as_it_was(adapter: Adapter, aws: An
     assert complete_upload(upload_id=upload.pk, checksums=checksums, actor=TESTER).state == "validating"
 
 
-def test_parts_that_no_upload_waits_for_are_swept(adapter: Adapter) -> None:
+def test_what_lies_in_quarantine_for_no_upload_is_swept(adapter: Adapter) -> None:
     upload = begin(adapter, good())
-    assert sweep_orphaned_parts() == 0
+    assert sweep_orphans() == 0
     orphan = f"quarantine/{adapter.tenant.public_id}/adv_0000/0"
     multipart().begin(orphan)
-    assert sweep_orphaned_parts() == 1
+    artifacts().put(orphan, b"x", sha256=sha(b"x"))
+    artifacts().put("quarantine/somebody-elses", b"x", sha256=sha(b"x"))
+    assert sweep_orphans() == 2
+    assert keys() == ["quarantine/somebody-elses"]
+    artifacts().delete("quarantine/somebody-elses")
     abort_upload(upload_id=upload.pk)
-    assert sweep_orphaned_parts() == 0 and nothing_is_left()
+    assert sweep_orphans() == 0 and nothing_is_left()
 
 
 def test_a_leaving_tenants_uploads_go_at_once(adapter: Adapter) -> None:
