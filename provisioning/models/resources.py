@@ -110,6 +110,12 @@ class ManagedResource(PublicModel):
         ]
 
     @property
+    def is_settled(self) -> bool:
+        """Whether AWS last showed it as it is wished, and nothing is the matter."""
+        is_seen = self.observed_generation == self.generation
+        return self.is_wanted and self.phase == Phase.READY and is_seen and not self.stuck_reason
+
+    @property
     def what_to_do(self) -> str:
         """Advice for a resource that is stuck or held up; empty otherwise."""
         return TRIED_AGAIN if self.is_held_up else WHAT_TO_DO.get(self.stuck_reason, "")

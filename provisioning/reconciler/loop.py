@@ -12,32 +12,28 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Case, F, Q, Value, When
+from django.db.models import F, Q, prefetch_related_objects
 
 from aws.errors import InvalidRequest
-from core.actors import SYSTEM
-from core.clock import now, real_now
+from core.clock import real_now
 from core.crashpoints import boundary
 from core.locks import advisory_lock
-from events.record import record_event
-from models_registry.models import AdapterVersion
 from provisioning.doors import Doors
 from provisioning.models import ManagedResource
 from provisioning.queries import held_operations
 from provisioning.reconciler.access import note_pass
 from provisioning.reconciler.act import Result, perform
 from provisioning.reconciler.deadly import most_attempts_left, park, worth_claiming
-from provisioning.reconciler.ledger import keep_ledger
 from provisioning.reconciler.observe import Observation, observe
 from provisioning.reconciler.outcome import Outcome, Pace, conclude
 from provisioning.reconciler.plan import Action, Decision, Seen, Wanted, decide
+from provisioning.reconciler.recording import is_changed_outside, tell, write_outcomes
 from provisioning.reconciler.tokens import waits
-from provisioning.specs import ENDPOINT, ENDPOINT_CONFIG, MODEL_PACKAGE, UNDECIDED, aws_settings, seen_settings
-from provisioning.states import PHASE_MOVES, SERVING, Phase
+from provisioning.specs import UNDECIDED, aws_settings, seen_settings
+from provisioning.states import SERVING, Phase
 
 log = logging.getLogger(__name__)
 
@@ -88,31 +84,28 @@ def claim(limit: int) -> list[ManagedResource]:
             # Nothing is begun for a tenant with an operation on hold; what AWS works on is followed.
             .exclude(phase__in=(Phase.WISHED, Phase.READY), tenant_id__in=held_operations().values("tenant_id"))
             .order_by("look_again_at", "pk")
-            .select_for_update(skip_locked=True, no_key=True)
-            .values_list("pk", "attempts")[:limit]
+            .select_for_update(skip_locked=True, no_key=True)[:limit]
         )
-        claimed, deadly = worth_claiming(list(due))
-        for row in park(deadly):
-            _event("resource.stuck", row)
-        ManagedResource.objects.filter(pk__in=claimed).update(
-            attempts=F("attempts") + 1,
-            fence=F("fence") + 1,
-            lease_owner=f"{socket.gethostname()}:{os.getpid()}",
-            lease_until=at + timedelta(seconds=settings.ENV.lease_seconds),
+        found = {row.pk: row for row in due}
+        chosen, deadly = worth_claiming([(row.pk, row.attempts) for row in found.values()])
+        tell("resource.stuck", park(deadly))
+        owner, until = f"{socket.gethostname()}:{os.getpid()}", at + timedelta(seconds=settings.ENV.lease_seconds)
+        ManagedResource.objects.filter(pk__in=chosen).update(
+            attempts=F("attempts") + 1, fence=F("fence") + 1, lease_owner=owner, lease_until=until
         )
-        return list(
-            ManagedResource.objects.filter(pk__in=claimed)
-            .select_related("tenant", "line")
-            .prefetch_related("needs", "needed_by")
-            .order_by("pk")
-        )
+        claimed = [found[pk] for pk in sorted(chosen)]
+        for row in claimed:  # locked, so these are the values that were written
+            row.attempts, row.fence = row.attempts + 1, row.fence + 1
+            row.lease_owner, row.lease_until = owner, until
+        prefetch_related_objects([row for row in claimed if not row.is_settled], "tenant", "needs", "needed_by")
+        return claimed
 
 
 def record(rows: Iterable[ManagedResource], outcomes: Mapping[int, Outcome]) -> int:
     """Write what the pass taught, give the leases back, tell what is worth telling; how many rows were still ours."""
     with boundary("commit record"), transaction.atomic(durable=True):
         advisory_lock(WISHES_LOCK)
-        return sum(_record(row, outcomes[row.pk]) for row in rows)
+        return write_outcomes(rows, outcomes)
 
 
 def _decide(row: ManagedResource, seen: Observation) -> Decision:
@@ -141,13 +134,7 @@ def _wanted(row: ManagedResource, seen: Observation) -> Wanted:
 
 def _takes_over(row: ManagedResource, seen: Observation) -> bool:
     """Whether the wish is to follow what AWS shows now: decided outside, of an adapter that accepts that."""
-    return _is_changed_outside(row) and bool(row.settings["follows_outside"]) and _approval(row, seen) != UNDECIDED
-
-
-def _is_changed_outside(row: ManagedResource) -> bool:
-    """Whether a package that AWS shows otherwise than we wish was as we wish before: then it was not us."""
-    is_settled = row.phase == Phase.READY and not row.stuck_reason and row.observed_generation == row.generation
-    return row.kind == MODEL_PACKAGE and row.is_wanted and is_settled
+    return is_changed_outside(row) and bool(row.settings["follows_outside"]) and _approval(row, seen) != UNDECIDED
 
 
 def _approval(row: ManagedResource, seen: Observation) -> str:
@@ -193,108 +180,3 @@ def _send_until(row: ManagedResource) -> datetime:
     if row.lease_until is None:
         raise ValueError(f"{row} is not claimed")
     return row.lease_until - timedelta(seconds=settings.ENV.lease_seconds / 2)
-
-
-def _record(row: ManagedResource, outcome: Outcome) -> bool:
-    if outcome.phase != row.phase and outcome.phase not in PHASE_MOVES[row.phase]:
-        raise ValueError(f"{row.public_id}: {row.phase} cannot become {outcome.phase}")
-    changes = _columns(row, outcome)
-    still_ours = ManagedResource.objects.filter(pk=row.pk, fence=row.fence)
-    if not still_ours.update(**changes):
-        return False
-    was_phase, was_stuck = row.phase, row.stuck_reason
-    approval_was = row.shown.get("approval", "") if _is_changed_outside(row) else None
-    del changes["look_again_at"]  # an expression; nothing below reads it
-    for column, value in changes.items():
-        setattr(row, column, value)
-    keep_ledger(row, was_phase=was_phase)
-    if row.phase != was_phase:
-        _wake_neighbours(row)
-    _prune_needs(row)
-    _tell(row, was_phase=was_phase, was_stuck=was_stuck)
-    if approval_was is not None and row.shown["approval"] not in (approval_was, row.settings["approval"]):
-        _tell_of_approval(row)
-    return True
-
-
-def _columns(row: ManagedResource, outcome: Outcome) -> dict[str, Any]:
-    changes: dict[str, Any] = {
-        **outcome.changes,
-        "phase": outcome.phase,
-        "look_again_at": _next_look(row, outcome),
-        "attempts": 0,
-        "lease_owner": None,
-        "lease_until": None,
-    }
-    if outcome.phase != row.phase:
-        changes["phase_since"] = now()
-        if outcome.phase == Phase.READY and row.ready_at is None:
-            changes["ready_at"] = now()
-        if outcome.phase == Phase.GONE:
-            changes["gone_at"] = now()
-    return changes
-
-
-def _next_look(row: ManagedResource, outcome: Outcome) -> Case:
-    """When the outcome says so; at once, when the wish changed during the pass."""
-    planned = real_now() + timedelta(seconds=outcome.after_seconds)
-    return Case(When(generation__gt=row.generation, then=Value(real_now())), default=Value(planned))
-
-
-def _wake_neighbours(row: ManagedResource) -> None:
-    """Who waits for this row to be ready, or to be gone, is looked at now."""
-    if row.phase == Phase.READY:
-        row.needed_by.filter(phase__in=(Phase.WISHED, Phase.READY)).update(look_again_at=real_now())
-    if row.phase == Phase.GONE:
-        row.needs.filter(is_wanted=False).exclude(phase=Phase.GONE).update(look_again_at=real_now())
-
-
-def _prune_needs(row: ManagedResource) -> None:
-    """An endpoint that is seen on its new config no longer needs the old one, which may then be deleted."""
-    settled = row.phase == Phase.READY and not row.stuck_reason and row.observed_generation == row.generation
-    if row.kind == ENDPOINT and settled:
-        old = [
-            parent
-            for parent in row.needs.all()
-            if parent.kind == ENDPOINT_CONFIG and parent.name != row.settings["config_name"]
-        ]
-        if old:
-            row.needs.remove(*old)
-
-
-def _tell(row: ManagedResource, *, was_phase: str, was_stuck: str) -> None:
-    if row.phase == Phase.READY and was_phase != Phase.READY and not row.stuck_reason:
-        _event("resource.ready", row)
-    if row.phase == Phase.GONE and was_phase != Phase.GONE:
-        _event("resource.gone", row)
-    if row.stuck_reason and row.stuck_reason != was_stuck:
-        _event("resource.stuck", row)
-
-
-def _tell_of_approval(row: ManagedResource) -> None:
-    """Somebody decided in SageMaker's registry about a version that our wish says otherwise of."""
-    version = AdapterVersion.objects.select_related("adapter").get(public_id=row.identity["adapter_version"])
-    data = {
-        "id": version.public_id,
-        "adapter": version.adapter.public_id,
-        "number": version.number,
-        "approval_in_sagemaker": row.shown["approval"],
-        "approval": version.approval,
-        "by": row.shown["by"],
-        "is_taken_over": row.settings["follows_outside"],
-    }
-    record_event(
-        "adapter.approval_changed_outside",
-        tenant=row.tenant,
-        subject=version,
-        actor=SYSTEM,
-        reason=row.shown["note"],
-        before={"approval": row.settings["approval"]},
-        after={"approval": row.shown["approval"], "by": row.shown["by"], "package": row.arn},
-        data=data,
-    )
-
-
-def _event(name: str, row: ManagedResource) -> None:
-    facts = {"kind": row.kind, "name": row.name, "phase": row.phase, "stuck_reason": row.stuck_reason}
-    record_event(name, tenant=row.tenant, subject=row, actor=SYSTEM, reason=row.detail, after=facts)

@@ -141,9 +141,9 @@ def test_another_number_of_copies_counts_from_when_aws_has_them(world):
     world.settle(tenant)
     row = world.row(kind="base_component")
     row.phase = "updating"
-    keep_ledger(row, was_phase="ready")
+    keep_ledger([(row, "ready")])
     row.settings["copies"], row.phase = 3, "ready"
-    keep_ledger(row, was_phase="updating")
+    keep_ledger([(row, "updating")])
     before, after = ResourceInterval.objects.filter(resource=row).order_by("pk")
     assert (before.copies, after.copies, after.during.upper) == (1, 3, None)
     assert before.during.upper == after.during.lower
