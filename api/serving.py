@@ -9,6 +9,7 @@ from rest_framework.response import Response
 
 from api.adapters import NamedOut
 from api.bodies import Query
+from api.canaries import SharedOut
 from api.endpoint import ApiView, endpoint
 from api.releases import ServedAtQuery, ServedOut
 from models_registry import queries
@@ -21,6 +22,7 @@ class ServedThenOut(serializers.Serializer[Any]):
 
     adapter = NamedOut()
     served = ServedOut(allow_null=True)
+    canary = SharedOut(allow_null=True, help_text="Which version had a share of the requests beside it, if one did.")
     gap = serializers.CharField(
         allow_blank=True, help_text="Why nothing answered: not_released, withdrawn, suspended or left; else empty."
     )
@@ -58,7 +60,7 @@ class TenantHistory(ApiView):
 
     @endpoint("export_tenant_history", scope="adapters.view", query=HistoryQuery, media_type="application/json")
     def get(self, request: Request, tenant: str) -> HttpResponseBase:
-        """Download what every adapter of a tenant served when, gaps included, as JSON or CSV."""
+        """Download what every adapter of a tenant served when, gaps and shares included, as JSON or CSV."""
         found = get_tenant(tenant, tenant_ids=self.visible_tenants)
         return history_file(list(queries.adapters_of(found.pk)), self.query, name=found.slug)
 
@@ -68,7 +70,7 @@ class AdapterHistory(ApiView):
 
     @endpoint("export_adapter_history", scope="adapters.view", query=HistoryQuery, media_type="application/json")
     def get(self, request: Request, adapter: str) -> HttpResponseBase:
-        """Download what an adapter served when, gaps included, as JSON or CSV."""
+        """Download what an adapter served when, gaps and shares included, as JSON or CSV."""
         found = queries.get_adapter(adapter, tenant_ids=self.visible_tenants)
         return history_file([found], self.query, name=f"{found.tenant.slug}-{found.name}")
 

@@ -65,6 +65,9 @@ class ReleaseForm(OptionalReasonForm):
         if not has_live:  # there is nothing to share the requests with
             for name in ("how", *_PLAN_FIELDS):
                 del self.fields[name]
+            return
+        for name in _PLAN_FIELDS:
+            self.fields[name].widget.attrs["data-when"] = IN_STEPS  # parts.css shows it only then
 
     def clean_steps(self) -> tuple[int, ...]:
         """The numbers. Which of them make a plan is the service's to say."""
@@ -74,12 +77,13 @@ class ReleaseForm(OptionalReasonForm):
             raise forms.ValidationError("Whole numbers with commas between them, such as 10, 50.") from None
 
     def clean(self) -> dict[str, Any]:
-        """Every field of the plan is needed for one in steps."""
+        """Every field of the plan is needed for one in steps; what stands in it else is nobody's fault."""
         typed = super().clean() or self.cleaned_data
-        if typed.get("how") == IN_STEPS:
-            for name in _PLAN_FIELDS:
-                if name not in self.errors and typed.get(name) in (None, ()):
-                    self.add_error(name, "Needed for a release in steps.")
+        for name in _PLAN_FIELDS:
+            if typed.get("how") != IN_STEPS:
+                self.errors.pop(name, None)
+            elif name not in self.errors and typed.get(name) in (None, ()):
+                self.add_error(name, "Needed for a release in steps.")
         return typed
 
     def plan(self) -> Plan | None:

@@ -22,6 +22,11 @@ COLUMNS = (
     "release_kind",
     "requested_by",
     "reason",
+    "percent",
+    "canary_version",
+    "canary_version_number",
+    "canary_percent",
+    "canary_release",
 )
 MEDIA_TYPES = {"csv": "text/csv", "json": "application/json"}
 _BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -35,7 +40,7 @@ def pieces_of(stretches: Iterable[Stretch], file_format: str) -> Iterator[str]:
 
 def row_of(stretch: Stretch) -> dict[str, str | int | None]:
     """One stretch by COLUMNS; times are RFC 3339 in UTC, None for what there is not."""
-    adapter, release = stretch.adapter, stretch.release
+    adapter, release, beside = stretch.adapter, stretch.release, stretch.beside
     return {
         "tenant": adapter.tenant.public_id,
         "tenant_slug": adapter.tenant.slug,
@@ -50,6 +55,11 @@ def row_of(stretch: Stretch) -> dict[str, str | int | None]:
         "release_kind": release.kind if release else None,
         "requested_by": release.requested_by if release else None,
         "reason": release.reason if release else None,
+        "percent": stretch.percent,
+        "canary_version": beside.version.public_id if beside else None,
+        "canary_version_number": beside.version.number if beside else None,
+        "canary_percent": beside.percent if beside else None,
+        "canary_release": beside.release.public_id if beside else None,
     }
 
 

@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from accounts.models import ApiKey
 from billing.models import Invoice
+from dashboard.release_forms import ReleaseForm
 from events.models import Event
 from models_registry.models import Adapter, Release
 from tenants.models import Tenant
@@ -49,6 +50,17 @@ def active_tenant(**details: Any) -> Tenant:
     tenant = make_tenant(**details)
     begin_provisioning(tenant_id=tenant.pk, actor=TESTER)
     return activate_tenant(tenant_id=tenant.pk, actor=TESTER)
+
+
+def test_the_plan_of_a_release_counts_only_when_it_goes_in_steps() -> None:
+    typed = {"steps": "ten", "bake_minutes": "-1", "max_error_share": "5", "max_latency_ratio": "1.5"}
+    at_once, in_steps = (ReleaseForm({**typed, "how": how}, has_live=True) for how in ("at_once", "in_steps"))
+    assert at_once.is_valid() and at_once.plan() is None
+    assert set(in_steps.errors) == {"steps", "bake_minutes", "min_requests"}
+    assert [field.name for field in in_steps if field.field.widget.attrs.get("data-when") == "in_steps"] == [
+        *typed,
+        "min_requests",
+    ]
 
 
 def test_onboarding_registers_the_tenant_and_shows_it(admin: Client) -> None:

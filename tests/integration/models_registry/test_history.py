@@ -10,9 +10,12 @@ from django.test.utils import CaptureQueriesContext
 from core.errors import DomainError
 from local_stack.emulator import EmulatorClient
 from models_registry import queries
+from models_registry.canary import Plan
+from models_registry.history_files import row_of
 from models_registry.models import Adapter
+from models_registry.services.canaries import follow_shares
 from models_registry.services.comparing import NotComparable, compare_versions
-from models_registry.services.releases import end_serving, follow_traffic, record_withdrawn, withdraw
+from models_registry.services.releases import end_serving, follow_traffic, record_withdrawn, release_version, withdraw
 from tenants.models import Tenant
 from tests.factories import TESTER
 from tests.integration.models_registry.test_releases import hour, live, ready
@@ -69,7 +72,27 @@ def test_a_departure_is_told_as_such(history: Adapter) -> None:
     assert told(history)[-2:] == [("served", 2, 7, 9), ("left", None, 9, None)]
 
 
-def test_what_served_then_is_three_statements_for_all_adapters(history: Adapter) -> None:
+def test_shares_of_a_release_in_steps_are_told_where_they_begin_change_and_end(history: Adapter) -> None:
+    """v1 goes in steps beside v2 from hour 8: 10 %, then 50 %, then it is aborted."""
+    first = history.versions.get(number=1)
+    release = release_version(version_id=first.pk, plan=Plan(steps=(10, 50)), reason="try it", actor=TESTER)
+    for number, shares in ((8, {first.public_id: 10}), (9, {first.public_id: 50}), (10, {})):
+        follow_shares(tenant_id=history.tenant_id, shares=shares, at=hour(number))
+    stretches = queries.served_stretches([queries.adapters_of(history.tenant_id).get()], start=hour(7.5))
+    rows = [row_of(stretch) for stretch in stretches]
+    told_shares = [(row["percent"], row["canary_version_number"], row["canary_percent"]) for row in rows]
+    assert told_shares == [(100, None, None), (90, 1, 10), (50, 1, 50), (100, None, None)]
+    assert {row["version_number"] for row in rows} == {2}
+    assert [row["canary_release"] for row in rows] == [None, release.public_id, release.public_id, None]
+    bounds = [row["served_from"] for row in rows]
+    assert [row["served_until"] for row in rows] == [*bounds[1:], None], "no holes"
+    assert told(history, start=hour(8.5), end=hour(8.75)) == [("served", 2, 8.5, 8.75)]
+    [then] = queries.served_then([history], hour(9.5))
+    assert then.served is not None and then.served.version.number == 2
+    assert then.canary is not None and (then.canary.version.number, then.canary.percent) == (1, 50)
+
+
+def test_what_served_then_is_four_statements_for_all_adapters(history: Adapter) -> None:
     other = Adapter.objects.create(
         tenant=history.tenant,
         name="other",
@@ -89,7 +112,7 @@ def test_what_served_then_is_three_statements_for_all_adapters(history: Adapter)
     assert then(6)[1] == ("support", None, "withdrawn")
     with CaptureQueriesContext(connection) as captured:
         then(4.5)
-    assert len(captured) == 3
+    assert len(captured) == 4
     assert other.name == "other"
 
 
