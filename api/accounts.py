@@ -6,7 +6,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.bodies import Body, PageQuery, Query, Text
+from api.bodies import Body, PageQuery, Text
 from api.endpoint import ApiView, endpoint
 from core.clock import now
 from provisioning import queries
@@ -117,10 +117,10 @@ class DedicatedIn(RegistrationIn):
     tenant = Text(max_length=100, allow_null=True, default=None, help_text="Null: it waits for a tenant.")
 
 
-class PreflightQuery(Query):
+class PreflightIn(Body):
     """Which tier."""
 
-    tier = serializers.CharField(max_length=30, required=False, help_text="A tier's key; by default the tenant's own.")
+    tier = Text(max_length=30, required=False, help_text="A tier's key; by default the tenant's own.")
 
 
 class AccountList(ApiView):
@@ -217,10 +217,16 @@ class TenantPolicy(ApiView):
 class TenantPreflight(ApiView):
     """Whether a tier would run for a tenant."""
 
-    @endpoint("preflight_tenant", scope="tenants.view", query=PreflightQuery, reply=PreflightOut)
-    def get(self, request: Request, tenant: str) -> Response:
-        """Check whether a tenant could be served on a tier; nothing is changed."""
+    @endpoint(
+        "preflight_tenant",
+        scope="tenants.view",
+        body=PreflightIn,
+        reply=PreflightOut,
+        request_example={"tier": "basic"},
+    )
+    def post(self, request: Request, tenant: str) -> Response:
+        """Check whether a tenant could be served on a tier; AWS is asked, and nothing is changed."""
         found = get_tenant(tenant, tenant_ids=self.visible_tenants)
-        tier = self.query.get("tier")
+        tier = self.body.get("tier")
         version = current_tier_version(tier) if tier else tier_version_of(found.pk, now())
         return self.reply(PreflightOut, preflight(tenant_id=found.pk, tier_version_id=version.pk))

@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.bodies import Body, PageQuery, Query, Text
+from api.bodies import Body, PageQuery, Text
 from api.endpoint import ApiView, endpoint
 from api.idempotency import KeyRule
 from api.operations import OperationOut
@@ -85,33 +85,44 @@ class TierChangePlanOut(serializers.Serializer[Any]):
         return not proposal.obstacles
 
 
-class TierChangeQuery(Query):
+class TierWanted(Body):
     """The tier version to go to."""
-
-    tier = serializers.CharField(max_length=30, help_text="A tier's key.")
-    version = serializers.IntegerField(required=False, min_value=1, max_value=LARGEST, help_text="Default: the newest.")
-
-
-class TierChangeIn(Body):
-    """The tier version to go to, and why."""
 
     tier = Text(max_length=30, help_text="A tier's key.")
     version = serializers.IntegerField(required=False, min_value=1, max_value=LARGEST, help_text="Default: the newest.")
+
+
+class TierChangeIn(TierWanted):
+    """The tier version to go to, and why."""
+
     reason = Text(max_length=500, allow_blank=True, default="")
 
 
-class TenantTierChange(ApiView):
-    """Changing one tenant's tier."""
+class TierChangePreview(ApiView):
+    """The dry run of one tenant's change."""
 
-    @endpoint("preview_tier_change", scope="tenants.view", query=TierChangeQuery, reply=TierChangePlanOut)
-    def get(self, request: Request, tenant: str) -> Response:
-        """Preview a tier change: what is made and removed, what it costs, and what stands against it."""
+    @endpoint(
+        "preview_tier_change",
+        scope="tenants.view",
+        body=TierWanted,
+        reply=TierChangePlanOut,
+        request_example={"tier": "basic"},
+    )
+    def post(self, request: Request, tenant: str) -> Response:
+        """Preview a tier change: what is made and removed, what it costs, and what stands against it.
+
+        AWS is asked for quotas and for what is in use, and nothing is changed.
+        """
         found = get_tenant(tenant, tenant_ids=self.visible_tenants)
-        wanted = get_tier_version(self.query["tier"], self.query.get("version"))
+        wanted = get_tier_version(self.body["tier"], self.body.get("version"))
         if wanted.published_at is None and self.visible_tenants is not None:
             raise NotFound(f"There is no version {wanted.number} of a tier {wanted.tier.key}.")
         proposal = tier_changes.propose_tier_change(tenant_id=found.pk, tier_version_id=wanted.pk)
         return self.reply(TierChangePlanOut, proposal)
+
+
+class TenantTierChange(ApiView):
+    """Changing one tenant's tier."""
 
     @endpoint(
         "change_tier",

@@ -67,6 +67,7 @@ urlpatterns = [
     path("tenants/<ref:tenant>/offboard", tenants.TenantDeparture.as_view()),
     path("tenants/<ref:tenant>/offboarding", tenants.TenantOffboarding.as_view()),
     path("tenants/<ref:tenant>/tier-change", tier_changes.TenantTierChange.as_view()),
+    path("tenants/<ref:tenant>/tier-change/preview", tier_changes.TierChangePreview.as_view()),
     path("tenants/<ref:tenant>/legal-holds", departures.LegalHolds.as_view()),
     path("tenants/<ref:tenant>/legal-holds/release", departures.LegalHoldRelease.as_view()),
     path("tenants/<ref:tenant>/deletion-certificates", departures.CertificateList.as_view()),

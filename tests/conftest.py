@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import sys
 from collections.abc import Iterator
@@ -94,6 +95,35 @@ def aws(aws_server: emulator.EmulatorClient) -> Iterator[emulator.EmulatorClient
     aws_setup.create_bucket_and_tables(ENV)
     yield aws_server
     CLOCK_FILE.write_text("0")
+
+
+@pytest.fixture
+def aws_calls() -> Iterator[list[str]]:
+    """The operations that boto3 is asked for in this process, by name.
+
+    Left out are DynamoDB's and S3's, which hold our own data, and the look once per process whose account this is.
+    """
+    asked: list[str] = []
+
+    class Counting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.msg.startswith("Making request for") and isinstance(record.args, tuple):
+                operation = record.args[0]
+                service = operation.service_model.service_name
+                    operation.service_model.service_name in ("dynamodb", "s3") or operation.name == "GetCallerIdentity"
+                )
+                if service not in ("dynamodb", "s3") and operation.name != "GetCallerIdentity":
+                    asked.append(operation.name)
+
+    log, counting = logging.getLogger("botocore.endpoint"), Counting()
+    before = log.level
+    log.addHandler(counting)
+    log.setLevel(logging.DEBUG)
+    log.propagate = False
+    yield asked
+    log.removeHandler(counting)
+    log.setLevel(before)
+    log.propagate = True
 
 
 @pytest.fixture

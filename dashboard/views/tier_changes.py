@@ -22,6 +22,7 @@ from provisioning.services.bulk import MOST_TENANTS, retry_failed
 from tenants.queries import get_tenant, tenants_on_tier
 
 BULK_KINDS = (("change_tier", "Change tier"), ("suspend", "Suspend"), ("resume", "Resume"))
+BEGIN = "begin"
 OUTCOMES = ("change", "skip", "blocked")
 SHOWN_ITEMS = 500
 
@@ -29,12 +30,16 @@ SHOWN_ITEMS = 500
 @requires("tenants.manage")
 @require_http_methods(["GET", "HEAD", "POST"])
 def change(request: OperatorRequest, ref: str) -> HttpResponse:
-    """Choose a tier version, see what it makes, removes and costs, then begin."""
+    """Choose a tier version, see what it makes, removes and costs, then begin.
+
+    The dry run asks AWS, so it is posted like the deed; a link only chooses.
+    """
     tenant = get_tenant(ref, tenant_ids=request.visible_tenants)
     versions = _published()
-    chosen = _chosen(versions, text_of(request, "to"))
-    form, status = OptionalReasonForm(posted(request)), 200
-    if request.method == "POST" and chosen is not None and form.is_valid():
+    chosen = _chosen(versions, text_of(request, "to") or str(request.POST.get("to", ""))[:40])
+    begins = request.POST.get("do") == BEGIN
+    form, status = OptionalReasonForm(posted(request) if begins else None), 200
+    if begins and chosen is not None and form.is_valid():
         try:
             operation = tier_changes.change_tier(
                 tenant_id=tenant.pk,
@@ -47,12 +52,14 @@ def change(request: OperatorRequest, ref: str) -> HttpResponse:
             status = error.status
         else:
             return done(request, f"{tenant.name} is on its way to {chosen}.", "operation-detail", operation.public_id)
-    proposal = tier_changes.propose_tier_change(tenant_id=tenant.pk, tier_version_id=chosen.pk) if chosen else None
+    is_asked = chosen is not None and request.method == "POST"
     context = {
         "tenant": tenant,
         "versions": versions,
         "chosen": chosen,
-        "proposal": proposal,
+        "proposal": tier_changes.propose_tier_change(tenant_id=tenant.pk, tier_version_id=chosen.pk)
+        if is_asked
+        else None,
         "form": form,
         "crumbs": [("Tenants", reverse("tenant-list")), (tenant.name, reverse("tenant-detail", args=[tenant.slug]))],
     }
@@ -77,14 +84,15 @@ def bulk_plan(request: OperatorRequest) -> HttpResponse:
     versions = _published()
     chosen = _chosen(versions, str(asked.get("to", ""))[:40]) if kind == "change_tier" else None
     tenant_ids = _tenants(request, asked.getlist("tenant"), str(asked.get("on_tier", "")).replace("\0", "")[:30])
-    form, status, planned = OptionalReasonForm(posted(request)), 200, []
+    begins = request.POST.get("do") == BEGIN
+    form, status, planned = OptionalReasonForm(posted(request) if begins else None), 200, []
     wanted: dict[str, Any] = {"kind": kind, "tenant_ids": tenant_ids, "tier_version_id": chosen.pk if chosen else None}
-    is_complete = bool(tenant_ids) and (kind != "change_tier" or chosen is not None)
+    is_asked = request.method == "POST" and bool(tenant_ids) and (kind != "change_tier" or chosen is not None)
     try:
-        if request.method == "POST" and form.is_valid():
+        if begins and form.is_valid():
             bulk = tier_changes.start_bulk(**wanted, reason=form.cleaned_data["reason"], actor=request.actor)
             return done(request, f"Begun for {len(tenant_ids)} tenants.", "bulk-detail", bulk.public_id)
-        planned = tier_changes.propose_bulk(**wanted) if is_complete else []
+        planned = tier_changes.propose_bulk(**wanted) if is_asked else []
     except DomainError as error:
         form.refuse(error)
         status = error.status

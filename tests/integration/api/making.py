@@ -362,7 +362,6 @@ MAKERS: dict[str, Callable[[Tenant], str]] = {
 
 # By the name of the operation: parameters without which it cannot be asked.
 QUERIES: dict[str, str] = {
-    "preview_tier_change": "tier=basic",
     "get_served_at": "at=2026-11-20T00:00:00Z",
     "get_tenant_served_at": "at=2026-11-20T00:00:00Z",
     "compare_runtime_configs": "before=1&after=1",

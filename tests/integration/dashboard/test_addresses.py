@@ -39,11 +39,13 @@ def test_a_stranger_in_a_fragment_takes_the_whole_page_to_the_login(db: None) ->
 
 @pytest.mark.parametrize("role", Role.values)
 def test_roles_open_what_they_should_and_nothing_else(
-    role: str, sign_in: Callable[..., Client], furnished: Furnished
+    role: str, sign_in: Callable[..., Client], furnished: Furnished, aws_calls: list[str]
 ) -> None:
     client, refs = sign_in(role), furnished.refs()
+    aws_calls.clear()
     for address in READABLE:
         response = client.get(address.path(refs))
+        assert aws_calls == [], f"{address.name}: a link asks AWS for nothing"
         if address.permission in PERMISSIONS[role]:
             assert response.status_code in (200, 302), (role, address.name)
         else:

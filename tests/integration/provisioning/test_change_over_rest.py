@@ -43,9 +43,9 @@ def test_a_new_version_leaves_pinned_tenants_alone_until_they_are_moved(world, p
     assert version["token_limits"][0]["mode"] == "hard"
     assert {price["currency"] for price in version["prices"]} == {"USD", "JPY"}  # as the version before
     refused(rest.post("tenants/pinned/tier-change", {"tier": "basic", "version": 2}), 409, "tier_change_refused")
-    preview = "tenants/pinned/tier-change?tier=basic&version=2"
-    assert rest.get(preview).status_code == 200
-    refused(caller("tenants.view", tenant_id=pinned.pk).get(preview), 404, "not_found")  # a draft is not theirs to see
+    preview = ("tenants/pinned/tier-change/preview", {"tier": "basic", "version": 2})
+    assert rest.post(*preview).status_code == 200
+    refused(caller("tenants.view", tenant_id=pinned.pk).post(*preview), 404, "not_found")  # a draft is not theirs
 
     published = rest.post(f"tier-versions/{version['id']}/publish").json()
     assert published["published_at"] is not None
@@ -75,14 +75,14 @@ def test_a_new_version_leaves_pinned_tenants_alone_until_they_are_moved(world, p
 def test_a_change_is_previewed_with_its_price_begun_held_and_cancelled(world, priced, rest):
     tenant = world.sign_up("acme", "basic")
     world.settle(tenant)
-    preview = rest.get("tenants/acme/tier-change?tier=premium").json()
+    preview = rest.post("tenants/acme/tier-change/preview", {"tier": "premium"}).json()
     assert preview["is_possible"] and preview["downtime_seconds"] == 0 and preview["obstacles"] == []
     price = preview["price"]
     assert (price["card_before"], price["card_after"]) == ("Basic #1", "Premium #1")
     assert Decimal(price["per_month_before"]) == 29 and Decimal(price["per_month_after"]) == 900
     assert Decimal(price["this_month_difference"]) < Decimal(price["per_month_difference"])
     assert any(rate["before"] == "" for rate in price["rates"])
-    refused(rest.get("tenants/acme/tier-change?tier=nothing"), 404, "not_found")
+    refused(rest.post("tenants/acme/tier-change/preview", {"tier": "nothing"}), 404, "not_found")
 
     begun = rest.post("tenants/acme/tier-change", {"tier": "premium", "reason": "They grew."})
     assert begun.status_code == 202, begun.content
