@@ -110,8 +110,6 @@ def aws_calls() -> Iterator[list[str]]:
             if record.msg.startswith("Making request for") and isinstance(record.args, tuple):
                 operation = record.args[0]
                 service = operation.service_model.service_name
-                    operation.service_model.service_name in ("dynamodb", "s3") or operation.name == "GetCallerIdentity"
-                )
                 if service not in ("dynamodb", "s3") and operation.name != "GetCallerIdentity":
                     asked.append(operation.name)
 
