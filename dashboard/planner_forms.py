@@ -8,6 +8,7 @@ from provisioning.planner.catalogue import TABLES
 LONGEST_TABLE = 500_000
 TABLE_WORDS = {
     "instances": "Instance types and their prices",
+    "host_memory": "Memory of the hosts",
     "savings_plans": "Savings Plan fractions",
     "api_prices": "API token prices",
 }

@@ -74,6 +74,25 @@ class Instance(Sourced):
 
 
 @dataclass(frozen=True, slots=True)
+class HostMemory(Sourced):
+    """The memory of an instance beside its accelerators', as AWS states it; the same in every region."""
+
+    table: ClassVar[str] = "host_memory"
+    instance_type: str
+    memory_gib: Decimal
+
+    @property
+    def key(self) -> str:
+        """What makes two rows the same one."""
+        return self.instance_type
+
+    @property
+    def mebibytes(self) -> int:
+        """In the unit in which SageMaker's components ask for it."""
+        return int(self.memory_gib * 1024)
+
+
+@dataclass(frozen=True, slots=True)
 class SavingsPlan(Sourced):
     """What is paid under a plan, as a fraction of on demand; `applies_to` is an instance type or its family."""
 
@@ -110,9 +129,9 @@ class TokenPrice(Sourced):
         return spent / 1_000_000
 
 
-Row = Instance | SavingsPlan | TokenPrice
-_Kind = TypeVar("_Kind", Instance, SavingsPlan, TokenPrice)
-TABLES: Mapping[str, type[Row]] = {kind.table: kind for kind in (Instance, SavingsPlan, TokenPrice)}
+Row = Instance | HostMemory | SavingsPlan | TokenPrice
+_Kind = TypeVar("_Kind", Instance, HostMemory, SavingsPlan, TokenPrice)
+TABLES: Mapping[str, type[Row]] = {kind.table: kind for kind in (Instance, HostMemory, SavingsPlan, TokenPrice)}
 
 
 @dataclass(frozen=True)
@@ -139,6 +158,11 @@ class Catalogue:
         there = [each.instance_type for each in self.instances() if each.region == region]
         detail, hint = not_one_of(instance_type, there, what=f"price in {region} for the instance type")
         raise UnknownInstance(detail, hint=hint, errors=[FieldError("/instance", "unknown_instance", detail)])
+
+    def host_memory(self, instance_type: str) -> HostMemory | None:
+        """The host's memory of an instance type; None when nobody knows it."""
+        found = self.rows[HostMemory.table].get(instance_type)
+        return found if isinstance(found, HostMemory) else None
 
     def savings_plan(self, instance_type: str) -> SavingsPlan | None:
         """The one-year plan without upfront payment: of the instance type itself, else of its family."""

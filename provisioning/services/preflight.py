@@ -123,7 +123,9 @@ def _without_aws(
         if found.instance is not None:
             others = lines[:position]
             beside, most = _on_endpoint(line, tenant, others) if is_pooled else ([], line.max_instance_count)
-            checks.append(fit.check_copies(line, found.instance, beside=beside, most=most))
+            accelerators, mebibytes = [each for each, _ in beside], [each for _, each in beside]
+            checks.append(fit.check_copies(line, found.instance, beside=accelerators, most=most))
+            checks.append(fit.check_host_memory(catalogue, line, beside=mebibytes, most=most))
             checks.append(fit.check_memory(catalogue, line, found.instance))
         checks.append(fit.check_weights(line, settings.ENV.artifact_bucket, settings.ENV.aws_region))
         checks.append(fit.check_rank(version, line))
@@ -132,8 +134,11 @@ def _without_aws(
     return checks
 
 
-def _on_endpoint(line: ServingLine, tenant: Tenant | None, others: Sequence[ServingLine]) -> tuple[list[int], int]:
-    """What is on the line's endpoint besides what is asked for, as accelerators of each copy; and how far it grows.
+def _on_endpoint(
+    line: ServingLine, tenant: Tenant | None, others: Sequence[ServingLine]
+) -> tuple[list[tuple[int, int]], int]:
+    """What is on the line's endpoint besides what is asked for, as accelerators and MiB of each copy; and how far it
+    grows.
 
     `others` are the lines that the same tier brings along: what they need there counts, whether it is there or not.
     """
@@ -145,7 +150,9 @@ def _on_endpoint(line: ServingLine, tenant: Tenant | None, others: Sequence[Serv
     rows = ManagedResource.objects.living().filter(kind=BASE_COMPONENT, is_wanted=True, line__in=sharing)
     rows = rows.exclude(line__in=[line, *brought], tenant=None)
     rows = rows.exclude(line__in=[line, *brought], tenant=tenant) if tenant is not None else rows
-    copies = [row.identity["accelerators"] for row in rows for _ in range(row.settings["copies"])]
-    copies += [each.hosting_profile.accelerators for each in brought for _ in range(each.copies)]
+    sizes = [(row.identity, row.settings["copies"]) for row in rows]
+    copies = [(each["accelerators"], each["min_memory_mb"]) for each, count in sizes for _ in range(count)]
+    profiles = [(each.hosting_profile, each.copies) for each in brought]
+    copies += [(each.accelerators, each.min_memory_mb) for each, count in profiles for _ in range(count)]
     ends = [line, *brought, *sharing]
     return copies, max(each.max_instance_count for each in ends)

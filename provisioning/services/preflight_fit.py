@@ -95,13 +95,52 @@ def check_copies(line: ServingLine, instance: Instance, *, beside: Sequence[int]
     )
 
 
-def instances_needed(copies: Sequence[int], accelerators: int) -> int:
-    """On how many instances with so many accelerators the copies fit, the largest placed first where there is room."""
+def check_host_memory(catalogue: Catalogue, line: ServingLine, *, beside: Sequence[int], most: int) -> PreflightCheck:
+    """Whether the copies get the memory of the host that they ask for, on at most `most` instances.
+
+    `beside` is what each copy that is on the endpoint already asks for, in MiB. SageMaker keeps part of it to itself
+    and does not say how much, so what fits here barely may still fail there.
+    """
+    key, each = f"host_memory:{line.name}", line.hosting_profile.min_memory_mb
+    known = catalogue.host_memory(line.instance_type)
+    if known is None:
+        return passed(key, f"The host memory of {line.instance_type} is not known, so it was not checked.")
+    if each > known.mebibytes:
+        enough = [row for row in catalogue.instances() if row.region == line.region and _holds(catalogue, row, each)]
+        advice = f"The cheapest that would do in {line.region} is {enough[0].instance_type}. " if enough else ""
+        return refused(
+            key,
+            "insufficient_host_memory",
+            f"One copy asks for {each:,} MiB of host memory, and {line.instance_type} has {known.mebibytes:,} MiB.",
+            shortfall=f"{each - known.mebibytes:,} MiB are missing on one instance.",
+            what_to_do=f"{advice}Choose a larger instance type for the line, or let its profile ask for less.",
+        )
+    needed = instances_needed([*beside, *[each] * line.copies], known.mebibytes)
+    others = f" beside {len(beside)} that are there" if beside else ""
+    told = f"{line.copies} copies with {each:,} MiB of host memory each{others} need {needed} x {line.instance_type}"
+    if needed <= most:
+        return passed(key, f"{told}, of at most {most}.")
+    return refused(
+        key,
+        "insufficient_host_memory",
+        f"{told}, and the endpoint grows to {most}.",
+        shortfall=f"{needed - most} instances are missing.",
+        what_to_do="Ask for fewer copies, let the line have more instances, or choose a larger instance type.",
+    )
+
+
+def _holds(catalogue: Catalogue, instance: Instance, mebibytes: int) -> bool:
+    known = catalogue.host_memory(instance.instance_type)
+    return known is not None and known.mebibytes >= mebibytes
+
+
+def instances_needed(copies: Sequence[int], room: int) -> int:
+    """On how many instances with so much room (accelerators, or memory) the copies fit, the largest placed first."""
     free: list[int] = []
     for size in sorted(copies, reverse=True):
-        place = next((index for index, room in enumerate(free) if room >= size), None)
+        place = next((index for index, left in enumerate(free) if left >= size), None)
         if place is None:
-            free.append(accelerators - size)
+            free.append(room - size)
         else:
             free[place] -= size
     return len(free)

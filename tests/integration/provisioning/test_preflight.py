@@ -61,6 +61,23 @@ def test_memory_accelerators_and_ranks_are_counted_as_the_planner_counts(world):
     assert "weights need" in report.summary and "are missing" in report.summary
 
 
+def test_the_memory_of_the_host_is_counted_beside_that_of_the_accelerators(world):
+    ServingProfile.objects.update(min_memory_mb=40_000)
+    before = [world.calls(operation) for operation in QUIET]
+    codes, report = failed("premium")
+    assert codes == ["insufficient_host_memory"] and "7,232 MiB are missing on one instance" in report.summary
+    assert "cheapest that would do in us-west-2 is ml.g6.4xlarge" in report.failed[0].what_to_do
+    assert [world.calls(operation) for operation in QUIET] == before
+    ServingProfile.objects.update(min_memory_mb=20_000)  # two copies do not share an instance
+    ServingLine.objects.filter(name="dedicated").update(copies=3, instance_type="ml.g5.12xlarge")
+    assert failed("premium")[0] == []
+    ServingProfile.objects.update(min_memory_mb=100_000)
+    codes, report = failed("premium")
+    assert codes == ["insufficient_host_memory"] and "2 instances are missing" in report.summary
+    ServingLine.objects.filter(name="dedicated").update(instance_type="ml.g7e.24xlarge")
+    assert "not known, so it was not checked" in " ".join(check.detail for check in failed("premium")[1].checks)
+
+
 def test_the_quota_is_that_of_account_and_region_with_what_is_in_use(world):
     first = world.sign_up("first", "premium")
     world.settle(first)

@@ -24,7 +24,7 @@ PRICES = write_table("api_prices", CATALOGUE.rows["api_prices"].values())
 
 
 def test_every_row_that_ships_has_a_source_and_a_date() -> None:
-    assert set(CATALOGUE.rows) == set(TABLES) == {"instances", "savings_plans", "api_prices"}
+    assert set(CATALOGUE.rows) == set(TABLES) == {"instances", "host_memory", "savings_plans", "api_prices"}
     for rows in CATALOGUE.rows.values():
         assert rows
         for row in rows.values():
