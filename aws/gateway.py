@@ -338,7 +338,8 @@ class ConfigStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WindowUse:
-    """How full one limit's window is at an instant: settled and held tokens together."""
+    """How full one limit's window is at an instant: settled and held tokens together. With a line it is the tenant's
+    allowance there."""
 
     meter: str
     window: str
@@ -347,15 +348,27 @@ class WindowUse:
     used: int
     starts_at: datetime
     ends_at: datetime
+    line: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LineAllowance:
+    """Tokens, in and out together, that a tenant may use of a line in a window before the next line answers."""
+
+    line: str
+    window: str
+    amount: int
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A tenant to look at: its public id, the limits of its runtime config, and lines of which refusals are asked."""
+    """A tenant to look at: its public id, the limits of its runtime config, lines of which refusals are asked, and what
+    it may use of them."""
 
     tenant: str
     limits: Mapping[str, Any]
     lines: tuple[str, ...] = ()
+    allowances: tuple[LineAllowance, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,10 +382,12 @@ class TurnedAway:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """How full a tenant's windows are, and what was turned away in this hour and the one before."""
+    """How full a tenant's windows are, its lines' allowances last, and what was turned away in this hour and the one
+    before. `degrades_mark` is another number whenever data planes have told of degrades, and 0 when they never did."""
 
     windows: list[WindowUse]
     turned_away: list[TurnedAway]
+    degrades_mark: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,8 +442,10 @@ class LimitStore(Protocol):
     def settle(self, tenant: str, reservation: str, *, input_tokens: int, output_tokens: int) -> bool | None:
         """Put used tokens in place of held ones. False: it was settled before; None: there is no such reservation."""
 
-    def use(self, tenant: str, limits: Mapping[str, Any], at: datetime) -> list[WindowUse]:
-        """How full every window is, in the order of the limits."""
+    def use(
+        self, tenant: str, limits: Mapping[str, Any], at: datetime, allowances: Sequence[LineAllowance] = ()
+    ) -> list[WindowUse]:
+        """How full every window is, in the order of the limits, and then of the allowances."""
 
     def levels(self, watched: Sequence[Watched], at: datetime) -> list[Level]:
         """The same for many tenants at once, up to a second old, with what was turned away. 100 items a read."""
@@ -438,6 +455,9 @@ class LimitStore(Protocol):
 
     def degrades(self, tenant: str, *, limit: int = 50) -> list[DegradeCount]:
         """The newest that data planes told of, newest first."""
+
+    def degrades_since(self, tenant: str, since: datetime, *, limit: int) -> list[DegradeCount]:
+        """Those of the minute of `since` and later, the oldest first."""
 
     def breakers(self, tenant: str) -> list[BreakerSighting]:
         """Every breaker that changed within the last hour, by route, line and process."""

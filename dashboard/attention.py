@@ -17,7 +17,7 @@ from billing.queries import list_invoices
 from billing.states import InvoiceState
 from core import clock
 from dashboard.freshness import KnownGap, known_gaps
-from dashboard.limit_facts import WHEN_FULL
+from dashboard.limit_facts import when_full
 from events.webhooks.queries import disabled_by_themselves
 from events.webhooks.states import DisabledReason
 from models_registry.queries import list_versions, versions_for_people
@@ -180,11 +180,12 @@ def _limits(principal: Principal) -> Iterable[Item]:
     """Token limits that are nearly used up, while their day or month lasts."""
     alerts = [each for each in running_limit_alerts(principal.tenant_ids) if each.threshold_percent >= NEARLY_FULL]
     for alert in alerts[:MOST_OF_A_KIND]:
-        is_full, refuses = alert.threshold_percent >= 100, alert.mode == "hard"
+        is_full, refuses = alert.threshold_percent >= 100, alert.mode == "hard" and not alert.line
         share, what = f"{alert.threshold_percent} %", METER_WORDS[alert.meter]
-        title = f"{alert.tenant.name} has used {share} of its {what} per {alert.window}"
+        where, what_kind = (f" on {alert.line}", "allowance") if alert.line else ("", "limit")
+        title = f"{alert.tenant.name} has used {share} of its {what} per {alert.window}{where}"
         until = f"{alert.window_end:%Y-%m-%d %H:%M} UTC"
-        why = f"{alert.used:,} of {alert.amount:,}, until {until}; the limit {WHEN_FULL[alert.mode]}."
+        why = f"{alert.used:,} of {alert.amount:,}, until {until}; the {what_kind} {when_full(alert)}."
         url = reverse("tenant-detail", args=[alert.tenant.slug])
         yield Item("bad" if is_full and refuses else "warn", title, why, url, "Open")
 

@@ -13,6 +13,8 @@ WHEN_FULL = {
     "soft": "marks requests when full",
     "shadow": "only counts",
 }
+# An allowance is no limit: what it has no room for is not refused while another line may answer.
+LINE_FULL = "sends requests to the next line when full, and refuses them where there is none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +42,14 @@ class LimitNotice:
     seen_at: datetime
 
 
+def when_full(limit: Any) -> str:
+    """What happens to requests that a limit, or a line's allowance, has no room for."""
+    return LINE_FULL if limit.line else WHEN_FULL[limit.mode]
+
+
 def limit_notices(alerts: Iterable[Any]) -> list[LimitNotice]:
     """Alerts in words."""
-    return [
-        LimitNotice(f"{METERS[each.meter]} per {each.window}", each.threshold_percent, each.created_at)
-        for each in alerts
-    ]
+    return [LimitNotice(_title(each), each.threshold_percent, each.created_at) for each in alerts]
 
 
 def limit_bars(tenant_id: int) -> Sequence[LimitBar] | None:
@@ -55,11 +59,16 @@ def limit_bars(tenant_id: int) -> Sequence[LimitBar] | None:
         return None
     return [
         LimitBar(
-            title=f"{METERS[each.meter]} per {each.window}",
+            title=_title(each),
             used=each.used,
             amount=each.amount,
             ends_at=each.ends_at,
-            when_full=WHEN_FULL[each.mode],
+            when_full=when_full(each),
         )
         for each in found
     ]
+
+
+def _title(limit: Any) -> str:
+    words = f"{METERS[limit.meter]} per {limit.window}"
+    return f"{words}, allowance of {limit.line}" if limit.line else words

@@ -3,6 +3,8 @@
 Items of the tenant in the limits table, gone by themselves after a while:
 
     degrade#{minute}#{route}#{line}#{to}#{reason}   how often in that minute a request was passed on from `line`
+    degraded                                        how often degrades were told: a reader that knows the count, and
+                                                    finds it unchanged, need not look for new ones
     breaker#{route}#{line}#{process}                the state of one process's breaker, and since when
     away#{hour}#{line}                              how often in that hour `line` did not answer and another had to,
                                                     or nobody did; without a line: refused by the tenant's own limits
@@ -25,6 +27,7 @@ from dataplane.breakers import Turn
 from dataplane.errors import LimitExceeded
 
 DEGRADE, BREAKER = "degrade", "breaker"
+DEGRADED = "degraded"
 EVERY_SECONDS = 5.0
 MINUTE_SECONDS, HOUR_SECONDS = 60, 3600
 REFUSED = "refused"
@@ -61,6 +64,7 @@ class Reporter:
         self._lock = threading.Lock()
         self._degrades: Counter[Degrade] = Counter()
         self._aways: Counter[str] = Counter()
+        self._owes_mark = False
         self._turns: dict[tuple[str, str], tuple[Turn, float]] = {}
         self._next = time.monotonic()
 
@@ -93,6 +97,7 @@ class Reporter:
             degrades, self._degrades = self._degrades, Counter()
             aways, self._aways = self._aways, Counter()
             turns, self._turns = self._turns, {}
+            owes_mark, self._owes_mark = self._owes_mark or bool(degrades), False
         if self._client is None:
             return
         try:
@@ -104,6 +109,9 @@ class Reporter:
                 minute, *words = key
                 self._add("#".join([DEGRADE, f"{minute:010d}", *words]), degrades[key], KEEP_DEGRADES_SECONDS)
                 degrades.pop(key)
+            if owes_mark:  # after them, so that whoever sees the mark finds them
+                self._add(DEGRADED, 1, KEEP_DEGRADES_SECONDS)
+                owes_mark = False
             while aways:
                 name = next(iter(aways))
                 self._add(name, aways[name], KEEP_AWAYS_SECONDS)
@@ -113,6 +121,7 @@ class Reporter:
                 self._degrades.update(degrades)
                 self._aways.update(aways)
                 self._turns = turns | self._turns
+                self._owes_mark |= owes_mark
 
     def _put(self, turn: Turn, at: float) -> None:
         item = self._key(f"{BREAKER}#{turn.route}#{turn.line}#{self._process}")

@@ -22,7 +22,7 @@ def running_limit_alerts(tenant_ids: Collection[int] | None) -> list[LimitAlert]
     rows = LimitAlert.objects.filter(window_end__gt=clock.now()).select_related("tenant")
     if tenant_ids is not None:
         rows = rows.filter(tenant_id__in=tenant_ids)
-    newest: dict[tuple[int, str, str], LimitAlert] = {}
+    newest: dict[tuple[int, str, str, str], LimitAlert] = {}
     for alert in rows.order_by("-pk")[:MOST_ALERTS]:
-        newest.setdefault((alert.tenant_id, alert.meter, alert.window), alert)
+        newest.setdefault((alert.tenant_id, alert.line, alert.meter, alert.window), alert)
     return sorted(newest.values(), key=lambda alert: (-alert.threshold_percent, -alert.pk))

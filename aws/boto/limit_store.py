@@ -4,7 +4,7 @@ What is written there is the kit's own code: two writers of one budget that diff
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,17 +17,20 @@ from aws.gateway import (
     Full,
     Held,
     Level,
+    LineAllowance,
     TurnedAway,
     Watched,
     WindowUse,
 )
 from dataplane import reports
-from dataplane.budgets import Counter, Tokens, budgets_of
+from dataplane.budgets import HARD, Budgets, Counter, Limit, Tokens, budgets_of
 from dataplane.errors import InvalidRequest, LimitExceeded, LimitsBusy, LimitsUnavailable
 from dataplane.limit_table import LimitTable
 
 # More than any data plane has processes times routes times lines that changed within an hour.
 BREAKERS_READ = 200
+# A degrade's key: the minute's epoch seconds, then route, line, to and reason, none longer than a route's name may be.
+MINUTE_DIGITS, WORDS, LONGEST_WORD, LONGEST_COUNT = 10, 4, 63, 18
 ITEMS_PER_READ = 100  # BatchGetItem's own limit
 
 
@@ -66,9 +69,11 @@ class BotoLimitStore:
         except LimitsUnavailable as away:
             raise _translated(away) from away
 
-    def use(self, tenant: str, limits: Mapping[str, Any], at: datetime) -> list[WindowUse]:
+    def use(
+        self, tenant: str, limits: Mapping[str, Any], at: datetime, allowances: Sequence[LineAllowance] = ()
+    ) -> list[WindowUse]:
         """See LimitStore.use."""
-        counters = budgets_of(limits).counters(at.timestamp())
+        counters = _counters(limits, allowances, at)
         if not counters:
             return []
         try:
@@ -80,13 +85,14 @@ class BotoLimitStore:
     def levels(self, watched: Sequence[Watched], at: datetime) -> list[Level]:
         """See LimitStore.levels."""
         hours = [at - timedelta(hours=1), at]
-        counters = [budgets_of(each.limits).counters(at.timestamp()) for each in watched]
+        counters = [_counters(each.limits, each.allowances, at) for each in watched]
         wanted = {(each.tenant, counter.key) for each, own in zip(watched, counters, strict=True) for counter in own}
         aways = [
             {reports.away_key(hour.timestamp(), line): (line, hour) for line in ("", *each.lines) for hour in hours}
             for each in watched
         ]
         wanted |= {(each.tenant, key) for each, own in zip(watched, aways, strict=True) for key in own}
+        wanted |= {(each.tenant, reports.DEGRADED) for each in watched}
         found = self._read(sorted(wanted))
         return [
             Level(
@@ -96,6 +102,7 @@ class BotoLimitStore:
                     for key, (line, hour) in away.items()
                     if (each.tenant, key) in found
                 ],
+                found.get((each.tenant, reports.DEGRADED), 0),
             )
             for each, own, away in zip(watched, counters, aways, strict=True)
         ]
@@ -109,8 +116,9 @@ class BotoLimitStore:
             asked = {self._table: {"Keys": keys}}
             reply = call(self._client.batch_get_item, "BatchGetItem", "Responses", RequestItems=asked)
             for item in reply["Responses"].get(self._table, []):
-                count = item["used"] if "used" in item else item["times"]
-                found[item["tenant"]["S"], item["item"]["S"]] = int(count["N"])
+                count = _count(item)
+                if count is not None:
+                    found[item["tenant"]["S"], item["item"]["S"]] = count
             waiting += reply.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
         return found
 
@@ -120,32 +128,37 @@ class BotoLimitStore:
 
     def degrades(self, tenant: str, *, limit: int = 50) -> list[DegradeCount]:
         """See LimitStore.degrades."""
-        found = []
-        for item in self._items(tenant, reports.DEGRADE, Limit=limit, ScanIndexForward=False):
-            _, minute, route, line, to, reason = item["item"]["S"].split("#")
-            at, times = datetime.fromtimestamp(int(minute), UTC), int(item["times"]["N"])
-            found.append(DegradeCount(at, route, line, to, reason, times))
-        return found
+        latest_first = {"Limit": limit, "ScanIndexForward": False}
+        items = self._items(tenant, "begins_with(#i, :p)", _prefix(reports.DEGRADE), **latest_first)
+        return list(_degrades(items))
+
+    def degrades_since(self, tenant: str, since: datetime, *, limit: int) -> list[DegradeCount]:
+        """See LimitStore.degrades_since."""
+        minute = int(since.timestamp()) // reports.MINUTE_SECONDS * reports.MINUTE_SECONDS
+        # `$` is the character after `#`: no key of a degrade comes after it.
+        between = {":p": {"S": f"{reports.DEGRADE}#{minute:010d}"}, ":q": {"S": f"{reports.DEGRADE}$"}}
+        items = self._items(tenant, "#i BETWEEN :p AND :q", between, Limit=limit, ConsistentRead=True)
+        return list(_degrades(items))
 
     def breakers(self, tenant: str) -> list[BreakerSighting]:
         """See LimitStore.breakers. DynamoDB's TTL may be a day late, so what is stale is left out here."""
         found = []
-        for item in self._items(tenant, reports.BREAKER, Limit=BREAKERS_READ):
+        for item in self._items(tenant, "begins_with(#i, :p)", _prefix(reports.BREAKER), Limit=BREAKERS_READ):
             _, route, line, process = item["item"]["S"].split("#")
             if int(item["expires_at"]["N"]) > time.time():
                 since = datetime.fromtimestamp(int(item["at"]["N"]), UTC)
                 found.append(BreakerSighting(route, line, process, item["state"]["S"], item["reason"]["S"], since))
         return found
 
-    def _items(self, tenant: str, kind: str, **how: Any) -> list[dict[str, Any]]:
+    def _items(self, tenant: str, which: str, values: Mapping[str, Any], **how: Any) -> list[dict[str, Any]]:
         reply = call(
             self._client.query,
             "Query",
             "Items",
             TableName=self._table,
-            KeyConditionExpression="tenant = :t AND begins_with(#i, :p)",
+            KeyConditionExpression=f"tenant = :t AND {which}",
             ExpressionAttributeNames={"#i": "item"},
-            ExpressionAttributeValues={":t": {"S": tenant}, ":p": {"S": f"{kind}#"}},
+            ExpressionAttributeValues={":t": {"S": tenant}, **values},
             **how,
         )
         items: list[dict[str, Any]] = reply["Items"]
@@ -159,6 +172,38 @@ class BotoLimitStore:
         return LimitTable(self._client, self._table, tenant)
 
 
+def _counters(limits: Mapping[str, Any], allowances: Sequence[LineAllowance], at: datetime) -> list[Counter]:
+    """The counters of a tenant's own limits, and of what it may use of its lines."""
+    own = budgets_of(limits)
+    of_lines = Budgets(
+        tuple(Limit("total_tokens", each.window, each.amount, HARD, each.line) for each in allowances), own.timezone
+    )
+    return [*own.counters(at.timestamp()), *of_lines.counters(at.timestamp())]
+
+
+def _count(item: Mapping[str, Any]) -> int | None:
+    """What a counting item stands at; None for one that does not count, which no kit writes."""
+    told = str((item.get("used") or item.get("times") or {}).get("N", ""))
+    is_count = told.removeprefix("-").isdecimal() and len(told) <= LONGEST_COUNT
+    return int(told) if is_count else None
+
+
+def _prefix(kind: str) -> dict[str, Any]:
+    return {":p": {"S": f"{kind}#"}}
+
+
+def _degrades(items: Iterable[Mapping[str, Any]]) -> Iterator[DegradeCount]:
+    """What items tell. Data planes may write what they like into their own partition: what no kit writes is left out,
+    so that one tenant's cannot stop the reading of all."""
+    for item in items:
+        _, minute, *words = item["item"]["S"].split("#")
+        times = _count(item)
+        fits = len(words) == WORDS and all(0 < len(word) <= LONGEST_WORD for word in words)
+        if fits and times is not None and times > 0 and len(minute) == MINUTE_DIGITS and minute.isdecimal():
+            route, line, to, reason = words
+            yield DegradeCount(datetime.fromtimestamp(int(minute), UTC), route, line, to, reason, times)
+
+
 def _window_use(counter: Counter, used: int) -> WindowUse:
     limit = counter.limit
     return WindowUse(
@@ -169,6 +214,7 @@ def _window_use(counter: Counter, used: int) -> WindowUse:
         used=used,
         starts_at=datetime.fromtimestamp(counter.start, UTC),
         ends_at=datetime.fromtimestamp(counter.end, UTC),
+        line=limit.line,
     )
 
 

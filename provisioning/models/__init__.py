@@ -13,6 +13,8 @@ from provisioning.models.configs import BreakerOrder as BreakerOrder
 from provisioning.models.configs import ConfigRefusal as ConfigRefusal
 from provisioning.models.configs import PublishedConfig as PublishedConfig
 from provisioning.models.findings import InventoryFinding as InventoryFinding
+from provisioning.models.limit_watch import DegradedMinute as DegradedMinute
+from provisioning.models.limit_watch import DegradeReading as DegradeReading
 from provisioning.models.limit_watch import LimitAlert as LimitAlert
 from provisioning.models.limit_watch import TurnedAwayHour as TurnedAwayHour
 from provisioning.models.lines import EulaAcceptance as EulaAcceptance

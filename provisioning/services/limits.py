@@ -9,11 +9,12 @@ from typing import Any
 
 from aws import connect
 from aws.errors import AwsError
-from aws.gateway import Held, Watched, WindowUse
+from aws.gateway import Held, LineAllowance, Watched, WindowUse
 from core.clock import now
 from core.errors import Conflict, DomainError, FieldError, Invalid
 from provisioning.models import PublishedConfig
 from provisioning.queries import current_config
+from provisioning.runtime_config import targets_of
 from tenants.models import Tenant
 
 
@@ -93,13 +94,16 @@ def settle_reservation(*, tenant_id: int, reservation: str, input_tokens: int, o
 
 
 def window_use(*, tenant_id: int) -> list[WindowUse] | None:
-    """How full the tenant's windows are now; empty without limits, None when the table does not answer."""
+    """How full the tenant's windows are now, and then its allowances on lines; empty without any, None when the table
+    does not answer."""
     tenant, document = _followed(tenant_id)
     limits = document.get("limits", {}) if document else {}
-    if not limits.get("windows"):
+    allowed = {target.line: target.allowance for _, _, target in targets_of(document)} if document else {}
+    allowances = [LineAllowance(line, each.window, each.amount) for line, each in allowed.items() if each]
+    if not limits.get("windows") and not allowances:
         return []
     try:
-        return connect.limit_store().use(tenant.public_id, limits, now())
+        return connect.limit_store().use(tenant.public_id, limits, now(), allowances)
     except AwsError:
         return None
 

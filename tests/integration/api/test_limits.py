@@ -30,7 +30,7 @@ def publish(tenant: Tenant, *windows: dict[str, Any], status: str = "active") ->
     PublishedConfig.objects.create(
         tenant=tenant,
         version=1,
-        document={"tenant": tenant.public_id, "status": status, "limits": limits},
+        document={"tenant": tenant.public_id, "status": status, "limits": limits, "routes": {}},
         sha256="0" * 64,
         signature="0" * 64,
         is_current=True,

@@ -46,7 +46,8 @@ def pool(aws: object, hour: datetime) -> tuple[Tenant, Tenant]:
     for tenant, line, times in away:
         TurnedAwayHour.objects.create(tenant=tenant, line=line, hour=hour - HOUR, times=times)
     windows = [{"meter": "total_tokens", "window": "day", "amount": 1000, "mode": "hard"}]
-    document = {"status": "active", "limits": {"max_output_tokens": 4096, "timezone": "UTC", "windows": windows}}
+    limits = {"max_output_tokens": 4096, "timezone": "UTC", "windows": windows}
+    document = {"status": "active", "limits": limits, "routes": {}}
     PublishedConfig.objects.create(
         tenant=loud, version=1, document=document, sha256="0" * 64, signature="0" * 64, is_current=True
     )
