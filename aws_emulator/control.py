@@ -10,13 +10,16 @@ from typing import Any
 from aws_emulator.aws_others import OtherServices
 from aws_emulator.cloudwatch import CloudWatch
 from aws_emulator.faults import KINDS, REASONS
+from aws_emulator.sagemaker import OPERATIONS
 from aws_emulator.streaming import FAILURES
+from aws_emulator.throttling import Limit
 from aws_emulator.wire import Reply, Request
 from aws_emulator.world import Behaviour, World
 
 BEHAVIOURS = ("normal", "load_nothing", "fall_back_to_base")
 # Where each may begin; null takes it back.
 STREAM_COUNTS = {"stream_chunk_bytes": 1, "stream_fail_after_words": 0, "stream_cut_after_words": 0}
+SPEED_KEYS = ("copy_words_per_second", "copy_requests")
 STREAM_KEYS = (*STREAM_COUNTS, "stream_failure")
 
 
@@ -47,6 +50,19 @@ def _only(body: dict[str, Any], *keys: str) -> None:
     unknown = sorted(body.keys() - set(keys))
     if unknown:
         raise ControlRefused(f"Unknown: {', '.join(unknown)}. Known here: {', '.join(keys)}.")
+
+
+def _read_speed(body: dict[str, Any]) -> dict[str, Any]:
+    """The members of CopySpeed that the body sets; null sets one back."""
+    changes: dict[str, Any] = {}
+    if "copy_words_per_second" in body:
+        rate = body["copy_words_per_second"]
+        if rate is not None and _number(rate, "copy_words_per_second") <= 0:
+            raise ControlRefused("copy_words_per_second must be a number above 0.")
+        changes["words_per_second"] = rate
+    if "copy_requests" in body:
+        changes["requests"] = _whole(body["copy_requests"], "copy_requests", 1)
+    return changes
 
 
 def _read_streaming(body: dict[str, Any]) -> dict[str, Any]:
@@ -92,6 +108,8 @@ class ControlApi:
             ("DELETE", "faults"): self._clear_faults,
             ("GET", "quotas"): lambda body: self._world.controls.quotas | self._world.controls.place_quotas,
             ("POST", "quotas"): self._set_quotas,
+            ("GET", "throttle"): lambda body: self._throttle(),
+            ("POST", "throttle"): self._set_throttle,
             ("GET", "roles"): self._roles,
             ("POST", "roles"): self._put_role,
             ("DELETE", "roles"): self._delete_role,
@@ -183,6 +201,26 @@ class ControlApi:
         self._world.touch()
         return controls.quotas | controls.place_quotas
 
+    def _set_throttle(self, body: dict[str, Any]) -> Any:
+        """SageMaker's calls a second by operation, as `{"per_second": n, "burst": n}`; null takes a limit back."""
+        ordered: dict[str, Limit | None] = {}
+        for operation, limit in body.items():
+            if operation not in OPERATIONS:
+                raise ControlRefused(f"{operation} is no operation of SageMaker that the emulator knows.")
+            if limit is not None and (not isinstance(limit, dict) or set(limit) != {"per_second", "burst"}):
+                raise ControlRefused(f'{operation} must be {{"per_second": n, "burst": n}} or null.')
+            ordered[operation] = limit and Limit(
+                _number(limit["per_second"], "per_second"), _whole(limit["burst"], "burst", 1)
+            )
+        for operation, each in ordered.items():
+            self._world.throttle.order(operation, each)
+        return self._throttle()
+
+    def _throttle(self) -> Any:
+        throttle = self._world.throttle
+        limits = {operation: asdict(limit) for operation, limit in throttle.limits.items()}
+        return {"limits": limits, "refused": dict(throttle.refused)}
+
     def _roles(self, body: dict[str, Any]) -> Any:
         with self._others.lock:
             return {"roles": self._others.identities.roles()}
@@ -227,13 +265,15 @@ class ControlApi:
         }
 
     def _set_inference(self, body: dict[str, Any]) -> Any:
-        _only(body, "behaviour", "name_contains", "words_per_second", *STREAM_KEYS)
-        streaming = _read_streaming(body)
+        _only(body, "behaviour", "name_contains", "words_per_second", *SPEED_KEYS, *STREAM_KEYS)
+        streaming, speed = _read_streaming(body), _read_speed(body)
         changed = replace(self._world.streaming, **streaming)
-        if "behaviour" in body or not streaming:
+        if "behaviour" in body or not (streaming or speed):
             self._set_behaviour(body)
         self._world.streaming = changed
-        return {"behaviours": [asdict(rule) for rule in self._world.controls.behaviours], "streaming": asdict(changed)}
+        self._world.copies.speed = replace(self._world.copies.speed, **speed)
+        rules = [asdict(rule) for rule in self._world.controls.behaviours]
+        return {"behaviours": rules, "streaming": asdict(changed), "copies": asdict(self._world.copies.speed)}
 
     def _set_behaviour(self, body: dict[str, Any]) -> None:
         behaviour, name = _text(body, "behaviour"), _text(body, "name_contains")

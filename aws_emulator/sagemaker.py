@@ -90,6 +90,8 @@ def answer(world: World, account: str, request: Request) -> Reply:
     name = primary_name(parameters)
     with world.lock:
         world.calls[operation] += 1
+        if not world.throttle.lets_through(account, request.region, operation):
+            raise AwsError("ThrottlingException", "Rate exceeded")
         lost = refuse_request(world, operation, name)
         if world.faults.take(("vanish",), operation, name) is not None:
             world.vanish(lambda found: found == name, 1)

@@ -12,6 +12,7 @@ from typing import Any
 
 from aws_emulator.artifacts import ArtifactRefused, ArtifactStore
 from aws_emulator.clock import Clock
+from aws_emulator.copies import Copies
 from aws_emulator.faults import ON_CREATE, ON_UPDATE, FaultBook
 from aws_emulator.objects import (
     CREATING,
@@ -29,6 +30,7 @@ from aws_emulator.objects import (
     Profile,
     Region,
 )
+from aws_emulator.throttling import Throttle
 
 # A local account is not to be in anybody's way until a test says otherwise; real ones often begin with none.
 DEFAULT_QUOTA = 1000
@@ -90,7 +92,10 @@ class World:
         self.controls = Controls()
         self.streaming = Streaming()
         """Not kept over restarts: it says how bytes travel, not what there is."""
+        self.copies = Copies()
+        """Neither kept: how fast copies answer, and who waits for them."""
         self.faults = FaultBook()
+        self.throttle = Throttle()
         self.calls: Counter[str] = Counter()
         self.changes = 0
         """Grows with every change, so that the keeper of the state folder sees what it has not written yet."""
@@ -110,7 +115,9 @@ class World:
         self.regions.clear()
         self.controls = Controls()
         self.streaming = Streaming()
+        self.copies = Copies()
         self.faults.clear()
+        self.throttle.clear()
         self.calls.clear()
         self.touch()
 

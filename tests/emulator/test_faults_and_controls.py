@@ -19,6 +19,18 @@ def test_a_throttled_call_is_refused_as_often_as_ordered_and_does_nothing(aws: A
     assert aws.control("faults")["faults"] == []
 
 
+def test_an_operation_is_throttled_by_account_and_region_beyond_its_burst(aws: Aws) -> None:
+    limit = {"per_second": 0.001, "burst": 2}
+    aws.control("throttle", {"CreateModel": limit})
+    for name in ("one", "two"):
+        aws.make_model(name)
+    assert refusal(aws.make_model, name="three") == ("ThrottlingException", "Rate exceeded")
+    assert len(aws.sm.list_models()["Models"]) == 2
+    assert aws.control("throttle") == {"limits": {"CreateModel": limit}, "refused": {"CreateModel": 1}}
+    aws.control("throttle", {"CreateModel": None})
+    aws.make_model("three")
+
+
 def test_a_fault_can_be_aimed_by_name(aws: Aws) -> None:
     aws.control("faults", {"fault": "throttle", "name_contains": "red"})
     aws.make_model("blue")
