@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
+from aws_emulator.copies import Place
 from aws_emulator.objects import IN_SERVICE, UPDATING, Endpoint, Loaded, Region
 from aws_emulator.sagemaker import refuse_request
 from aws_emulator.wire import AwsError, Reply, Request
@@ -30,11 +31,13 @@ _KANA = [first + last for first in "かきくけこさしすせそたちつて�
 
 @dataclass(frozen=True)
 class Accepted:
-    """A request that its container has read: what answers, what was asked, and whether the reply is to be lost."""
+    """A request that its container has read: what answers and where, what was asked, and whether the reply is to be
+    lost."""
 
     loaded: Loaded
     asked: dict[str, Any]
     variant: str
+    place: Place
     lost: bool
 
 
@@ -46,22 +49,27 @@ def accept(world: World, account: str, request: Request, operation: str, suffix:
         world.calls[operation] += 1
         lost = refuse_request(world, operation, component_name or endpoint_name, of_sagemaker=False)
         region = world.region(account, request.region)
-        loaded, variant = _find_loaded(region, endpoint_name, component_name, request)
+        loaded, variant, place = _find_loaded(region, endpoint_name, component_name, request)
     if len(request.body) > _LONGEST_BODY_BYTES:
         raise AwsError("ValidationError", f"The body must not exceed {_LONGEST_BODY_BYTES} bytes.", 413)
     if loaded.behaviour == "load_nothing":
         raise _model_error(404, json.dumps({"detail": "Not Found"}), endpoint_name)
-    return Accepted(loaded, _read_prompt(request.body, endpoint_name), variant, lost)
+    return Accepted(loaded, _read_prompt(request.body, endpoint_name), variant, place, lost)
 
 
 def answer(world: World, account: str, request: Request) -> Reply:
     """Answer one InvokeEndpoint call. Raises AwsError."""
     call = accept(world, account, request, "InvokeEndpoint", SUFFIX)
     headers = [("Content-Type", "application/json"), ("x-Amzn-Invoked-Production-Variant", call.variant)]
-    return Reply(200, headers, json.dumps(complete(call.loaded, call.asked)).encode(), call.lost)
+    completion = complete(call.loaded, call.asked)
+    with world.copies.taken(call.place):
+        world.copies.say(completion["usage"]["completion_tokens"])
+    return Reply(200, headers, json.dumps(completion).encode(), call.lost)
 
 
-def _find_loaded(region: Region, endpoint_name: str, component_name: str, request: Request) -> tuple[Loaded, str]:
+def _find_loaded(
+    region: Region, endpoint_name: str, component_name: str, request: Request
+) -> tuple[Loaded, str, Place]:
     endpoint = region.endpoints.get(endpoint_name)
     if endpoint is None:
         raise AwsError("ValidationError", f"Endpoint {endpoint_name} of account {region.account} not found.")
@@ -88,17 +96,18 @@ def _find_loaded(region: Region, endpoint_name: str, component_name: str, reques
         )
     if base.copies == 0:
         raise AwsError("ValidationError", _NO_CAPACITY)
-    return component.loaded, component.variant_name
+    return component.loaded, component.variant_name, Place(base.arn, base.copies)
 
 
-def _find_variant(endpoint: Endpoint, component_name: str, request: Request) -> tuple[Loaded, str]:
+def _find_variant(endpoint: Endpoint, component_name: str, request: Request) -> tuple[Loaded, str, Place]:
     if component_name:
         raise AwsError("ValidationError", f"Endpoint {endpoint.name} does not serve inference components.")
     heaviest = max(endpoint.fleet, key=lambda name: endpoint.fleet[name][0])
     variant = request.headers.get("x-amzn-sagemaker-target-variant", heaviest)
     if variant not in endpoint.loaded:
         raise AwsError("ValidationError", f"Variant {variant} of endpoint {endpoint.name} not found.")
-    return endpoint.loaded[variant], variant
+    _, instances = endpoint.fleet[variant]
+    return endpoint.loaded[variant], variant, Place(f"{endpoint.arn}/{variant}", instances)
 
 
 def _model_error(status: int, message: str, endpoint_name: str) -> AwsError:

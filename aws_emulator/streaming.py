@@ -12,6 +12,7 @@ from typing import Any
 
 from moto.core.eventstream import EventStreamEncoder
 
+from aws_emulator.copies import Copies, Place
 from aws_emulator.inference import accept, complete
 from aws_emulator.wire import ConnectionCut, Reply, Request, new_request_id
 from aws_emulator.world import Streaming, World
@@ -38,7 +39,8 @@ def answer(world: World, account: str, request: Request) -> Reply:
         ("x-Amzn-Invoked-Production-Variant", call.variant),
         ("x-amzn-RequestId", new_request_id()),
     ]
-    return Reply(200, headers, lost=call.lost, stream=_frames(lines, world.streaming))
+    frames = _frames(lines, world.streaming, world.copies)
+    return Reply(200, headers, lost=call.lost, stream=_in_turn(frames, world.copies, call.place))
 
 
 def _lines(completion: dict[str, Any], asked: dict[str, Any], created: int) -> list[bytes]:
@@ -69,13 +71,20 @@ def _line(value: dict[str, Any]) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
-def _frames(lines: list[bytes], how: Streaming) -> Iterator[bytes]:
+def _in_turn(frames: Iterator[bytes], copies: Copies, place: Place) -> Iterator[bytes]:
+    """The frames, once a copy takes the request; it is the copy's until the last frame is out."""
+    with copies.taken(place):
+        yield from frames
+
+
+def _frames(lines: list[bytes], how: Streaming, copies: Copies) -> Iterator[bytes]:
     """The lines as PayloadParts, cut, slowed and broken as ordered. Raises ConnectionCut where the connection ends."""
     waiting = b""
     for sent, line in enumerate(lines):
         if sent in (how.fail_after_words, how.cut_after_words):
             break
         pace(how)
+        copies.say(1)
         waiting += line
         size = how.chunk_bytes or len(waiting)
         while len(waiting) >= size:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from botocore.exceptions import ClientError
@@ -83,6 +84,37 @@ def test_a_component_scaled_to_zero_has_no_capacity_nor_have_its_adapters(stage:
         code, message = refusal(stage.invoke, component=name)
         assert code == "ValidationError"
         assert message.startswith("Inference Component has no capacity to process this request.")
+
+
+def test_requests_wait_for_the_copies_of_their_own_base_and_for_nobody_elses(stage: Aws) -> None:
+    stage.make_adapter("mine")
+    stage.make_adapter("theirs")
+    compute = {"MinMemoryRequiredInMb": 1024}
+    stage.make_base("alone", Specification={"ModelName": "model", "ComputeResourceRequirements": compute})
+    stage.control("inference", {"copy_words_per_second": 100})
+    ended: list[tuple[str, float]] = []
+
+    def ask(component: str) -> None:
+        stage.invoke(component, max_tokens=15, ignore_eos=True)
+        ended.append((component, time.monotonic()))
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(9) as threads:
+        flood = [threads.submit(ask, "mine") for _ in range(6)]
+        time.sleep(0.1)
+        late = [threads.submit(ask, name) for name in ("theirs", "alone")]
+        [each.result() for each in (*flood, *late)]
+    order = [component for component, _ in ended]
+    assert order[-1] == "theirs", "the neighbour on the same base waits behind the flood"
+    assert ended[-1][1] - began >= 7 * 0.15, "one at a time"
+    assert order.index("alone") < 5, "a base of its own on the same endpoint has accelerators of its own"
+    stage.control("inference", {"copy_requests": 8})
+    began = time.monotonic()
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(ask, ["mine"] * 3))
+    assert 0.15 <= time.monotonic() - began < 0.45, "together"
+    assert stage.control("inference", {"copy_words_per_second": None})["copies"]["words_per_second"] is None
+    assert "above 0" in stage.control_refusal("inference", {"copy_words_per_second": 0})
 
 
 def test_an_endpoint_with_a_model_answers_without_a_component(stage: Aws) -> None:
