@@ -10,12 +10,12 @@ from django.db import transaction
 from django.db.models import Q
 
 from accounts import keys
-from accounts.access import Principal, role_permissions
+from accounts.access import Principal, require, role_permissions
 from accounts.models import ApiKey, LoginLink, User
 from accounts.roles import ALL_PERMISSIONS, TENANT_KEY_PERMISSIONS, Role
 from core import clock
 from core.actors import SYSTEM, Actor
-from core.errors import Conflict, DomainError, FieldError, Invalid
+from core.errors import Conflict, DomainError, FieldError, Invalid, NotFound
 from core.reading import the_one
 from events.record import record_event
 from tenants.models import OffboardingStep, Tenant
@@ -205,6 +205,16 @@ def principal_of(user: User, *, request_id: str = "") -> Principal:
     if not user.is_active:
         return Principal(actor=actor, permissions=frozenset(), tenant_ids=frozenset())
     return Principal(actor=actor, permissions=role_permissions(user.role), tenant_ids=None)
+
+
+def operator_at_console(*, name: str, permission: str) -> Actor:
+    """Who acts by a command, once they hold the permission. Raises NotFound, and PermissionMissing."""
+    user = User.objects.filter(username=name, is_active=True).first()
+    if user is None:
+        raise NotFound(f"There is no operator {name}; add one with create_operator.")
+    principal = principal_of(user)
+    require(principal, permission)
+    return principal.actor
 
 
 def create_operator(*, name: str, role: str, email: str = "", actor: Actor) -> User:

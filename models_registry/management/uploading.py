@@ -9,9 +9,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from accounts.access import require
-from accounts.models import User
-from accounts.services import principal_of
+from accounts.services import operator_at_console
 from aws.errors import AwsError
 from aws.multipart import PartFacts
 from core.actors import Actor
@@ -39,7 +37,7 @@ def upload(options: Mapping[str, Any]) -> AdapterVersion:
     """Upload and wait; the version, decided or not. Raises CommandError with what to do."""
     try:
         paths = _files(options["path"])
-        actor = _actor(options["operator"])
+        actor = operator_at_console(name=options["operator"], permission="adapters.upload")
         adapter = queries.get_adapter(options["adapter"], tenant_ids=None)
         checksums = checksums_of(paths, PART_BYTES)
         begun, received = _begin_or_go_on(adapter.pk, paths, checksums, options, actor)
@@ -67,15 +65,6 @@ def _files(path: Path) -> list[Path]:
         if not file.is_file():
             raise CommandError(f"{path} does not hold {file.name}.", returncode=FAILED)
     return files
-
-
-def _actor(name: str) -> Actor:
-    user = User.objects.filter(username=name, is_active=True).first()
-    if user is None:
-        raise CommandError(f"There is no operator {name}; add one with create_operator.", returncode=FAILED)
-    principal = principal_of(user, request_id="")
-    require(principal, "adapters.upload")
-    return principal.actor
 
 
 def _begin_or_go_on(

@@ -122,6 +122,14 @@ class InventoryFinding(PublicModel):
         return self.kind == FindingKind.ORPHAN and self.resource is not None and self.resource.is_wanted
 
     @property
+    def available_actions(self) -> list[str]:
+        """What people can do about it now: adopt, delete, ignore, unignore."""
+        if self.resolved_at is not None or self.is_being_deleted or self.is_adopted:
+            return []
+        own = ["adopt", "delete"] if self.kind == FindingKind.ORPHAN else []
+        return [*own, "unignore" if self.ignored_reason else "ignore"]
+
+    @property
     def owner(self) -> str:
         """Whose it is. An orphan has only its tag to say so, and the tag may name nobody whom we know."""
         if self.tenant is not None:

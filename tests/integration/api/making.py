@@ -348,6 +348,7 @@ MAKERS: dict[str, Callable[[Tenant], str]] = {
     "release": lambda tenant: make_canary(tenant).public_id,
     "operation": lambda tenant: make_operation(tenant).public_id,
     "resource": lambda tenant: make_resource(tenant).public_id,
+    "finding": lambda tenant: make_finding(tenant).public_id,
     "scenario": make_scenario,
     "webhook": lambda tenant: make_webhook(tenant).public_id,
     "webhook_delivery": lambda tenant: make_webhook_delivery(tenant).public_id,

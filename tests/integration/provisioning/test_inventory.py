@@ -6,8 +6,9 @@ from decimal import Decimal
 import boto3
 import pytest
 from django.conf import settings
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
+from accounts.services import create_operator
 from aws import connect
 from core.clock import real_now
 from events.models import Event
@@ -20,6 +21,7 @@ from provisioning.services.findings import AlreadyResolved, ignore_finding, keep
 from provisioning.services.orphans import NotDeletable, delete_orphan
 from provisioning.states import Phase
 from tests.factories import TESTER
+from tests.integration.api.client import caller, refused
 from tests.integration.provisioning.changing import served_tenant
 from tests.integration.provisioning.elsewhere import give_account, lock_us_out, make_tier
 
@@ -136,6 +138,7 @@ def test_another_artifact_under_an_adapter_is_told_with_both_and_how_to_mend_it(
 
 
 def test_wishes_without_objects_adopt_what_a_lost_database_left_and_nothing_is_made_twice(world, served):
+    create_operator(name="ops", role="operator", actor=TESTER)
     before = {row.kind: (row.public_id, row.name) for row in world.rows()}
     lose_rows()
     converge_tenant(tenant_id=served.pk)
@@ -145,9 +148,16 @@ def test_wishes_without_objects_adopt_what_a_lost_database_left_and_nothing_is_m
         adopt_orphan(finding_id=open_findings()["endpoint"].pk, reason="too early", actor=TESTER)
     see_again()
     created = {each: count for each, count in world.aws.calls().items() if each.startswith("Create")}
+    rest = caller()
     for kind in ("model", "endpoint_config", "endpoint", "component"):
         finding = open_findings(FindingKind.ORPHAN)[kind]
-        row = adopt_orphan(finding_id=finding.pk, reason="restored", actor=TESTER)
+        if kind == "model":
+            call_command("inventory", "adopt", finding.public_id, "--as", "ops", "--reason", "restored")
+            row = ManagedResource.objects.get(name=finding.name)
+        else:
+            told = rest.post(f"inventory/{finding.public_id}/adopt", {"reason": "restored"})
+            assert (told.status_code, told.json()["available_actions"]) == (202, []), told.content
+            row = ManagedResource.objects.get(public_id=told.json()["resource"])
         assert adopt_orphan(finding_id=finding.pk, reason="again", actor=TESTER) == row
         assert before[row.kind] == (row.public_id, row.name)
         finding.refresh_from_db()
@@ -167,8 +177,12 @@ def test_an_orphan_takes_what_runs_on_it_along_and_goes_in_order(world, served):
     keep_inventory()
     see_again()
     endpoint = open_findings()["endpoint"]
-    rows = delete_orphan(finding_id=endpoint.pk, reason="left by a test", actor=TESTER)
+    what_rest_and_the_command_refuse(endpoint)
+    path, reason = f"inventory/{endpoint.public_id}", "left by a test"
+    assert caller().post(f"{path}/delete", {"reason": reason, "name": endpoint.name}).status_code == 202
+    rows = delete_orphan(finding_id=endpoint.pk, reason="again", actor=TESTER)
     assert [row.kind for row in rows] == ["endpoint", "base_component"]
+    assert caller().get(path).json()["available_actions"] == []
     assert delete_orphan(finding_id=endpoint.pk, reason="again", actor=TESTER) == rows
     assert Event.objects.filter(name="resource.adopted", reason="left by a test").count() == 2
     for _ in range(12):
@@ -178,6 +192,24 @@ def test_an_orphan_takes_what_runs_on_it_along_and_goes_in_order(world, served):
     keep_inventory()
     assert set(open_findings()) == {"model", "endpoint_config"}
     assert not ResourceInterval.objects.exists(), "what is deleted is not billed"
+
+
+def what_rest_and_the_command_refuse(orphan):
+    rest, path = caller(), f"inventory/{orphan.public_id}"
+    assert rest.get(path).json()["available_actions"] == ["adopt", "delete", "ignore"]
+    problem = refused(rest.post(f"{path}/delete", {"reason": "x", "name": "another"}), 422, "invalid")
+    assert problem["errors"][0]["pointer"] == "/name"
+    assert "Delete it if nobody needs it" in refused(
+        rest.post(f"{path}/adopt", {"reason": "ours"}), 409, "orphan_not_adoptable"
+    )["hint"]  # fmt: skip
+    assert rest.post(f"{path}/ignore", {"reason": "a test"}).json()["available_actions"][-1] == "unignore"
+    assert rest.post(f"{path}/unignore").json()["is_wrong"]
+    create_operator(name="guest", role="viewer", actor=TESTER)
+    for who, said in (("guest", "operations.retry"), ("nobody", "There is no operator nobody")):
+        with pytest.raises(CommandError, match=said) as left:
+            call_command("inventory", "delete", orphan.public_id, "--as", who, "--reason", "x")
+        assert left.value.returncode == 2
+    assert not Event.objects.filter(name="resource.adopted").exists()
 
 
 def test_what_aws_kept_after_its_row_was_closed_is_deleted_under_that_row(world, served):
