@@ -41,7 +41,7 @@ class PlanIn(Body):
         min_value=Decimal(1),
         max_value=Decimal(100),
         default=DEFAULTS.max_latency_ratio,
-        help_text="It is rolled back when an answer takes on average so many times as long as the old version's.",
+        help_text="It is rolled back when nine of ten answers take so many times as long as the old version's.",
     )
     min_requests = serializers.IntegerField(
         min_value=1,

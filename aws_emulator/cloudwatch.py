@@ -4,7 +4,9 @@ import gzip
 import hashlib
 import json
 import math
+import re
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +23,7 @@ _METRICS_PER_PAGE = 500
 _LARGEST_VALUE = 2.0**360
 _HIGH_RESOLUTION_PERIODS = (1, 5, 10, 20, 30)
 _STATISTICS = ("SampleCount", "Average", "Sum", "Minimum", "Maximum")
+_PERCENTILE = re.compile(r"p(?:100|\d{1,2}(?:\.\d{1,10})?)")
 
 
 def _wrong(message: str) -> AwsError:
@@ -135,13 +138,13 @@ class CloudWatch:
         resolution = datum.get("StorageResolution", 60)
         if resolution not in (1, 60):
             raise _wrong(f"The parameter {where}.StorageResolution must be 1 or 60.")
-        total, count, low, high = _read_values(datum, where)
+        total, count, low, high, spread = _read_values(datum, where)
         for value in (total, count, low, high):
             if not math.isfinite(value) or abs(value) > _LARGEST_VALUE:
                 raise _wrong(f"The value {value} of {where} is invalid.")
         begin = int(at // resolution) * resolution
         visible_at = now + self.late_seconds if self.late_seconds else 0.0
-        return Point(begin, visible_at, datum.get("Unit", "None"), total, count, low, high)
+        return Point(begin, visible_at, datum.get("Unit", "None"), total, count, low, high, spread)
 
     # GetMetricData
 
@@ -201,7 +204,8 @@ class CloudWatch:
         )  # fmt: skip
         rounded = int(start // grain) * grain
         found = self.store.read(key, rounded, math.ceil(end), period, stat.get("Unit"), now)
-        return [(at, point.statistic(stat["Stat"])) for at, point in found]
+        told = [(at, point.statistic(stat["Stat"])) for at, point in found]
+        return [(at, value) for at, value in told if value is not None]
 
     # ListMetrics
 
@@ -238,25 +242,28 @@ class CloudWatch:
         return answer
 
 
-def _read_values(datum: dict[str, Any], where: str) -> tuple[float, float, float, float]:
-    """Total, count, lowest and highest of what one datum holds."""
+def _read_values(datum: dict[str, Any], where: str) -> tuple[float, float, float, float, dict[float, float] | None]:
+    """Total, count, lowest and highest of what one datum holds, and how often which value, if it says so."""
     given = [name for name in ("Value", "Values", "StatisticValues") if name in datum]
     if len(given) != 1:
         raise AwsError("InvalidParameterCombination", f"{where} needs exactly one of Value, Values, StatisticValues.")
     if "Value" in datum:
         value = float(datum["Value"])
-        return value, 1.0, value, value
+        return value, 1.0, value, value, None
     if "StatisticValues" in datum:
         found = datum["StatisticValues"]
         if found["SampleCount"] <= 0 or found["Minimum"] > found["Maximum"]:
             raise _wrong(f"{where}.StatisticValues is not a set of statistics.")
-        return float(found["Sum"]), float(found["SampleCount"]), float(found["Minimum"]), float(found["Maximum"])
+        return float(found["Sum"]), float(found["SampleCount"]), float(found["Minimum"]), float(found["Maximum"]), None
     values = datum["Values"]
     counts = datum.get("Counts") or [1.0] * len(values)
     if not values or len(values) > _MOST_VALUES or len(counts) != len(values) or min(counts) <= 0:
         raise _wrong(f"{where} takes 1 to {_MOST_VALUES} Values and a positive count for each.")
     total = math.fsum(value * count for value, count in zip(values, counts, strict=True))
-    return total, math.fsum(counts), min(values), max(values)
+    spread: Counter[float] = Counter()
+    for value, count in zip(values, counts, strict=True):
+        spread[value] += count
+    return total, math.fsum(counts), min(values), max(values), dict(spread)
 
 
 def _check_queries(queries: list[dict[str, Any]]) -> None:
@@ -278,8 +285,8 @@ def _check_queries(queries: list[dict[str, Any]]) -> None:
         period, stat = query["MetricStat"]["Period"], query["MetricStat"]["Stat"]
         if period not in _HIGH_RESOLUTION_PERIODS and period % 60:
             raise _refused(f"Query {name}: Period must be 1, 5, 10, 20, 30 or a multiple of 60.")
-        if stat not in _STATISTICS:
-            raise _refused(f"Query {name}: the emulator computes {', '.join(_STATISTICS)}, not {stat}.")
+        if stat not in _STATISTICS and not _PERCENTILE.fullmatch(stat):
+            raise _refused(f"Query {name}: the emulator computes {', '.join(_STATISTICS)} and p90, not {stat}.")
 
 
 def _open_page(token: str | None, mark: str) -> tuple[int, int | None]:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 DAY = 86_400
@@ -24,7 +25,8 @@ class SeriesKey(NamedTuple):
 class Point:
     """Statistics of what was put for one second or minute.
 
-    Nobody sees it before `visible_at`, in emulated time; 0 means at once.
+    Nobody sees it before `visible_at`, in emulated time; 0 means at once. `spread` is how often which value was put;
+    None where that is not known, because sets of statistics were put of several values.
     """
 
     at: int
@@ -34,18 +36,42 @@ class Point:
     count: float
     low: float
     high: float
+    spread: dict[float, float] | None = None
 
     def add(self, other: "Point") -> None:
         """Take in another point of the same time and unit."""
+        mine, theirs = self._values(), other._values()
+        if mine is None or theirs is None:
+            self.spread = None
+        elif mine.keys() | theirs.keys() != {self.low}:
+            self.spread = {value: mine.get(value, 0) + theirs.get(value, 0) for value in mine.keys() | theirs.keys()}
         self.total += other.total
         self.count += other.count
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
 
-    def statistic(self, name: str) -> float:
-        """One of SampleCount, Average, Sum, Minimum, Maximum."""
+    def _values(self) -> dict[float, float] | None:
+        """How often which value was put, if that is known."""
+        return {self.low: self.count} if self.low == self.high else self.spread
+
+    def statistic(self, name: str) -> float | None:
+        """SampleCount, Average, Sum, Minimum, Maximum, or a percentile such as p90, which needs the values: else None.
+
+        AWS does not say how it interpolates; here a percentile is a value that was put, by the nearest rank.
+        """
+        if name.startswith("p"):
+            values, needed = self._values(), float(name[1:]) / 100 * self.count
+            return None if values is None else self._ranked(values, needed)
         if name == "Average":
             return self.total / self.count
         return {"SampleCount": self.count, "Sum": self.total, "Minimum": self.low, "Maximum": self.high}[name]
+
+    @staticmethod
+    def _ranked(values: dict[float, float], needed: float) -> float:
+        ascending = sorted(values)
+        for value, counted in zip(ascending, accumulate(values[value] for value in ascending), strict=True):
+            if counted >= needed:
+                return value
+        return ascending[-1]
 
 
 class MetricStore:
@@ -82,7 +108,9 @@ class MetricStore:
                 if begin in found:
                     found[begin].add(point)
                 else:
-                    found[begin] = Point(begin, 0.0, point.unit, point.total, point.count, point.low, point.high)
+                    found[begin] = Point(
+                        begin, 0.0, point.unit, point.total, point.count, point.low, point.high, point.spread
+                    )
         return sorted(found.items())
 
     def _between(self, key: SeriesKey, first: int, last: int) -> Iterator[Point]:

@@ -184,9 +184,12 @@ class StateDir:
                     if not line.endswith(b"\n"):
                         break
                     for row in json.loads(line):
-                        account, region, namespace, metric, dimensions, *point = row
+                        account, region, namespace, metric, dimensions, *statistics = row
                         pairs = tuple((name, value) for name, value in dimensions)
-                        self._metrics.store.add(SeriesKey(account, region, namespace, metric, pairs), Point(*point))
+                        point = Point(*statistics)
+                        if point.spread is not None:
+                            point.spread = dict(point.spread)  # JSON has no numbers as keys: it came as pairs
+                        self._metrics.store.add(SeriesKey(account, region, namespace, metric, pairs), point)
                     good += len(line)
             # A line cut by a kill was never acknowledged in full; the next one must begin afresh.
             with file.open("r+b") as lines:
@@ -196,7 +199,10 @@ class StateDir:
 
     def _append(self, points: list[tuple[SeriesKey, Point]]) -> None:
         if self._journal is not None:
-            rows = [[*key, p.at, p.visible_at, p.unit, p.total, p.count, p.low, p.high] for key, p in points]
+            rows = [
+                [*key, p.at, p.visible_at, p.unit, p.total, p.count, p.low, p.high, p.spread and list(p.spread.items())]
+                for key, p in points
+            ]
             self._journal.write(json.dumps(rows) + "\n")
             self._journal.flush()
 

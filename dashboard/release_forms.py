@@ -45,7 +45,7 @@ class ReleaseForm(OptionalReasonForm):
         help_text="More than this, and more than the old version has, rolls it back.",
     )
     max_latency_ratio = forms.DecimalField(
-        label="Answers may take, times the old version's",
+        label="Slow answers (p90) may take, times the old version's",
         required=False,
         min_value=1,
         max_value=100,

@@ -1,6 +1,6 @@
 """Canary plans and the decision about one step of them. Pure: values in, a decision with its reasons out.
 
-Latency is the mean, because the kit puts its measurements as statistic sets, of which CloudWatch gives no percentiles.
+Latency is the 90th percentile, or the mean where CloudWatch has no percentile: an older kit put sums only.
 """
 
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ class Plan:
     """The shares in per cent that the new version gets, one after the other, before it gets everything.
 
     Each share lasts at least `bake_minutes`. It is rolled back when more than `max_error_share` (0 to 1) of the
-    requests to it fail, and more than of those to the old version; or when its answers take on average more than
-    `max_latency_ratio` times as long as the old version's. Below `min_requests` to each nothing is concluded.
+    requests to it fail, and more than of those to the old version; or when its slow answers (the 90th percentile) take
+    more than `max_latency_ratio` times as long as the old version's. Below `min_requests` to each nothing is concluded.
     """
 
     steps: tuple[int, ...]
@@ -35,11 +35,16 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What became of the requests to one version: answered, failed, and how long the answered ones took together."""
+    """What became of the requests to one version: answered, failed, and how long the answered ones took together.
+
+    `p90_milliseconds` is what nine of ten answers took at most, minute by minute, weighted by the requests of each;
+    None where CloudWatch does not know.
+    """
 
     answered: int = 0
     failed: int = 0
     busy_milliseconds: int = 0
+    p90_milliseconds: Decimal | None = None
 
     @property
     def asked(self) -> int:
@@ -63,6 +68,7 @@ class Seen:
             "errors": self.failed,
             "error_share": float(round(self.error_share, 4)),
             "mean_milliseconds": float(round(self.mean_milliseconds, 1)),
+            "p90_milliseconds": None if self.p90_milliseconds is None else float(round(self.p90_milliseconds, 1)),
         }
 
 
@@ -88,7 +94,7 @@ def errors_of(plan: Plan) -> list[tuple[str, str]]:
     if not 0 <= plan.max_error_share < 1:
         found.append(("max_error_share", "From 0 to below 1; 0.05 is five per cent."))
     if not 1 <= plan.max_latency_ratio <= 100:
-        found.append(("max_latency_ratio", "From 1 to 100 times the old version's mean."))
+        found.append(("max_latency_ratio", "From 1 to 100 times the old version's."))
     if not 1 <= plan.min_requests <= MOST_REQUESTS:
         found.append(("min_requests", f"From 1 to {MOST_REQUESTS:,}."))
     return found
@@ -124,10 +130,14 @@ def _alarm(plan: Plan, new: Seen, old: Seen) -> Decision | None:
         return Decision(ROLL_BACK, ERRORS_ALARM, detail)
     if old.answered < plan.min_requests or new.answered < plan.min_requests or not old.busy_milliseconds:
         return None
-    if new.mean_milliseconds > plan.max_latency_ratio * old.mean_milliseconds:
+    if new.p90_milliseconds is not None and old.p90_milliseconds is not None:
+        took, took_before, of = new.p90_milliseconds, old.p90_milliseconds, "Nine of ten answers took at most"
+    else:
+        took, took_before, of = new.mean_milliseconds, old.mean_milliseconds, "An answer took on average"
+    if took > plan.max_latency_ratio * took_before:
         detail = (
-            f"An answer took {new.mean_milliseconds:.0f} ms on average, the old version's {old.mean_milliseconds:.0f} "
-            f"ms; the plan allows {plan.max_latency_ratio:.2f} times as long."
+            f"{of} {took:.0f} ms, the old version's {took_before:.0f} ms; the plan allows "
+            f"{plan.max_latency_ratio:.2f} times as long."
         )
         return Decision(ROLL_BACK, LATENCY_ALARM, detail)
     return None

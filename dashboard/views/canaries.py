@@ -68,7 +68,7 @@ def card_of(release: Any, live: Any) -> CanaryCard | None:
         baked_percent=_baked_percent(canary),
         says=_sentence(canary, seen),
         limits=(
-            f"Rolled back when more than {float(100 * canary.max_error_share):g} % fail or answers take on average "
+            f"Rolled back when more than {float(100 * canary.max_error_share):g} % fail or slow answers (p90) take "
             f"more than {float(canary.max_latency_ratio):g} times as long; below {canary.min_requests} requests to "
             "each nothing is concluded."
         ),

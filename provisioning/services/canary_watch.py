@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from aws import connect
@@ -29,6 +30,7 @@ MINUTE = 60
 # A share that bakes or is paused for longer is judged by its last hours.
 LONGEST_LOOK = timedelta(hours=6)
 METRICS = {"answered": "Requests", "failed": "Errors", "busy_milliseconds": "BusyMilliseconds"}
+P90 = "p90"
 UNKNOWN = "metrics_unknown"
 
 
@@ -121,14 +123,15 @@ def _read(place: Place, versions: Mapping[str, str], start: datetime, end: datet
 
     Raises AwsError.
     """
-    keys = [(who, field, line) for who in versions for field in METRICS for line in place.lines]
+    keys = [(who, field, line) for who in versions for field in (*METRICS, P90) for line in place.lines]
     wanted: Sequence[SeriesQuery] = [
         SeriesQuery(
             id=f"q{number}",
             namespace=place.namespace,
-            metric=METRICS[field],
+            metric=METRICS["busy_milliseconds" if field == P90 else field],
             dimensions={"TenantId": place.tenant, "AdapterVersion": versions[who], "Line": line},
             period_seconds=MINUTE,
+            statistic=P90 if field == P90 else "Sum",
         )
         for number, (who, field, line) in enumerate(keys)
     ]
@@ -136,10 +139,28 @@ def _read(place: Place, versions: Mapping[str, str], start: datetime, end: datet
         reading = connect.metrics(place.region).read_series(wanted, start, _next_minute(end))
     if not reading.is_complete:
         return {}
-    sums: dict[str, dict[str, int]] = {who: dict.fromkeys(METRICS, 0) for who in versions}
-    for number, (who, field, _) in enumerate(keys):
-        sums[who][field] += round(sum(value for _, value in reading.series[f"q{number}"].points))
-    return {who: (versions[who], Seen(**counted)) for who, counted in sums.items()}
+    points = {key: dict(reading.series[f"q{number}"].points) for number, key in enumerate(keys)}
+    found = {}
+    for who, version in versions.items():
+        sums = {field: round(sum(sum(points[who, field, line].values()) for line in place.lines)) for field in METRICS}
+        by_line = [(points[who, "answered", line], points[who, P90, line]) for line in place.lines]
+        found[who] = (version, Seen(**sums, p90_milliseconds=_weighted(by_line)))
+    return found
+
+
+def _weighted(by_line: Sequence[tuple[Mapping[int, float], Mapping[int, float]]]) -> Decimal | None:
+    """The percentiles of minutes weighted by what was answered in each; None where one has none, or none answered.
+
+    CloudWatch gives a percentile of a period, never of a range of its own choosing.
+    """
+    weighted = answered = Decimal(0)
+    for counts, percentiles in by_line:
+        for minute, count in counts.items():
+            if count and minute not in percentiles:
+                return None
+            weighted += Decimal(count) * Decimal(percentiles.get(minute, 0))
+            answered += Decimal(count)
+    return weighted / answered if answered else None
 
 
 def _next_minute(at: datetime) -> datetime:

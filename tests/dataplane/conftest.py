@@ -91,8 +91,8 @@ class Plane:
         options.setdefault("session", _session())
         return Kit(TENANT, self.key, os.environ["CP_CONFIG_TABLE"], clock, **options)
 
-    def total(self, metric: str, start: float, end: float, period: int = 60) -> float:
-        """CloudWatch's own sum of one metric of the tenant."""
+    def total(self, metric: str, start: float, end: float, period: int = 60, statistic: str = "Sum") -> float:
+        """CloudWatch's own sum of one metric of the tenant, or another statistic of its periods, summed."""
         query = {
             "Id": "q",
             "MetricStat": {
@@ -106,7 +106,7 @@ class Plane:
                     ],
                 },
                 "Period": period,
-                "Stat": "Sum",
+                "Stat": statistic,
             },
         }
         cloudwatch: Any = boto3.client("cloudwatch")

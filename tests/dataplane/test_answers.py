@@ -11,7 +11,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ReadTimeoutError
 
-from dataplane.emit import Emitter
+from dataplane.emit import KEYS_PER_PUT, Emitter
 from dataplane.errors import InvalidRequest, ModelFailed, ModelUnavailable
 from dataplane.invoke import read_answer, strip
 from tests.dataplane.conftest import NAMESPACE, TENANT, VERSION, document, route
@@ -53,6 +53,9 @@ def test_the_time_that_requests_took_is_put_beside_their_number(plane: Plane) ->
     busy = plane.total("BusyMilliseconds", *span)
     assert plane.total("Requests", *span) == 4
     assert 4 <= busy <= most and busy == int(busy)
+    assert 1 <= plane.total("BusyMilliseconds", *span, statistic="p90") <= busy, (
+        "values, of which AWS gives percentiles"
+    )
 
 
 def test_a_body_cannot_choose_another_model_or_adapter(plane: Plane) -> None:
@@ -190,6 +193,31 @@ def test_a_full_buffer_pushes_the_oldest_out_and_says_so() -> None:
         note(target, 60 * minute, tokens=10 + minute)
     assert target.buffered == 2
     assert target.dropped == {"InputTokens": 10, "OutputTokens": 1, "Requests": 1}
+
+
+def test_busy_times_of_all_lengths_fit_into_a_put_and_keep_their_sum() -> None:
+    """At worst: every bucket is filled, for as many versions as one put takes."""
+    client = CloudWatchThatFails(None)
+    target = emitter(client)
+    times = [int(1.2**power * (1 + tenth / 10)) for power in range(74) for tenth in (0, 0.6, 1.3)] + [0, 10**9]
+    for version in range(KEYS_PER_PUT):
+        for took in times:
+            target.record(
+                namespace=NAMESPACE, adapter_version=f"{VERSION}{version:030}", line="pooled", at=60,
+                input_tokens=1, output_tokens=1, busy_milliseconds=took,
+            )  # fmt: skip
+    target.flush()
+    [put] = client.puts
+    busy = [datum for datum in put if datum["MetricName"] == "BusyMilliseconds"]
+    assert len(busy) == KEYS_PER_PUT and len(json.dumps(put)) < 1 << 20
+    for datum in busy[:3]:
+        values, counts = datum["Values"], datum["Counts"]
+        assert 100 < len(values) <= 150 and len(set(values)) == len(values) and min(counts) >= 1
+        assert sum(counts) == len(times)
+        assert sum(value * count for value, count in zip(values, counts, strict=True)) == sum(times), "it is metered"
+        told = sorted(value for value, count in zip(values, counts, strict=True) for _ in range(count))
+        pairs = zip(told, sorted(times), strict=True)
+        assert all(abs(said - took) <= 0.2 * took for said, took in pairs if took < 600_000)
 
 
 def test_a_put_holds_at_most_a_thousand_data() -> None:

@@ -74,6 +74,21 @@ def test_namespace_metric_and_the_exact_dimensions_set_series_apart(aws: Aws, ho
     assert read(aws, hour, hour + HOUR, query(Dimensions=[])) == []
 
 
+def test_percentiles_need_the_values(aws: Aws, hour: float) -> None:
+    """Of values and their counts there are some, of sets of statistics only where all values are the same."""
+    put(aws, 0, hour, Value=None, Values=[10.0, 20.0, 900.0], Counts=[80, 15, 5])
+    put(aws, 20, hour + 1)
+    asked = [query(f"q{place}", stat=stat) for place, stat in enumerate(("p50", "p90", "p95", "p99.9", "p0"))]
+    answer = aws.cloudwatch.get_metric_data(MetricDataQueries=asked, StartTime=at(hour), EndTime=at(hour + HOUR))
+    assert [result["Values"] for result in answer["MetricDataResults"]] == [[10], [20], [20], [900], [10]]
+    alike = {"SampleCount": 400, "Sum": 4000, "Minimum": 10, "Maximum": 10}
+    put(aws, 0, hour, Value=None, StatisticValues=alike)
+    assert read(aws, hour, hour + HOUR, query(stat="p99")) == [(hour, 20)]
+    put(aws, 0, hour, Value=None, StatisticValues={**alike, "Maximum": 30})
+    assert read(aws, hour, hour + HOUR, query(stat="p90")) == []
+    assert read(aws, hour, hour + HOUR) == [(hour, 5600 + 20 + 4000 + 4000)], "sums go on"
+
+
 def test_a_missing_point_is_absent_not_nought(aws: Aws, hour: float) -> None:
     put(aws, 0, hour + 120)
     assert read(aws, hour, hour + HOUR, query(period=60)) == [(hour + 120, 0)]
@@ -209,7 +224,8 @@ def test_newest_first_is_the_default(aws: Aws, hour: float) -> None:
         ([query("a"), query("a")], "used twice"),
         ([query(period=7)], "Period"),
         ([query(period=90)], "Period"),
-        ([query(stat="p99")], "p99"),
+        ([query(stat="tm99")], "tm99"),
+        ([query(stat="p101")], "p101"),
         ([{"Id": "a"}], "exactly one of MetricStat and Expression"),
         ([{"Id": "a", "Expression": "SUM(METRICS())"}], "does not compute expressions"),
         ([query(f"q{number}") for number in range(501)], "greater than 500"),
