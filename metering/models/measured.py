@@ -1,7 +1,7 @@
 """Usage as it was measured, how well each hour is known, and what was sealed for invoices.
 
 A bucket's natural key is (tenant, start, meter, line, adapter version, source): collecting the same hour again writes
-the same row. Every value a bucket ever had is a UsageRevision; what an invoice may claim is a SealedBucket. Both only
+the same row. Every value it had before is a UsageRevision; what an invoice may claim is a SealedBucket. Both only
 grow. The three tables are partitioned by the month of `bucket_start` (`metering.partitions`); so revisions and claims
 carry it and point to their bucket by both columns. What points where is checked per statement: see migration 0010.
 """
@@ -132,7 +132,7 @@ class UsageBucket(models.Model):
 
 
 class UsageRevision(models.Model):
-    """A value that a bucket had; append-only. `delta` is the change from the revision before."""
+    """A value that a bucket had before its present one; append-only. The present one is the bucket itself."""
 
     bucket = models.ForeignKey(
         UsageBucket, on_delete=models.PROTECT, related_name="revisions", db_constraint=False, db_index=False
@@ -140,7 +140,6 @@ class UsageRevision(models.Model):
     bucket_start = models.DateTimeField()
     revision = models.PositiveIntegerField()
     quantity = models.DecimalField(max_digits=38, decimal_places=0)
-    delta = models.DecimalField(max_digits=38, decimal_places=0)
     fetched_at = models.DateTimeField()
     request_id = models.CharField(max_length=200, blank=True)
 

@@ -113,11 +113,15 @@ b.bucket_start, b.tenant_id, b.meter, b.line, b.adapter_version, b.id LIMIT %(li
 """
 
 SEALED = f""" SELECT b.tenant_id, b.meter, b.line, b.adapter_version, b.bucket_start, b.bucket_seconds,
-v.quantity::bigint, v.revision, c.quantity::bigint, v.fetched_at, v.request_id, b.source, t.public_id,
+v.quantity::bigint, c.bucket_revision, c.quantity::bigint, v.fetched_at, v.request_id, b.source, t.public_id,
 coalesce(known.state, 'waiting'), coalesce(a.sha256, '') FROM metering_sealedbucket c JOIN metering_usagebucket b ON
-b.id = c.bucket_id AND b.bucket_start = c.bucket_start JOIN metering_usagerevision v ON v.bucket_id = b.id AND
-v.bucket_start = b.bucket_start AND v.revision = c.bucket_revision JOIN
-tenants_tenant t ON t.id = b.tenant_id LEFT JOIN metering_sourceanswer a ON a.request_id = v.request_id AND
+b.id = c.bucket_id AND b.bucket_start = c.bucket_start CROSS JOIN LATERAL (
+    SELECT b.quantity, b.fetched_at, b.request_id WHERE b.revision = c.bucket_revision
+    UNION ALL
+    SELECT r.quantity, r.fetched_at, r.request_id FROM metering_usagerevision r
+    WHERE b.revision <> c.bucket_revision AND r.bucket_id = b.id AND r.bucket_start = b.bucket_start
+        AND r.revision = c.bucket_revision
+) v JOIN tenants_tenant t ON t.id = b.tenant_id LEFT JOIN metering_sourceanswer a ON a.request_id = v.request_id AND
 a.fetched_at = v.fetched_at {WINDOW_STATE} WHERE c.seal_id = %(seal)s AND b.meter = %(meter)s AND
 (%(line)s::text IS NULL OR b.line = %(line)s) AND
 (%(adapter_version)s::text IS NULL OR b.adapter_version = %(adapter_version)s) AND

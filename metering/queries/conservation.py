@@ -17,10 +17,10 @@ class Breach:
 
 # Days and claims of months that were dropped have nothing left to be compared with.
 RULES = {
-    "a bucket is the sum of its revisions": """
-        SELECT count(*) FROM metering_usagebucket b WHERE b.quantity <> (
-            SELECT coalesce(sum(r.delta), 0) FROM metering_usagerevision r
-            WHERE r.bucket_id = b.id AND r.bucket_start = b.bucket_start)""",
+    "a bucket has every value that it had before": """
+        SELECT count(*) FROM metering_usagebucket b WHERE b.revision - 1 <> (
+            SELECT count(*) FROM metering_usagerevision r
+            WHERE r.bucket_id = b.id AND r.bucket_start = b.bucket_start AND r.revision < b.revision)""",
     "what is sealed of a bucket is the sum of its claims": """
         SELECT count(*) FROM metering_usagebucket b WHERE b.sealed_quantity <> (
             SELECT coalesce(sum(c.quantity), 0) FROM metering_sealedbucket c

@@ -73,11 +73,10 @@ WITH taken AS (
     FROM summed ORDER BY tenant_id, bucket_start, meter, line, adapter_version
     ON CONFLICT (tenant_id, bucket_start, meter, line, adapter_version, source) DO UPDATE
         SET quantity = b.quantity + EXCLUDED.quantity, fetched_at = EXCLUDED.fetched_at, revision = b.revision + 1
-    RETURNING id, bucket_start, tenant_id, meter, line, adapter_version, revision, quantity
+    RETURNING old.id, old.bucket_start, old.revision, old.quantity, old.fetched_at
 )
-INSERT INTO metering_usagerevision (bucket_id, bucket_start, revision, quantity, delta, fetched_at, request_id)
-SELECT c.id, c.bucket_start, c.revision, c.quantity, s.quantity, %(now)s, ''
-FROM changed c JOIN summed s USING (tenant_id, bucket_start, meter, line, adapter_version)
+INSERT INTO metering_usagerevision (bucket_id, bucket_start, revision, quantity, fetched_at, request_id)
+SELECT id, bucket_start, revision, quantity, fetched_at, '' FROM changed WHERE id IS NOT NULL
 """
 
 

@@ -66,27 +66,26 @@ class World:
         bucket, is_new = UsageBucket.objects.get_or_create(
             **key, defaults={"quantity": quantity, "source": source, "fetched_at": now, "request_id": "req-1"}
         )
-        before = 0 if is_new else int(bucket.quantity)
         if not is_new:
+            UsageRevision.objects.create(
+                bucket=bucket,
+                bucket_start=at,
+                revision=bucket.revision,
+                quantity=bucket.quantity,
+                fetched_at=bucket.fetched_at,
+                request_id=bucket.request_id,
+            )
             bucket.revision += 1
             bucket.quantity = quantity
-            bucket.save(update_fields=["revision", "quantity"])
-        UsageRevision.objects.create(
-            bucket=bucket,
-            bucket_start=at,
-            revision=bucket.revision,
-            quantity=quantity,
-            delta=quantity - before,
-            fetched_at=now,
-            request_id=f"req-{bucket.revision}",
-        )
+            bucket.request_id = f"req-{bucket.revision}"
+            bucket.save(update_fields=["revision", "quantity", "request_id"])
         return bucket
 
     def use_many(self, tenant: Tenant, quantities: Mapping[tuple[str, datetime], int]) -> None:
         """Set many new buckets of one adapter version on the pooled line, by meter and start."""
         now = datetime(2026, 11, 1, 0, 20, tzinfo=UTC)
         make_months(at for _meter, at in quantities)
-        buckets = UsageBucket.objects.bulk_create(
+        UsageBucket.objects.bulk_create(
             UsageBucket(
                 tenant=tenant,
                 meter=meter,
@@ -100,16 +99,4 @@ class World:
                 request_id="req-1",
             )
             for (meter, at), quantity in quantities.items()
-        )
-        UsageRevision.objects.bulk_create(
-            UsageRevision(
-                bucket=bucket,
-                bucket_start=bucket.bucket_start,
-                revision=1,
-                quantity=bucket.quantity,
-                delta=bucket.quantity,
-                fetched_at=now,
-                request_id="req-1",
-            )
-            for bucket in buckets
         )

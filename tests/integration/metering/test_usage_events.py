@@ -49,8 +49,8 @@ def test_an_event_counts_once_however_often_it_is_sent(meterage: Meterage) -> No
     assert [result["status"] for result in again["results"]] == ["duplicate", "accepted", "duplicate"]
     assert reported(tenant) == 544
     [bucket] = UsageBucket.objects.filter(tenant=tenant)
-    deltas = UsageRevision.objects.filter(bucket=bucket).order_by("revision").values_list("delta", flat=True)
-    assert list(deltas) == [543, 1]
+    before = UsageRevision.objects.filter(bucket=bucket).values_list("revision", "quantity")
+    assert (bucket.revision, list(before)) == (2, [(1, 543)])
 
 
 def test_the_same_id_for_something_else_is_refused_for_ever(meterage: Meterage) -> None:
