@@ -192,6 +192,7 @@ class OffboardingStep(models.Model):
 
     class Key(models.TextChoices):
         ACCESS = "access", "Access revoked"
+        REGISTRY = "registry", "Model packages deleted in AWS"
         RESOURCES = "resources", "Resources deleted in AWS"
         FINAL_INVOICE = "final_invoice", "Final invoice issued"
         ARTIFACTS = "artifacts", "Artifacts erased"

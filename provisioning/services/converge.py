@@ -30,6 +30,7 @@ from provisioning.services import (
     copies,
     cutting_over,
     first_steps,
+    mirroring,
     operations,
     probing,
     publishing,
@@ -336,6 +337,7 @@ def _advance(tenant: Tenant, wishes: Wishes) -> None:
 # --- leaving ----------------------------------------------------------------------------------------------------
 def _depart(tenant: Tenant) -> None:
     cutting_over.abandon(tenant)
+    mirroring.empty_registry(tenant_id=tenant.pk)
     newest = queries.published_configs(tenant.pk).first()
     if newest is not None:
         no_routes: dict[str, Route] = {}

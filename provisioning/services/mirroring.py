@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import transaction
 
 from aws import connect
-from core.actors import Actor
+from core.actors import SYSTEM, Actor
 from core.crashpoints import boundary
 from core.errors import DomainError
 from core.locks import advisory_lock
@@ -30,7 +30,9 @@ from provisioning.reconciler.loop import WISHES_LOCK
 from provisioning.services.desired_state import WishWriter
 from provisioning.specs import APPROVED, MODEL_PACKAGE, REGISTRY_KINDS, UNDECIDED
 from provisioning.states import Phase
-from tenants.models import Tenant
+from tenants.models import OffboardingStep, Tenant
+from tenants.services.offboarding import complete_offboarding_step
+from tenants.states import TenantState
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +48,29 @@ def mirror_registry(*, tenant_id: int) -> None:
     with boundary("commit mirror"), transaction.atomic(durable=True):
         tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
         advisory_lock(WISHES_LOCK)
-        lines = queries.lines_of(tenant_id) if queries.needs_lines(tenant) else []
+        is_served = tenant.state != TenantState.OFFBOARDING and queries.needs_lines(tenant)
+        lines = queries.lines_of(tenant_id) if is_served else []
         adapters = _adapters(mirrored_versions(tenant_id)) if lines else []
         wishes = wishes_for_registry(tenant.public_id, tenant.slug, lines[0].region, adapters) if lines else []
         WishWriter(account=account, routed=set()).fill(tenant, wishes, of_registry=True)
+
+
+def empty_registry(*, tenant_id: int) -> None:
+    """Unwish the mirror of a leaving tenant, and complete its step once AWS holds nothing of it; quiet when it is done.
+
+    Nothing serves from the mirror, so it goes first. Raises AwsError when the account cannot be asked for its id.
+    """
+    step = OffboardingStep.objects.filter(tenant_id=tenant_id, key=OffboardingStep.Key.REGISTRY, done_at=None)
+    if not step.exists():
+        return
+    mirrored = ManagedResource.objects.filter(tenant_id=tenant_id, kind__in=REGISTRY_KINDS)
+    if mirrored.living().filter(is_wanted=True).exists():
+        mirror_registry(tenant_id=tenant_id)
+    if mirrored.living().exists():
+        return
+    detail = {"deleted": [{"kind": row.kind, "name": row.name} for row in mirrored.order_by("pk")]}
+    with boundary("commit registry step"):
+        complete_offboarding_step(tenant_id=tenant_id, key=OffboardingStep.Key.REGISTRY, detail=detail, actor=SYSTEM)
 
 
 def sweep_registries() -> int:

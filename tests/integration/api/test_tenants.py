@@ -81,6 +81,7 @@ def test_the_life_of_a_tenant(ops: Caller) -> None:
     steps = ops.get(left["Location"]).json()["steps"]
     assert [(step["key"], step["done_at"]) for step in steps] == [
         ("access", None),
+        ("registry", None),
         ("resources", None),
         ("final_invoice", None),
         ("artifacts", None),

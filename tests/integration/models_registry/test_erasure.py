@@ -33,7 +33,7 @@ def leave(adapter: Adapter, *done: str) -> None:
 
 def test_erasing_waits_for_resources_and_the_final_invoice(adapter: Adapter) -> None:
     upload(adapter)
-    leave(adapter, "access", "resources")
+    leave(adapter, "access", "registry", "resources")
     assert erase_departed_artifacts() == 0
     assert len(keys()) == 1
     complete_offboarding_step(tenant_id=adapter.tenant_id, key="final_invoice", detail={}, actor=SYSTEM)

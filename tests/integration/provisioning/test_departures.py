@@ -110,8 +110,6 @@ def test_the_second_read_covers_every_account_where_the_tenant_had_something(wor
     copy = ArtifactCopy.objects.get()
     names = {row.name for row in world.rows(tenant=tenant)}
     leave(world, tenant)
-    mirror_registry(tenant_id=tenant.pk)  # traffic is withdrawn
-    world.settle(tenant)
     assert certify_departed() == 0 and not DeletionCertificate.objects.exists(), "it has not left yet"
     erase_departed_artifacts()
     close_account(aws_account_id=account.pk, reason="left", actor=TESTER)
