@@ -5,6 +5,7 @@ import logging
 from celery import shared_task
 
 from aws.errors import AwsError
+from events.dispatch import ring_bell
 from provisioning.services import (
     bulk,
     canary_watch,
@@ -51,8 +52,9 @@ def sweep_registries(**_: object) -> None:
 
 @shared_task(acks_late=True)
 def reconcile_due(**_: object) -> None:
-    """Look at every resource that is due."""
-    reconciling.reconcile_due()
+    """Look at every resource that is due; rings again when time was up before the work was."""
+    if reconciling.reconcile_due().is_more_due:
+        ring_bell("provisioning.tasks.reconcile_due", {})
 
 
 @shared_task(acks_late=True)

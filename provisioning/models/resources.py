@@ -32,7 +32,8 @@ class ManagedResource(PublicModel):
     other, each with its own name. `fence` counts the claims: whoever writes names the fence it claimed with, so a
     worker that lost its lease cannot write. `attempts` counts the passes over it that were begun and did not end.
     `look_again_at` and the lease are on real time, the rest on business time. `shown` is what AWS showed last of what
-    others may decide there: a package's approval, by whom, and why.
+    others may decide there: a package's approval, by whom, and why. `aws_modified_at` is AWS's word for when it was
+    last modified, as it was when the row was last seen settled.
     """
 
     PREFIX = "res"
@@ -63,6 +64,7 @@ class ManagedResource(PublicModel):
 
     phase = models.CharField(max_length=10, choices=Phase.choices, default=Phase.WISHED)
     aws_status = models.CharField(max_length=40, blank=True)
+    aws_modified_at = models.DateTimeField(null=True)
     arn = models.CharField(max_length=200, blank=True)
     stuck_reason = models.CharField(max_length=20, choices=StuckReason.choices, default=StuckReason.NONE, blank=True)
     detail = models.TextField(blank=True)
@@ -87,7 +89,7 @@ class ManagedResource(PublicModel):
     class Meta:
         ordering = ["id"]
         indexes = [
-            models.Index(fields=["look_again_at"], name="resource_due", condition=~Q(phase="gone")),
+            models.Index(fields=["look_again_at", "id"], name="resource_next", condition=~Q(phase="gone")),
             models.Index(fields=["slot", "-incarnation"], name="resource_by_slot"),
             models.Index(fields=["tenant", "-id"], name="resource_by_tenant"),
         ]

@@ -8,7 +8,7 @@ import logging
 import os
 import random
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,10 +27,10 @@ from provisioning.queries import held_operations
 from provisioning.reconciler.access import note_pass
 from provisioning.reconciler.act import Result, perform
 from provisioning.reconciler.deadly import most_attempts_left, park, worth_claiming
-from provisioning.reconciler.observe import Observation, observe
+from provisioning.reconciler.observe import Key, Listing, Observation, observe
 from provisioning.reconciler.outcome import Outcome, Pace, conclude
 from provisioning.reconciler.plan import Action, Decision, Seen, Wanted, decide
-from provisioning.reconciler.recording import is_changed_outside, tell, write_outcomes
+from provisioning.reconciler.recording import is_changed_outside, put_off_settled, tell, write_outcomes
 from provisioning.reconciler.tokens import waits
 from provisioning.specs import UNDECIDED, aws_settings, seen_settings
 from provisioning.states import SERVING, Phase
@@ -40,16 +40,23 @@ log = logging.getLogger(__name__)
 THREADS = 8
 # Wishes and records touch rows and their neighbours; one at a time, so that no two wait for each other.
 WISHES_LOCK = "provisioning: wishes and records"
+# What no pass reads: a claim costs what its columns cost.
+NOT_READ = ("line", "adapter_version", "slot", "slug", "incarnation", "identity_digest", "last_operation",
+            "last_request_id", "phase_since", "gone_at", "probed_at")  # fmt: skip
 CHANGES = (Action.CREATE, Action.UPDATE, Action.DELETE)
 
 
 @dataclass(frozen=True, slots=True)
 class PassReport:
-    """What one pass did: rows claimed, calls made that change AWS, rows recorded (the rest had lost their lease)."""
+    """What one pass did: rows claimed, calls made that change AWS, rows recorded (the rest had lost their lease).
+
+    `waiting`: rows that would have changed AWS and whose turn comes later.
+    """
 
     claimed: int
     changes: int
     recorded: int
+    waiting: int = 0
 
 
 def run_pass(*, limit: int) -> PassReport:
@@ -59,16 +66,18 @@ def run_pass(*, limit: int) -> PassReport:
         return PassReport(0, 0, 0)
     doors = Doors(row.account for row in rows)
     with ThreadPoolExecutor(max_workers=THREADS) as threads:
-        observations = observe(rows, install=settings.INSTALL_NAME, threads=threads, doors=doors)
+        observed = observe(rows, install=settings.INSTALL_NAME, threads=threads, doors=doors)
+        observations = observed.of_rows
         decisions = {row.pk: _decide(row, observations[row.pk]) for row in rows}
         results = _act(rows, decisions, threads, doors)
     pace = Pace(sweep_seconds=settings.ENV.sweep_seconds, chance=random.random())
     outcomes = {
         row.pk: conclude(row, observations[row.pk], decisions[row.pk], results.get(row.pk), pace) for row in rows
     }
-    recorded = record(rows, outcomes)
+    recorded = record(rows, outcomes, listings=observed.listings)
     note_pass(rows, observations, results)
-    return PassReport(len(rows), sum(not result.wait_seconds for result in results.values()), recorded)
+    waiting = sum(result.wait_seconds > 0 for result in results.values())
+    return PassReport(len(rows), len(results) - waiting, recorded, waiting)
 
 
 def claim(limit: int) -> list[ManagedResource]:
@@ -84,9 +93,10 @@ def claim(limit: int) -> list[ManagedResource]:
             # Nothing is begun for a tenant with an operation on hold; what AWS works on is followed.
             .exclude(phase__in=(Phase.WISHED, Phase.READY), tenant_id__in=held_operations().values("tenant_id"))
             .order_by("look_again_at", "pk")
-            .select_for_update(skip_locked=True, no_key=True)[:limit]
+            .select_for_update(skip_locked=True, no_key=True)
+            .defer(*NOT_READ)[:limit]
         )
-        found = {row.pk: row for row in due}
+        found = {row.pk: row for row in _alike(list(due))}
         chosen, deadly = worth_claiming([(row.pk, row.attempts) for row in found.values()])
         tell("resource.stuck", park(deadly))
         owner, until = f"{socket.gethostname()}:{os.getpid()}", at + timedelta(seconds=settings.ENV.lease_seconds)
@@ -101,11 +111,21 @@ def claim(limit: int) -> list[ManagedResource]:
         return claimed
 
 
-def record(rows: Iterable[ManagedResource], outcomes: Mapping[int, Outcome]) -> int:
+def _alike(due: Sequence[ManagedResource]) -> Iterable[ManagedResource]:
+    """Those whose last call failed, or those whose last did not: a place that hangs holds up only such as failed."""
+    return [row for row in due if (row.failures > 0) == (due[0].failures > 0)]
+
+
+def record(
+    rows: Iterable[ManagedResource], outcomes: Mapping[int, Outcome], *, listings: Mapping[Key, Listing] | None = None
+) -> int:
     """Write what the pass taught, give the leases back, tell what is worth telling; how many rows were still ours."""
     with boundary("commit record"), transaction.atomic(durable=True):
         advisory_lock(WISHES_LOCK)
-        return write_outcomes(rows, outcomes)
+        recorded = write_outcomes(rows, outcomes)
+        for (account, region, kind, _), listing in (listings or {}).items():
+            put_off_settled(account, region, kind, listing, sweep_seconds=settings.ENV.sweep_seconds)
+        return recorded
 
 
 def _decide(row: ManagedResource, seen: Observation) -> Decision:
@@ -148,7 +168,7 @@ def _seen(row: ManagedResource, seen: Observation) -> Seen:
     return Seen(
         status=sighting.status,
         is_ours=seen.is_ours,
-        settings=seen_settings(row.kind, sighting),
+        settings=aws_settings(row.kind, row.settings) if seen.is_as_settled else seen_settings(row.kind, sighting),
         failure=sighting.failure,
         failure_reason=sighting.failure_reason,
     )

@@ -1,14 +1,18 @@
 """Looks at AWS for a batch of rows; never changes anything.
 
 Rows of one kind are found by list pages where that is cheaper than one Describe each. A Describe follows only where
-the page cannot answer: mutable settings, a failure's reason, or to confirm that something known has vanished.
+the page cannot answer: settings that somebody changed, a failure's reason, or to confirm that something known has
+vanished. A page shows many more objects than those asked about: see `recording.put_off_settled`.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
+
+from django.db.models import Count
 
 from aws import errors
 from aws.gateway import HostingGateway, HostingKind, Sighting
@@ -23,7 +27,12 @@ RESOURCE_TAG = "cp:resource"
 INSTALL_TAG = "cp:install"
 # A page of a hundred costs about as much as four Describes (measured: 3.4 ms and 0.8 ms).
 LISTING_PAYS_FROM = 4
-_Key = tuple[str, str, str, str]
+ROWS_PER_PAGE = 100
+Key = tuple[str, str, str, str]
+"""Account, region, kind, and for packages their group: what one listing is about."""
+Listing = Mapping[str, Sighting]
+CHANGED_IN_PLACE = (ENDPOINT, BASE_COMPONENT)
+"""Whose settings a list does not show; but it shows when they were modified last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,21 @@ class Observation:
     sighting: Sighting | None = None
     is_ours: bool = True
     error: errors.AwsError | None = None
+    is_as_settled: bool = False
+    """It was not modified since it was seen with the settings that are wished."""
+
+    @property
+    def modified_at(self) -> datetime | None:
+        """When AWS says that it was modified last."""
+        return self.sighting.modified_at if self.sighting else None
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What one pass saw: an Observation for each row, by primary key, and the lists that were read whole."""
+
+    of_rows: Mapping[int, Observation]
+    listings: Mapping[Key, Listing]
 
 
 class _Looks:
@@ -60,16 +84,14 @@ class _Looks:
         return error
 
 
-def observe(
-    rows: Iterable[ManagedResource], *, install: str, threads: Executor, doors: Doors
-) -> dict[int, Observation]:
-    """An Observation for each row, by primary key. AWS's refusals are answers here, not exceptions."""
-    groups: dict[_Key, list[ManagedResource]] = defaultdict(list)
+def observe(rows: Iterable[ManagedResource], *, install: str, threads: Executor, doors: Doors) -> Observed:
+    """Look at every row. AWS's refusals are answers here, not exceptions."""
+    groups: dict[Key, list[ManagedResource]] = defaultdict(list)
     for row in rows:
         groups[(row.account, row.region, row.kind, _package_group(row))].append(row)
     looks = _Looks(install, doors)
     # Places side by side, so that one that hangs delays no other; one listing after the other within a place.
-    worth_it = [key for key, group in groups.items() if key[3] or len(group) >= LISTING_PAYS_FROM]
+    worth_it = _worth_listing(groups)
     by_place = [[key for key in worth_it if key[:2] == place] for place in sorted({key[:2] for key in worth_it})]
     listings = {key: found for each in threads.map(partial(_listings, looks), by_place) for key, found in each}
     answers: dict[int, Observation] = {}
@@ -82,15 +104,44 @@ def observe(
                 continue
             listed = listing.get(row.name) if listing is not None else None
             if listing is not None and not _needs_closer_look(row, listed):
-                answers[row.pk] = Observation(sighting=listed)
+                answers[row.pk] = Observation(sighting=listed, is_as_settled=_is_as_settled(row, listed))
             else:
                 closely.append(row)
     for row, observation in zip(closely, threads.map(partial(_look, looks), closely), strict=True):
         answers[row.pk] = observation
-    return answers
+    whole = {key: found for key, found in listings.items() if not isinstance(found, errors.AwsError)}
+    return Observed(answers, whole)
 
 
-def _listings(looks: _Looks, keys: Iterable[_Key]) -> list[tuple[_Key, Mapping[str, Sighting] | errors.AwsError]]:
+def _worth_listing(groups: Mapping[Key, Collection[ManagedResource]]) -> list[Key]:
+    """Which groups are looked at by a list of their kind, all pages of it.
+
+    What moves is found by whichever is cheaper. What is settled comes due one here, one there, and one list then does
+    for all of the place, so there a few are enough.
+    """
+    peers = _peers({key[:3] for key in groups if not key[3]})
+    worth_it = []
+    for key, group in groups.items():
+        there = peers.get(key[:3], 0)
+        pages = max(1, -(-there // ROWS_PER_PAGE))
+        settled = sum(row.is_settled for row in group)
+        for_all = settled >= LISTING_PAYS_FROM or (settled > 0 and pages == 1 and there >= LISTING_PAYS_FROM)
+        if key[3] or for_all or len(group) >= LISTING_PAYS_FROM * pages:
+            worth_it.append(key)
+    return worth_it
+
+
+def _peers(places: Collection[tuple[str, str, str]]) -> dict[tuple[str, str, str], int]:
+    """How many rows of a kind live in each account and region."""
+    if not places:
+        return {}
+    accounts, regions, kinds = (set(part) for part in zip(*places, strict=True))
+    living = ManagedResource.objects.living().filter(account__in=accounts, region__in=regions, kind__in=kinds)
+    counted = living.order_by().values_list("account", "region", "kind").annotate(number=Count("pk"))
+    return {(account, region, kind): number for account, region, kind, number in counted}
+
+
+def _listings(looks: _Looks, keys: Iterable[Key]) -> list[tuple[Key, Mapping[str, Sighting] | errors.AwsError]]:
     return [(key, _listing(looks, *key)) for key in keys]
 
 
@@ -118,7 +169,14 @@ def _needs_closer_look(row: ManagedResource, listed: Sighting | None) -> bool:
         return True
     if row.kind == MODEL_PACKAGE:
         return seen_approval(listed) != str(row.settings["approval"])  # who changed it, and what they said
-    return listed.status == IN_SERVICE and row.kind in (ENDPOINT, BASE_COMPONENT)
+    if row.kind in CHANGED_IN_PLACE and _is_as_settled(row, listed):
+        return False
+    return listed.status == IN_SERVICE and row.kind in CHANGED_IN_PLACE
+
+
+def _is_as_settled(row: ManagedResource, listed: Sighting | None) -> bool:
+    is_untouched = listed is not None and row.aws_modified_at is not None and row.aws_modified_at == listed.modified_at
+    return is_untouched and row.is_settled
 
 
 def _package_group(row: ManagedResource) -> str:

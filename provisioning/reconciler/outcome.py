@@ -48,7 +48,8 @@ def conclude(row: ManagedResource, seen: Observation, decision: Decision, result
         case Action.SETTLE:
             after = backoff.resync_seconds(pace.sweep_seconds, pace.chance)
             clear = {"stuck_reason": StuckReason.NONE, "detail": "", "failures": 0, "failed_digest": ""}
-            return Outcome(Phase.READY, after, {**changes, **clear, "observed_generation": row.generation})
+            settled = {"observed_generation": row.generation, "aws_modified_at": seen.modified_at}
+            return Outcome(Phase.READY, after, {**changes, **clear, **settled})
         case Action.FORGET:
             return _gone(row, decision, pace, changes)
         case Action.STUCK:

@@ -19,8 +19,11 @@ from core.clock import now, real_now
 from events.record import Happening, record_event, record_events
 from models_registry.models import AdapterVersion
 from provisioning.models import ManagedResource
+from provisioning.reconciler import backoff
 from provisioning.reconciler.ledger import keep_ledger
+from provisioning.reconciler.observe import CHANGED_IN_PLACE, Listing
 from provisioning.reconciler.outcome import Outcome
+from provisioning.reconciler.plan import IN_SERVICE
 from provisioning.specs import ENDPOINT, ENDPOINT_CONFIG, MODEL_PACKAGE
 from provisioning.states import PHASE_MOVES, Phase
 
@@ -35,6 +38,23 @@ WRITE = """
     )
     WHERE row.id = told.id AND row.fence = told.fence
     RETURNING row.id
+"""
+# Who is settled and whom a list shows untouched needs no claim. One that somebody holds is left to them.
+PUT_OFF = """
+    WITH seen AS (
+        SELECT * FROM json_to_recordset(%(seen)s::json) AS seen (name text, arn text, modified_at timestamptz)
+    ), settled AS (
+        SELECT row.id FROM provisioning_managedresource AS row JOIN seen USING (name)
+        WHERE row.account = %(account)s AND row.region = %(region)s AND row.kind = %(kind)s
+            AND row.is_wanted AND row.phase = %(ready)s AND row.aws_status = %(in_service)s AND row.arn = seen.arn
+            AND row.observed_generation = row.generation AND row.stuck_reason = '' AND row.failures = 0
+            AND row.lease_until IS NULL AND row.attempts = 0
+            AND (NOT %(is_changed_in_place)s OR row.aws_modified_at = seen.modified_at)
+        FOR NO KEY UPDATE OF row SKIP LOCKED
+    )
+    UPDATE provisioning_managedresource AS row
+    SET look_again_at = %(now)s + (%(least)s + random() * %(more)s) * interval '1 second'
+    FROM settled WHERE row.id = settled.id
 """
 
 
@@ -75,6 +95,38 @@ def write_outcomes(rows: Iterable[ManagedResource], outcomes: Mapping[int, Outco
     _prune_needs([row for row, _ in written])
     _tell(written)
     return len(written)
+
+
+def put_off_settled(account: str, region: str, kind: str, listing: Listing, *, sweep_seconds: float) -> int:
+    """Look again later at every settled resource that a list shows as it was, due or not; how many those were.
+
+    The list was read for a few of them that were due; so a look at ten thousand costs a hundred pages, whoever looks.
+    Each gets a time of its own: then few are due at first, and one worker's list does for all again. Packages are left
+    out, because what is wished of them is theirs alone.
+    """
+    if kind == MODEL_PACKAGE:
+        return 0
+    seen = [
+        {"name": each.name, "arn": each.arn, "modified_at": each.modified_at}
+        for each in listing.values()
+        if each.status == IN_SERVICE
+    ]
+    least, most = (backoff.resync_seconds(sweep_seconds, chance) for chance in (0, 1))
+    facts: dict[str, str | float | datetime] = {
+        "account": account,
+        "region": region,
+        "kind": kind,
+        "seen": msgspec.json.encode(seen).decode(),
+        "ready": Phase.READY,
+        "in_service": IN_SERVICE,
+        "is_changed_in_place": kind in CHANGED_IN_PLACE,
+        "now": real_now(),
+        "least": least,
+        "more": most - least,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(PUT_OFF, facts)
+        return int(cursor.rowcount)
 
 
 def is_changed_outside(row: ManagedResource) -> bool:
