@@ -22,7 +22,7 @@ from django.db.backends.postgresql.psycopg_any import DateTimeTZRange  # noqa: E
 
 from billing.models import Invoice  # noqa: E402
 from billing.queries.issuers import the_issuer  # noqa: E402
-from billing.queries.segments import plan_segments  # noqa: E402
+from billing.queries.segments import plan_segments, tenants_to_plan  # noqa: E402
 from billing.services.closing import BATCH  # noqa: E402
 from billing.services.drafting import write_drafts  # noqa: E402
 from billing.services.invoicing import finalize_invoices  # noqa: E402
@@ -150,7 +150,7 @@ def _measure(size: int, card: Any) -> float:
 def _draft(tenants: list[int]) -> Spent:
     began, issuer = _now(), the_issuer()
     for batch in _batches(tenants):
-        plans = plan_segments(list(Tenant.objects.filter(pk__in=batch).order_by("pk")), MONTH)
+        plans = plan_segments(list(tenants_to_plan(batch)), MONTH)
         write_drafts(plans=plans, issuer=issuer, period=MONTH, actor=SYSTEM)
     return _since(began)
 

@@ -7,7 +7,7 @@ not read them again.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -17,8 +17,7 @@ import msgspec
 
 from billing.models import Invoice, InvoiceLine
 from billing.states import LineKind
-from core.ids import new_id
-from core.money import exponent, round_money
+from core.money import round_money
 
 # Kinds of lines and prepaid credit came with the second form; what was hashed before keeps saying what it said.
 SCHEMAS = {1: "invoice/1", 2: "invoice/2"}
@@ -47,7 +46,7 @@ class LineRow:
     position: int = 0
     tax_rate: Decimal = Decimal(0)
     invoice_id: int | None = None
-    public_id: str = field(default_factory=lambda: new_id(InvoiceLine.PREFIX))
+    public_id: str = ""  # it gets one when it is written
     pk: None = None
     encoded: bytes = b""
 
@@ -129,14 +128,14 @@ def _sha256(document: Any) -> str:
 
 def money_text(amount: Decimal, currency: str) -> str:
     """An amount with the digits of its currency, whatever digits the column carries."""
-    if amount.as_tuple().exponent == -exponent(currency):
-        return str(amount)
     return str(round_money(amount, currency))
 
 
 def plain(number: Decimal) -> str:
     """A number without an exponent and without idle zeros."""
-    text = f"{number:f}"
+    text = str(number)
+    if "E" in text:  # rare, and writing every number out in full costs three times as much
+        text = f"{number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from django.db import models
 
-from core import clock
+from core import clock, lookups  # noqa: F401  (it registers a lookup)
 from core.ids import new_id
 
 

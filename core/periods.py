@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 HOUR_SECONDS = 3600
@@ -35,6 +36,7 @@ class Period:
         return Period(start, end) if start < end else None
 
 
+@lru_cache(maxsize=1024)
 def billing_month(year: int, month: int, timezone: str) -> Period:
     """The calendar month of a zone, as instants in UTC."""
     zone = ZoneInfo(timezone)
@@ -50,6 +52,7 @@ def month_containing(at: datetime, timezone: str) -> Period:
     return billing_month(local.year, local.month, timezone)
 
 
+@lru_cache(maxsize=4096)
 def bucket_seconds(timezone: str, *, year: int = 2026) -> int:
     """The usage bucket for a zone: an hour, or a quarter where local midnight is not on a whole UTC hour.
 

@@ -9,7 +9,7 @@ from django.db import connection, models, transaction
 
 from core import clock
 from core.actors import Actor
-from core.ids import new_id
+from core.ids import new_ids
 from events.catalog import CATALOG
 from events.dispatch import ring_bell
 from events.models import Event, Outbox
@@ -95,6 +95,7 @@ def record_events(name: str, happenings: Sequence[Happening], *, actor: Actor) -
     _refuse_misuse(name)
     if not happenings:
         return
+    refs = new_ids(Event.PREFIX, len(happenings))
     told: dict[str, Any] = {
         "at": clock.now(),
         "name": name,
@@ -102,7 +103,7 @@ def record_events(name: str, happenings: Sequence[Happening], *, actor: Actor) -
         "actor_ref": actor.ref,
         "actor_name": actor.name,
         "request_id": actor.request_id,
-        "happenings": msgspec.json.encode([_row(happening) for happening in happenings]).decode(),
+        "happenings": msgspec.json.encode([_row(*each) for each in zip(happenings, refs, strict=True)]).decode(),
     }
     with connection.cursor() as cursor:
         cursor.execute(WRITE, told)
@@ -116,10 +117,10 @@ def _refuse_misuse(name: str) -> None:
         raise RuntimeError("an event needs the transaction of the change it tells about")
 
 
-def _row(happening: Happening) -> dict[str, Any]:
+def _row(happening: Happening, public_id: str) -> dict[str, Any]:
     tenant, subject = happening.tenant, happening.subject
     return {
-        "public_id": new_id(Event.PREFIX),
+        "public_id": public_id,
         "tenant_pk": tenant.pk if tenant else None,
         "tenant_ref": tenant.public_id if tenant else "",
         "subject_type": subject._meta.label,

@@ -33,7 +33,7 @@ def list_tax_rules() -> Iterable[TaxRule]:
 
 def tax_profiles(tenant_ids: Collection[int]) -> dict[int, TaxProfile]:
     """Where tenants are taxed, by pk; those without a profile are left out."""
-    return {profile.tenant_id: profile for profile in TaxProfile.objects.filter(tenant_id__in=tenant_ids)}
+    return {profile.tenant_id: profile for profile in TaxProfile.objects.filter(tenant__any_of=tenant_ids)}
 
 
 def taxes_of(

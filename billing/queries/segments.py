@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db.models import QuerySet
+
 from billing.models import TierPrice
 from billing.queries.cards import card_terms
 from billing.rating.lines import CardTerms, Segment, Usage
@@ -15,6 +17,9 @@ from billing.rating.proration import split
 from core.errors import Conflict, Invalid
 from core.periods import Period, bucket_seconds, floor_to_bucket, month_containing
 from tenants.models import Tenant, TierAssignment
+
+# The rest of the row of a tenant would only cost time.
+PLANNED = ("name", "currency", "billing_timezone", "activated_at")
 
 
 class NoRateCard(Conflict):
@@ -51,6 +56,11 @@ class _Stay:
     start: datetime
     end: datetime | None
     target: int
+
+
+def tenants_to_plan(tenant_ids: Collection[int]) -> QuerySet[Tenant]:
+    """Tenants in order of their keys, with what planning their segments reads of them."""
+    return Tenant.objects.filter(pk__any_of=tenant_ids).only(*PLANNED).order_by("pk")
 
 
 def plan_segments(tenants: Collection[Tenant], period: Period) -> dict[int, list[SegmentPlan]]:
@@ -132,7 +142,7 @@ def _target_at(stays: list[_Stay], at: datetime, bucket: int) -> int | None:
 def _assignments(tenants: Collection[Tenant], period: Period) -> dict[int, list[_Stay]]:
     found: dict[int, list[_Stay]] = defaultdict(list)
     rows = TierAssignment.objects.filter(
-        tenant_id__in=[tenant.pk for tenant in tenants], period__overlap=(period.start, period.end)
+        tenant__any_of=[tenant.pk for tenant in tenants], period__overlap=(period.start, period.end)
     )
     wanted = rows.order_by("tenant_id", "period").values_list("tenant_id", "tier_version_id", "period")
     for tenant_id, version_id, during in wanted:

@@ -34,7 +34,9 @@ def customer_terms(
 def _discounts(
     tenants: Collection[Tenant], period: Period, agreed_by: datetime | None
 ) -> dict[int, list[DiscountTerms]]:
-    rows = Discount.objects.filter(tenant__in=tenants, effective__overlap=(period.start, period.end))
+    rows = Discount.objects.filter(
+        tenant__any_of=[tenant.pk for tenant in tenants], effective__overlap=(period.start, period.end)
+    )
     if agreed_by is not None:
         rows = rows.filter(created_at__lte=agreed_by)
     found: dict[int, list[DiscountTerms]] = defaultdict(list)

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
+from functools import cached_property
+from typing import NamedTuple
 
-from billing.rating.parameters import METERED, Flat, Hourly, MinimumCommitment, Monthly, Parameters
+from billing.rating.parameters import METERED, Hourly, MinimumCommitment, Monthly, Parameters
 from billing.rating.pricing import SECONDS_PER_HOUR, Priced, Step, price, top_up
 from billing.rating.proration import Share, share_of
 from core.money import round_money
@@ -21,11 +23,12 @@ class Usage:
     adapter_version: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RateTerms:
     """One rate of a card. `meter` is empty for a fee and for a commitment; `unit` is one of what the meter counts.
 
-    With a `serving_line` it prices what was used there only, else what no other rate of the meter takes.
+    With a `serving_line` it prices what was used there only, else what no other rate of the meter takes. Like a card it
+    rates thousands of tenants in a run, so what does not depend on them is worked out once.
     """
 
     id: int
@@ -40,8 +43,24 @@ class RateTerms:
     serving_line: str = ""
     tax_category: str = "standard"
 
+    @cached_property
+    def is_metered(self) -> bool:
+        """Whether usage is priced, and not a share of the month."""
+        return isinstance(self.parameters, METERED)
 
-@dataclass(frozen=True, slots=True)
+    @cached_property
+    def said(self) -> dict[str, object]:
+        """What the explanation of a line says of it."""
+        return {
+            "key": self.key,
+            "model": self.model,
+            "meter": self.meter,
+            "serving_line": self.serving_line,
+            "parameters": dict(self.raw_parameters),
+        }
+
+
+@dataclass(frozen=True)
 class CardTerms:
     """A published rate card: its rates stand in the order in which their lines are printed."""
 
@@ -50,6 +69,21 @@ class CardTerms:
     number: int
     currency: str
     rates: tuple[RateTerms, ...]
+
+    @cached_property
+    def said(self) -> dict[str, object]:
+        """What the explanation of a line says of it."""
+        return {"id": self.public_id, "name": self.name, "number": self.number}
+
+    @cached_property
+    def rate_of(self) -> dict[tuple[str, str], int]:
+        """The id of the rate of a meter on a serving line; under an empty line the one for what no other takes."""
+        return {(rate.meter, rate.serving_line): rate.id for rate in self.rates if rate.meter}
+
+    @cached_property
+    def commitments(self) -> tuple[tuple[RateTerms, MinimumCommitment], ...]:
+        """The rates that are filled up from the other lines."""
+        return tuple((rate, rate.parameters) for rate in self.rates if isinstance(rate.parameters, MinimumCommitment))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +97,7 @@ class Segment:
     usage: tuple[Usage, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RatedLine:
+class RatedLine(NamedTuple):
     """A line as it will stand on the invoice. `amount` is rounded, `exact` is not; `quantity` is in `unit`s."""
 
     rate: RateTerms
@@ -92,20 +125,17 @@ def rate_segment(segment: Segment) -> list[RatedLine]:
             continue
         used = taken.get(rate.id, ())
         quantity = sum(usage.quantity for usage in used)
-        is_metered = isinstance(rate.parameters, METERED)
-        if is_metered and not quantity:
+        if rate.is_metered and not quantity:
             continue
-        share = whole if is_metered else fees
+        share = whole if rate.is_metered else fees
         priced = price(rate.parameters, quantity, share)
-        if is_metered or priced.amount > 0:
+        if rate.is_metered or priced.amount > 0:
             lines.append(_line(segment, said, rate, priced, quantity, share, used))
-    committed = [rate for rate in segment.card.rates if isinstance(rate.parameters, MinimumCommitment)]
-    for rate in committed:
-        assert isinstance(rate.parameters, MinimumCommitment)  # it was chosen for that
-        line = _commitment_line(segment, said, rate, rate.parameters, fees, lines)
+    for rate, commitment in segment.card.commitments:
+        line = _commitment_line(segment, said, rate, commitment, fees, lines)
         if line.amount > 0:
             lines.append(line)
-    if committed:
+    if segment.card.commitments:
         order = {rate.id: position for position, rate in enumerate(segment.card.rates)}
         lines.sort(key=lambda line: order[line.rate.id])
     return lines
@@ -123,10 +153,10 @@ def uncharged(segment: Segment) -> dict[str, int]:
 
 def _taken(segment: Segment) -> dict[int, list[Usage]]:
     """The usage that each rate prices: that of its serving line, or what no rate for a line takes."""
-    by_line = {(rate.meter, rate.serving_line): rate.id for rate in segment.card.rates if rate.meter}
+    rate_of = segment.card.rate_of
     taken: dict[int, list[Usage]] = {}
     for usage in segment.usage:
-        rate_id = by_line.get((usage.meter, usage.line)) or by_line.get((usage.meter, ""))
+        rate_id = rate_of.get((usage.meter, usage.line)) or rate_of.get((usage.meter, ""))
         if rate_id is not None:
             taken.setdefault(rate_id, []).append(usage)
     return taken
@@ -147,7 +177,7 @@ def _commitment_line(
 def _said_of(segment: Segment) -> dict[str, object]:
     """What the explanations of all lines of a segment have in common."""
     return {
-        "card": {"id": segment.card.public_id, "name": segment.card.name, "number": segment.card.number},
+        "card": segment.card.said,
         "span": {"start": segment.span.start.isoformat(), "end": segment.span.end.isoformat()},
     }
 
@@ -166,13 +196,7 @@ def _line(
     shown, unit, per = _as_printed(rate, priced, quantity)
     explanation: dict[str, object] = {
         **said,
-        "rate": {
-            "key": rate.key,
-            "model": rate.model,
-            "meter": rate.meter,
-            "serving_line": rate.serving_line,
-            "parameters": dict(rate.raw_parameters),
-        },
+        "rate": rate.said,
         "share": {"seconds": share.seconds, "of": share.of},
         "quantity": str(quantity),
         "steps": [_step(step) for step in priced.steps],
@@ -181,10 +205,14 @@ def _line(
         "rounding": "half_up",
         "sources": [
             {"line": usage.line, "adapter_version": usage.adapter_version, "quantity": str(usage.quantity)}
-            for usage in sorted(used, key=lambda usage: (usage.line, usage.adapter_version))
+            for usage in (sorted(used, key=_place) if len(used) > 1 else used)
         ],
     }
     return RatedLine(rate, segment.span, shown, unit, priced.unit_price, per, priced.amount, amount, explanation)
+
+
+def _place(usage: Usage) -> tuple[str, str]:
+    return usage.line, usage.adapter_version
 
 
 def _as_printed(rate: RateTerms, priced: Priced, quantity: int) -> tuple[Decimal, str, int]:
@@ -194,7 +222,7 @@ def _as_printed(rate: RateTerms, priced: Priced, quantity: int) -> tuple[Decimal
         return hours, "hour", 1
     if isinstance(rate.parameters, Monthly):
         return (Decimal(quantity) / priced.per).quantize(Decimal("0.0001")), "month", 1
-    if isinstance(rate.parameters, Flat | MinimumCommitment):
+    if not rate.is_metered:
         return Decimal(1), "month", 1
     return Decimal(quantity), rate.unit, priced.per
 
@@ -213,7 +241,9 @@ def _step(step: Step) -> dict[str, object]:
 
 def _plain(amount: Decimal) -> str:
     """Digits without an exponent and without idle zeros; a repeating fraction is shown to thirty digits."""
-    text = f"{amount:f}"
+    text = str(amount)
+    if "E" in text:  # rare, and writing every number out in full costs three times as much
+        text = f"{amount:f}"
     if "." not in text:
         return text
     whole, fraction = text.split(".")

@@ -5,8 +5,8 @@ A ladder's products are added before the one division by `per`, so the exact amo
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal, localcontext
+from typing import NamedTuple
 
 from billing.rating.parameters import (
     Allowance,
@@ -26,8 +26,7 @@ from billing.rating.proration import DIGITS, EXACT, Share, prorate, whole_units
 SECONDS_PER_HOUR = 3600
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One row of the explanation: `quantity` units at `unit_price` for `per` of them make `amount` (unrounded)."""
 
     label: str
@@ -39,8 +38,7 @@ class Step:
     up_to: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Priced:
+class Priced(NamedTuple):
     """The exact amount of one rate and how it came about.
 
     `unit_price` is set when one price holds for the whole quantity; a ladder that used several leaves it None.

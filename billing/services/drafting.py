@@ -1,21 +1,23 @@
 """From sealed usage to drafts, for a set of tenants at once: a fixed number of statements, however many they are."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from billing.assembly import assemble
 from billing.models import Adjustment, Invoice, Issuer, UsageClaim
 from billing.queries.segments import SegmentPlan
 from billing.queries.terms import customer_terms
-from billing.services.drafts import Draft, save_drafts, take_over
+from billing.services.drafts import Draft, replace_drafts, save_drafts, take_over
 from billing.services.records import record_invoice_events
 from billing.services.usage import billable_seals, usage_of
 from billing.states import InvoiceKind, InvoiceState
 from core import clock
 from core.actors import Actor
 from core.errors import Conflict
+from core.memory import without_cycle_search
 from core.periods import Period
 from tenants.models import Tenant
 
@@ -39,11 +41,10 @@ def write_drafts(*, plans: Mapping[int, Sequence[SegmentPlan]], issuer: Issuer, 
 
     Raises PeriodOverlaps, and writes nothing, when part of the period is on another invoice that stands.
     """
-    with transaction.atomic(durable=True):
+    with transaction.atomic(durable=True), without_cycle_search():
         with connection.cursor() as cursor:
             cursor.execute(PATIENCE)
-        tenants = Tenant.objects.filter(pk__in=list(plans)).only(*PRINTED)
-        locked = list(tenants.select_for_update(no_key=True).order_by("pk"))
+        locked = list(printed_tenants(plans).select_for_update(no_key=True))
         existing = standing(locked, period, lock=True)
         by_hand = _once_voided(locked, period)
         terms = customer_terms(issuer, locked, period)
@@ -51,9 +52,8 @@ def write_drafts(*, plans: Mapping[int, Sequence[SegmentPlan]], issuer: Issuer, 
         seals = billable_seals(plans)
         usage = usage_of(seals)
         now = clock.now()
-        new: list[Draft] = []
-        rewritten: list[Draft] = []
-        for tenant in locked:
+
+        def rate(tenant: Tenant) -> Draft:
             spans, before = plans[tenant.pk], existing.get(tenant.pk)
             made = assemble(
                 tenant=tenant,
@@ -64,16 +64,20 @@ def write_drafts(*, plans: Mapping[int, Sequence[SegmentPlan]], issuer: Issuer, 
                 adjustments=adjustments[before.pk] if before else (),
                 at=now,
             )
-            claims = [seal.pk for plan in spans for seal in seals[tenant.pk, plan.span]]
-            draft = Draft(made.invoice, made.lines, claims)
             if tenant.pk in by_hand:
-                draft.invoice.grace_until = None
-            if before is None and draft.lines:
-                new.append(draft)
-            elif before is not None and take_over(draft, before, claimed[before.pk]):
-                rewritten.append(draft)
-        save_drafts(new, rewritten)
-        record_invoice_events("invoice.drafted", [draft.invoice for draft in new], actor=actor)
+                made.invoice.grace_until = None
+            return Draft(made.invoice, made.lines, [seal.pk for plan in spans for seal in seals[tenant.pk, plan.span]])
+
+        again = ((existing[tenant.pk], rate(tenant)) for tenant in locked if tenant.pk in existing)
+        replace_drafts([draft for before, draft in again if take_over(draft, before, claimed[before.pk])])
+        unbilled = [tenant for tenant in locked if tenant.pk not in existing]
+        new = save_drafts(map(rate, unbilled), at_most=len(unbilled))
+        record_invoice_events("invoice.drafted", new, actor=actor)
+
+
+def printed_tenants(tenant_ids: Collection[int]) -> QuerySet[Tenant]:
+    """Tenants in order of their keys, with what documents and their events say of them."""
+    return Tenant.objects.filter(pk__any_of=tenant_ids).only(*PRINTED).order_by("pk")
 
 
 def standing(tenants: Sequence[Tenant], period: Period, *, lock: bool = False) -> dict[int, Invoice]:
@@ -81,7 +85,7 @@ def standing(tenants: Sequence[Tenant], period: Period, *, lock: bool = False) -
 
     Asked before sealing, so that nothing is sealed for a refusal, and again under the locks of the tenants.
     """
-    rows = Invoice.objects.standing().filter(tenant__in=tenants, kind=InvoiceKind.INVOICE)
+    rows = Invoice.objects.standing().filter(tenant__any_of=_keys(tenants), kind=InvoiceKind.INVOICE)
     if lock:
         rows = rows.select_for_update(no_key=True)
     found: dict[int, Invoice] = {}
@@ -97,7 +101,7 @@ def standing(tenants: Sequence[Tenant], period: Period, *, lock: bool = False) -
 
 def _once_voided(tenants: Sequence[Tenant], period: Period) -> set[int]:
     """Tenants with a void invoice for this period: a person finalizes what replaces it, not the clock."""
-    void = Invoice.objects.filter(tenant__in=tenants, kind=InvoiceKind.INVOICE, state=InvoiceState.VOID)
+    void = Invoice.objects.filter(tenant__any_of=_keys(tenants), kind=InvoiceKind.INVOICE, state=InvoiceState.VOID)
     return set(
         void.filter(period_start=period.start, period_end=period.end).values_list("tenant_id", flat=True).distinct()
     )
@@ -106,7 +110,7 @@ def _once_voided(tenants: Sequence[Tenant], period: Period) -> set[int]:
 def _adjustments(existing: Mapping[int, Invoice]) -> dict[int, list[Adjustment]]:
     found: dict[int, list[Adjustment]] = defaultdict(list)
     if existing:
-        for row in Adjustment.objects.filter(invoice__in=list(existing.values())).order_by("pk"):
+        for row in Adjustment.objects.filter(invoice__any_of=_keys(existing.values())).order_by("pk"):
             found[row.invoice_id].append(row)
     return found
 
@@ -114,7 +118,11 @@ def _adjustments(existing: Mapping[int, Invoice]) -> dict[int, list[Adjustment]]
 def _claimed(existing: Mapping[int, Invoice]) -> dict[int, set[int]]:
     found: dict[int, set[int]] = defaultdict(set)
     if existing:
-        claims = UsageClaim.objects.filter(invoice__in=list(existing.values()))
+        claims = UsageClaim.objects.filter(invoice__any_of=_keys(existing.values()))
         for invoice_id, seal_id in claims.values_list("invoice_id", "seal_id"):
             found[invoice_id].add(seal_id)
     return found
+
+
+def _keys(rows: Iterable[Tenant | Invoice]) -> list[int]:
+    return [row.pk for row in rows]

@@ -4,9 +4,10 @@ An invoice run writes tens of thousands of rows at a time, and COPY takes them s
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from itertools import islice
 from operator import attrgetter
 from typing import Any
@@ -18,6 +19,7 @@ from billing.assembly import seal_content
 from billing.content import LineRow, instant
 from billing.models import Invoice, InvoiceLine, UsageClaim
 from billing.states import InvoiceState
+from core.ids import new_ids
 
 REWRITE = """
     UPDATE billing_invoice AS invoice
@@ -42,14 +44,15 @@ INVOICE_COLUMNS = (
 INVOICE_JSON = ("taxes", "seller", "buyer", "uncharged")
 LINE_COLUMNS = (
     "public_id", "created_at", "invoice_id", "position", "kind", "rate_id", "description", "description_ja", "meter",
-    "span_start", "span_end", "quantity", "unit", "unit_price", "per", "amount", "tax_rate",
+    "span_start", "span_end", "quantity", "unit", "unit_price", "per", "amount", "tax_rate", "explanation",
 )  # fmt: skip
+CLAIM_COLUMNS = ("invoice_id", "tenant_id", "seal_id")
 ROWS_PER_WRITE = 1000
 # What the text format of COPY wants marked.
 AWKWARD = re.compile(r"[\\\t\n\r]")
-ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))  # in this order
 _json = msgspec.json.encode
-_invoice_values, _line_values = attrgetter(*INVOICE_COLUMNS), attrgetter(*LINE_COLUMNS)
+_invoice_values = attrgetter(*INVOICE_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,25 +78,51 @@ def take_over(draft: Draft, before: Invoice, claimed: set[int]) -> bool:
     return fresh.content_sha256 != before.content_sha256 or claimed != set(draft.seal_ids)
 
 
-def save_drafts(new: Sequence[Draft], rewritten: Sequence[Draft]) -> None:
-    """Write new drafts and taken-over ones, with their lines and claims; inside the caller's transaction."""
-    if rewritten:
-        old = [draft.invoice for draft in rewritten]
-        UsageClaim.objects.filter(invoice__in=old).delete()
-        InvoiceLine.objects.filter(invoice__in=old).delete()
-        rewrite(old)
-    for draft, pk in zip(new, _keys(len(new)), strict=True):
-        draft.invoice.pk = pk
-    _copy("billing_invoice", [*INVOICE_COLUMNS, *INVOICE_JSON], (_invoice_text(draft.invoice) for draft in new))
-    drafts = [*new, *rewritten]
-    for draft in drafts:
-        for line in draft.lines:
-            line.invoice_id = draft.invoice.pk  # now that it has one
-    copy_lines(line for draft in drafts for line in draft.lines)
-    claims = (
-        f"{draft.invoice.pk}\t{draft.invoice.tenant_id}\t{seal_id}\n" for draft in drafts for seal_id in draft.seal_ids
-    )
-    _copy("billing_usageclaim", ["invoice_id", "tenant_id", "seal_id"], claims)
+def save_drafts(drafts: Iterable[Draft], *, at_most: int) -> list[Invoice]:
+    """Write new drafts with their lines and claims, those without a line left out; inside the caller's transaction.
+
+    Answers what was written. There are `at_most` so many. They are taken one by one while PostgreSQL writes the lines
+    of those before, so making them must not ask the database for anything. Lines therefore come before their invoices,
+    which the foreign key allows until the end of the transaction.
+    """
+    keys = iter(_new_keys(at_most))
+    invoices: list[Invoice] = []
+    claims: list[str] = []
+
+    def lines() -> Iterator[LineRow]:
+        for draft in drafts:
+            if draft.lines:
+                draft.invoice.pk = next(keys)
+                invoices.append(draft.invoice)
+                claims.extend(_claim_texts(draft))
+                yield from _lines_of(draft)
+
+    copy_lines(lines())
+    _copy("billing_invoice", [*INVOICE_COLUMNS, *INVOICE_JSON], map(_invoice_text, invoices))
+    _copy("billing_usageclaim", CLAIM_COLUMNS, claims)
+    return invoices
+
+
+def replace_drafts(drafts: Sequence[Draft]) -> None:
+    """Write what `take_over` took over in the place of what was there; inside the caller's transaction."""
+    if drafts:
+        keys = [draft.invoice.pk for draft in drafts]
+        UsageClaim.objects.filter(invoice__any_of=keys).delete()
+        InvoiceLine.objects.filter(invoice__any_of=keys).delete()
+        rewrite([draft.invoice for draft in drafts])
+        copy_lines(line for draft in drafts for line in _lines_of(draft))
+        _copy("billing_usageclaim", CLAIM_COLUMNS, (text for draft in drafts for text in _claim_texts(draft)))
+
+
+def _lines_of(draft: Draft) -> Iterator[LineRow]:
+    for line in draft.lines:
+        line.invoice_id = draft.invoice.pk  # now that it has one
+        yield line
+
+
+def _claim_texts(draft: Draft) -> Iterator[str]:
+    for seal_id in draft.seal_ids:
+        yield f"{draft.invoice.pk}\t{draft.invoice.tenant_id}\t{seal_id}\n"
 
 
 def rewrite(drafts: Sequence[Invoice]) -> None:
@@ -104,11 +133,11 @@ def rewrite(drafts: Sequence[Invoice]) -> None:
 
 
 def copy_lines(lines: Iterable[LineRow]) -> None:
-    """Write new lines of drafts; they keep no key in memory."""
-    _copy("billing_invoiceline", [*LINE_COLUMNS, "explanation"], map(_line_text, lines))
+    """Write new lines of drafts; they get their public ids, and keep no key in memory."""
+    _copy("billing_invoiceline", LINE_COLUMNS, _line_texts(lines))
 
 
-def _keys(count: int) -> list[int]:
+def _new_keys(count: int) -> list[int]:
     """Keys for new invoices, reserved in one statement: lines and claims name them before anything is written."""
     if not count:
         return []
@@ -132,9 +161,23 @@ def _invoice_text(invoice: Invoice) -> str:
     return "\t".join(values) + "\n"
 
 
+def _line_texts(lines: Iterable[LineRow]) -> Iterator[str]:
+    waiting = iter(lines)
+    while some := list(islice(waiting, ROWS_PER_WRITE)):
+        for line, line.public_id in zip(some, new_ids(InvoiceLine.PREFIX, len(some)), strict=True):
+            yield _line_text(line)
+
+
 def _line_text(line: LineRow) -> str:
-    values = [_text(value) for value in _line_values(line)]
-    return "\t".join(values) + f"\t{_escaped(line.explained().decode())}\n"
+    """The values of LINE_COLUMNS, each written out: sixteen of them for every line is what a run spends its time on."""
+    rate = "\\N" if line.rate_id is None else line.rate_id
+    unit_price = "\\N" if line.unit_price is None else line.unit_price
+    return (
+        f"{line.public_id}\t{instant(line.created_at)}\t{line.invoice_id}\t{line.position}\t{line.kind}\t{rate}\t"
+        f"{_known(line.description)}\t{_known(line.description_ja)}\t{_known(line.meter)}\t"
+        f"{instant(line.span_start)}\t{instant(line.span_end)}\t{line.quantity}\t{_known(line.unit)}\t{unit_price}\t"
+        f"{line.per}\t{line.amount}\t{line.tax_rate}\t{_escaped(line.explained().decode())}\n"
+    )
 
 
 def _text(value: Any) -> str:
@@ -147,4 +190,11 @@ def _text(value: Any) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.translate(ESCAPES) if AWKWARD.search(text) else text
+    if AWKWARD.search(text):
+        for awkward, escaped in ESCAPES:
+            text = text.replace(awkward, escaped)
+    return text
+
+
+# Names and units, of which a run has a few.
+_known = lru_cache(maxsize=4096)(_escaped)

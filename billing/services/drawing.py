@@ -82,7 +82,7 @@ def give_back(invoice: Invoice, *, at: datetime, actor: Actor) -> Decimal:
 
 def _lock_open(tenant_ids: set[int], at: datetime) -> dict[int, CreditGrant]:
     open_now = Q(expires_at=None) | Q(expires_at__gt=at)
-    rows = CreditGrant.objects.select_for_update(no_key=True).filter(open_now, tenant_id__in=tenant_ids)
+    rows = CreditGrant.objects.select_for_update(no_key=True).filter(open_now, tenant__any_of=tenant_ids)
     return {grant.pk: grant for grant in rows.filter(remaining__gt=0).order_by("pk")}
 
 

@@ -10,9 +10,9 @@ from billing.assembly import buyer_of, seller_of
 from billing.content import NEWEST_SCHEMA, content_of, digest_of_lines
 from billing.models import Invoice, InvoiceLine, UsageClaim
 from billing.queries.issuers import tax_profiles, the_issuer
-from billing.queries.segments import plan_segments
+from billing.queries.segments import plan_segments, tenants_to_plan
 from billing.services.credits import CORRECTABLE, left_to_give_back, lock_correctable
-from billing.services.drafting import standing, write_drafts
+from billing.services.drafting import printed_tenants, standing, write_drafts
 from billing.services.drawing import draw_credit, give_back
 from billing.services.finalizing import close
 from billing.services.records import record_invoice_events
@@ -22,9 +22,9 @@ from core import clock
 from core.actors import Actor
 from core.crashpoints import crashpoint
 from core.errors import Conflict
+from core.memory import without_cycle_search
 from core.periods import Period
 from core.states import move
-from tenants.models import Tenant
 
 
 class NothingToInvoice(Conflict):
@@ -55,7 +55,7 @@ def draft_invoices(*, tenant_ids: Collection[int], period: Period, actor: Actor)
     transaction: a crash in between is repaired by the next call. Raises UsageIncomplete, NoRateCard, PeriodOverlaps,
     PeriodSpansMonths and NoIssuer.
     """
-    tenants = list(Tenant.objects.filter(pk__in=tenant_ids).order_by("pk"))
+    tenants = list(tenants_to_plan(tenant_ids))
     issuer = the_issuer()
     plans = plan_segments(tenants, period)
     settled = {tenant_id for tenant_id, found in standing(tenants, period).items() if found.state != InvoiceState.DRAFT}
@@ -84,11 +84,14 @@ def finalize_invoices(*, invoice_ids: Collection[int], actor: Actor) -> list[Inv
     What the tenants have of prepaid credit is drawn. All or none: raises NothingToInvoice and NegativeTotal, and
     changes nothing, when a draft has no lines or asks for less than nothing.
     """
-    with transaction.atomic(durable=True):
+    with transaction.atomic(durable=True), without_cycle_search():
         # The issuer is one for all of them; who sells and buys is written anew.
-        rows = Invoice.objects.filter(pk__in=invoice_ids).select_related("tenant").prefetch_related("issuer")
-        rows = rows.defer("seller", "buyer")
+        rows = Invoice.objects.filter(pk__any_of=invoice_ids).prefetch_related("issuer")
+        rows = rows.defer("seller", "buyer", "uncharged", "created_at", "refreshed_at", "grace_until")
         invoices = list(rows.select_for_update(of=("self",), no_key=True).order_by("pk"))
+        tenants = {tenant.pk: tenant for tenant in printed_tenants({invoice.tenant_id for invoice in invoices})}
+        for invoice in invoices:
+            invoice.tenant = tenants[invoice.tenant_id]
         drafts = [invoice for invoice in invoices if invoice.state == InvoiceState.DRAFT]
         if drafts:
             _refuse_empty(drafts)
@@ -109,9 +112,8 @@ def finalize_invoices(*, invoice_ids: Collection[int], actor: Actor) -> list[Inv
 
 def _refuse_empty(drafts: Sequence[Invoice]) -> None:
     """Raises NothingToInvoice for a draft without lines, and NegativeTotal."""
-    filled = set(
-        InvoiceLine.objects.filter(invoice__in=drafts).order_by().values_list("invoice_id", flat=True).distinct()
-    )
+    lines = InvoiceLine.objects.filter(invoice__any_of=[draft.pk for draft in drafts]).order_by()
+    filled = set(lines.values_list("invoice_id", flat=True).distinct())
     for draft in drafts:
         if draft.total < 0:
             raise NegativeTotal(

@@ -43,7 +43,7 @@ def billable_seals(plans: Mapping[int, Sequence[SegmentPlan]]) -> Sealed:
     )
     found: dict[tuple[int, Period], list[Seal]] = {key: [] for key in wanted}
     rows = Seal.objects.filter(
-        ~Exists(claimed), tenant_id__in=list(plans), period_start__in={span.start for _, span in wanted}
+        ~Exists(claimed), tenant__any_of=list(plans), period_start__in={span.start for _, span in wanted}
     )
     for seal in rows.only("tenant_id", "period_start", "period_end", "revision").order_by("revision"):
         key = (seal.tenant_id, Period(seal.period_start, seal.period_end))
