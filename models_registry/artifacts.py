@@ -1,6 +1,11 @@
 """Where artifacts lie in the bucket: uploads in quarantine, accepted ones under their own sha256."""
 
+from contextlib import closing
+from dataclasses import replace
+from hashlib import file_digest
+
 from aws.connect import artifacts, multipart
+from aws.gateway import ArtifactFacts, ArtifactStore
 from models_registry.models import AdapterVersion
 from tenants.models import Tenant
 
@@ -37,6 +42,15 @@ def artifact_prefix(tenant: Tenant) -> str:
 def versions_under(prefix: str) -> int:
     """How many versions and delete markers the bucket keeps under a prefix, hidden ones too. Raises aws.errors."""
     return sum(1 for _ in artifacts().versions(prefix))
+
+
+def found_under(store: ArtifactStore, key: str) -> ArtifactFacts:
+    """Size and sha256 of what lies under a key, read where the store does not tell the sha256. Raises aws.errors."""
+    facts = store.head(key)
+    if facts.sha256:
+        return facts
+    with closing(store.open(key)) as stream:
+        return replace(facts, sha256=file_digest(stream, "sha256").hexdigest())
 
 
 def clear(prefix: str) -> int:

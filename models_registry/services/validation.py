@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, BinaryIO
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -18,12 +18,13 @@ from django.db.models import F, Q
 
 from aws import errors
 from aws.connect import artifacts
+from aws.gateway import ArtifactStore
 from core import clock
 from core.actors import SYSTEM
 from core.crashpoints import crashpoint
 from core.states import move
 from events.record import record_event
-from models_registry.artifacts import artifact_key, quarantine_key
+from models_registry.artifacts import artifact_key, found_under, quarantine_key
 from models_registry.inspection.findings import Finding
 from models_registry.inspection.job import Job, JobFile, ReportedArtifact
 from models_registry.models import Adapter, AdapterVersion
@@ -136,9 +137,21 @@ def _decide(version: AdapterVersion) -> _Decision:
         if above or report.artifact is None:
             return _Decision(False, [*above, *report.findings], report.facts)
         packed.seek(0)
-        store.put(artifact_key(tenant, report.artifact.sha256), packed, sha256=report.artifact.sha256)
+        if not _stored(store, artifact_key(tenant, report.artifact.sha256), packed, report.artifact):
+            return _rejected(
+                "artifact_taken",
+                "Other bytes lie in the bucket under the name that this content has.",
+                "Somebody wrote them past the control plane: ask the operators to remove them, then upload again.",
+            )
     findings = [*report.findings, *_duplicates(version, report.artifact)]
     return _Decision(True, findings, report.facts, report.artifact)
+
+
+def _stored(store: ArtifactStore, key: str, packed: BinaryIO, artifact: ReportedArtifact) -> bool:
+    """Whether the artifact lies under its key: stored now, or before by an upload of the same content."""
+    if store.put(key, packed, sha256=artifact.sha256):
+        return True
+    return found_under(store, key).sha256 == artifact.sha256
 
 
 def _above_tier(facts: dict[str, Any], max_rank: int, tier: str) -> list[Finding]:

@@ -122,6 +122,38 @@ def test_an_adapter_that_does_nothing_is_refused_and_the_live_one_serves_on(worl
     assert operation.state == OperationState.FAILED and code in operation.detail
 
 
+@pytest.mark.parametrize("gap", ["before the wish", "while it is loaded", "when it is loaded"])
+def test_bytes_that_were_replaced_behind_the_gate_never_serve(world, served, gap):
+    """AWS loads by the name alone, and another tenant's adapter is as different from the base as the right one."""
+    tenant, _, first, second = served
+    release(world, tenant, first)
+    world.take_looks(2)
+    store, key = connect.artifacts(), second.artifact_key
+    other = store.open(first.artifact_key).read()
+
+    def replace():
+        store.put(key, other, sha256=first.sha256, if_absent=False)
+
+    if gap == "before the wish":
+        replace()
+    release_version(version_id=second.pk, reason="", actor=TESTER)
+    converge_tenant(tenant_id=tenant.pk)
+    world.run_pass()
+    if gap == "while it is loaded":
+        replace()
+    elif gap == "when it is loaded":
+        while world.row(adapter_version=second).phase != Phase.READY:
+            world.run_pass()
+        store.delete(key)
+    world.settle(tenant)
+    found = Release.objects.get(version=second)
+    assert (found.state, found.refusal_code) == (ReleaseState.REFUSED, "artifact_changed")
+    assert found.evidence["admitted"]["sha256"] == second.sha256
+    there = found.evidence["found"]
+    assert there == (None if gap == "when it is loaded" else {"sha256": first.sha256, "bytes": len(other)})
+    assert route(tenant)["adapter_version"] == first.public_id
+
+
 def test_an_adapter_that_aws_cannot_load_is_refused_with_its_reason(world, served):
     tenant, _, first, second = served
     release(world, tenant, first)
