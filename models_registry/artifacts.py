@@ -2,13 +2,14 @@
 
 from contextlib import closing
 from dataclasses import replace
-from hashlib import file_digest
+from hashlib import sha256
 
 from aws.connect import artifacts, multipart
 from aws.gateway import ArtifactFacts, ArtifactStore
 from models_registry.models import AdapterVersion
 from tenants.models import Tenant
 
+PIECE_BYTES = 256 * 1024
 QUARANTINE = "quarantine/"
 """What the keys of all that nobody has judged yet begin with."""
 
@@ -29,9 +30,9 @@ def uploaded_to(key: str) -> str:
     return parts[2] if len(parts) == 4 else ""
 
 
-def artifact_key(tenant: Tenant, sha256: str) -> str:
+def artifact_key(tenant: Tenant, digest: str) -> str:
     """The key of an accepted artifact: named by its content, so nothing is ever overwritten by something else."""
-    return f"{artifact_prefix(tenant)}adapters/{sha256}.tar.gz"
+    return f"{artifact_prefix(tenant)}adapters/{digest}.tar.gz"
 
 
 def artifact_prefix(tenant: Tenant) -> str:
@@ -49,8 +50,11 @@ def found_under(store: ArtifactStore, key: str) -> ArtifactFacts:
     facts = store.head(key)
     if facts.sha256:
         return facts
+    digest = sha256()
     with closing(store.open(key)) as stream:
-        return replace(facts, sha256=file_digest(stream, "sha256").hexdigest())
+        while piece := stream.read(PIECE_BYTES):
+            digest.update(piece)
+    return replace(facts, sha256=digest.hexdigest())
 
 
 def clear(prefix: str) -> int:
