@@ -1,4 +1,5 @@
-"""The month that the demo lives through: a test clock that moves the product and the local AWS together."""
+"""The month that the demo lives through: a test clock that moves the product and the local AWS together, and how fast
+the local AWS answers."""
 
 from __future__ import annotations
 
@@ -23,6 +24,11 @@ class StoryClock:
         """The business time."""
         offset = int(self._file.read_text().strip() or 0) if self._file else 0
         return datetime.now(UTC) + timedelta(seconds=offset)
+
+    def let_copies_say(self, words_per_second: float | None) -> None:
+        """From now on a copy of a model answers one request after the other, this fast; None: all of them at once."""
+        if self._aws is not None:
+            self._aws.post("inference", {"copy_words_per_second": words_per_second})
 
     def move_to(self, moment: datetime) -> None:
         """Forward to `moment`; never back."""

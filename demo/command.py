@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from dataplane.errors import TraceError
 from dataplane.trace import Trace, make_trace, read_trace
-from demo import closing, worked
+from demo import closing, guarantee, worked
 from demo.client import Client, Json, issue_key
 from demo.clock import StoryClock, first_of_next_month
 from demo.report import Report
@@ -90,7 +90,9 @@ def _tell(story: Story, stack: Stack, trace: Trace) -> None:
     story.serve_a_month(trace, until=datetime(month.year, month.month, LAST_DAY, 12, tzinfo=UTC))
     closing.offboard(story, story.actor("premium"), out)
     closing.invoice(story, month, trace, out)
+    of_choice = guarantee.onboard(story)
     worked.close_api_tenant(story, of_apis, month, out)
+    guarantee.holds(story, of_choice)
 
 
 def _show(summary: Json) -> None:

@@ -1,5 +1,5 @@
-"""Who takes part in the demo: three tenants, one per hosted tier, with the sample adapters that they bring, and one
-that is answered by APIs and has none."""
+"""Who takes part in the demo: three tenants, one per hosted tier, with the sample adapters that they bring, one that is
+answered by APIs, and one that chooses between its own endpoint and an API; those two have none."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ TENANTS = (
     Cast("meridian", "Meridian Health", "premium", "USD", "UTC", "en", "ok-r8-qv", 1),
 )
 OF_APIS = Cast("brook", "Brook Advisory", "advanced-api", "USD", "UTC", "en", "", 0)
+OF_CHOICE = Cast("heron", "Heron Clinics", "premium-choice", "USD", "UTC", "en", "", 0)
 SECOND_VERSION = "ok-r16-all"
 ACCEPTED = ("ok-r8-qv", "ok-r16-all", "ok-r8-bf16")
 REFUSED = {

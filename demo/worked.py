@@ -35,6 +35,7 @@ class ApiTenant:
     actor: Actor
     tokens_in: Counter[str] = field(default_factory=Counter)
     tokens_out: Counter[str] = field(default_factory=Counter)
+    passed_on: int = 0
 
     def ask(self) -> str:
         """One request; the line that answered."""
@@ -96,7 +97,16 @@ def onboard_api_tenant(story: Story) -> ApiTenant | None:
         told = story.client.get(f"/tenants/{made['id']}/routing")["degrades"]
         passed_on = sum(each["times"] for each in told if (each["line"], each["to"]) == (STRONG, CHEAP))
         report.agree("requests passed on, told as degrades", passed_on, lines.count(CHEAP))
+        tenant.passed_on = passed_on
+        # The first of them are told at once, the rest when a quarter of an hour has passed: see the end of B.
+        wait_for("an event of the degrades", lambda: _told_in_events(story, tenant))
     return tenant
+
+
+def _told_in_events(story: Story, tenant: ApiTenant) -> int:
+    """How many requests the feed of events says were passed on."""
+    found = story.client.get("/events", tenant=tenant.actor.id, name="route.degraded")["data"]
+    return sum(event["data"]["times"] for event in found)
 
 
 def close_api_tenant(story: Story, tenant: ApiTenant | None, month: datetime, out: Path) -> None:
@@ -123,6 +133,7 @@ def close_api_tenant(story: Story, tenant: ApiTenant | None, month: datetime, ou
             report.agree(f"{name}: answered and charged", tokens.get(name), (quantity, amount))
         report.agree("the month's fee and tokens", fee + sum(amount for _, amount in wanted.values()),
                      Decimal(row["total"]))  # fmt: skip
+        report.agree("requests passed on, and in events", tenant.passed_on, _told_in_events(story, tenant))
         again = tenant.ask()
         report.agree("who answers in the new month", again, STRONG)
         story.summary["example_b"] = {"invoice": row, "new_month_line": again}

@@ -73,6 +73,8 @@ def test_the_demo_agrees_with_itself(clone: Path) -> None:
     assert charged["Input tokens, strong-api"] > charged["Input tokens, cheap-api"] > 0
     assert {"Output tokens, strong-api", "Output tokens, cheap-api"} <= set(charged)
     assert summary["example_b"]["new_month_line"] == "strong-api"
+    assert summary["example_c"]["lines"] == ["strong-api", "dedicated", "dedicated"]
+    assert summary["example_c"]["flood"].keys() == {"pooled", "refused"}
     assert set(summary["seconds"]) == {"install", "start", "total"}
     assert "Everything agrees." in printed
 
