@@ -25,6 +25,7 @@ from django.db import connection
 
 from bench import provisioning_aws, provisioning_rows
 from bench.load import processor_seconds
+from local_stack.aws_setup import create_bucket_and_tables
 from local_stack.emulator import EmulatorClient
 
 RESOURCES, TASKS, BATCH = 10_000, 1_000, 50
@@ -129,6 +130,7 @@ def counts(local: EmulatorClient) -> None:
 
     provisioning_aws.furnish(local, adapters=SETTLED)
     provisioning_rows.make_rows(SETTLED, phase="ready")
+    provisioning_rows.make_due()
     reconcile_due()  # what a process keeps is made
     clients, before = provisioning_aws.Clients(), local.calls()
     for _ in range(PASSES):
@@ -148,6 +150,7 @@ def throttled(local: EmulatorClient, count: int) -> None:
     from bench import provisioning_workers
 
     local.reset()
+    create_bucket_and_tables(os.environ)
     provisioning_aws.furnish(local, adapters=0)
     provisioning_rows.make_rows(count, phase="wished")
     local.delays(component={"seconds": 0.5})

@@ -55,7 +55,11 @@ def conclude(row: ManagedResource, seen: Observation, decision: Decision, result
         case Action.STUCK:
             return _stuck(row, _phase_seen(row, seen), decision, pace, changes)
         case Action.WAIT:
-            return Outcome(_phase_seen(row, seen), poll, {**changes, **_note(row, changes, decision.why)})
+            phase = _phase_seen(row, seen)
+            if row.phase == Phase.READY and phase == Phase.UPDATING:
+                # Not an update that we know of having sent: what comes of it is not one of ours that AWS undid.
+                changes["sent_digest"] = ""
+            return Outcome(phase, poll, {**changes, **_note(row, changes, decision.why)})
     return _accepted(row, decision, result, poll, changes)
 
 
