@@ -120,6 +120,7 @@ urlpatterns = [
     path("releases/<ref:release>/abort", releases.CanaryAbort.as_view()),
     path("operations", operations.OperationList.as_view()),
     path("operations/<ref:operation>", operations.OperationDetail.as_view()),
+    path("operations/<ref:operation>/log", operations.OperationLogView.as_view()),
     path("operations/<ref:operation>/retry", operations.OperationRetry.as_view()),
     path("operations/<ref:operation>/cancel", operations.OperationCancellation.as_view()),
     path("operations/<ref:operation>/hold", operations.OperationHold.as_view()),

@@ -28,3 +28,8 @@ def search_events(
     if request_id:
         events = events.filter(request_id=request_id)
     return events
+
+
+def events_about(subject_refs: Collection[str]) -> QuerySet[Event]:
+    """Events about any of these subjects, newest first; the caller has found the subjects and so may see them."""
+    return Event.objects.filter(subject_ref__in=list(subject_refs)).order_by("-pk")

@@ -20,6 +20,7 @@ from dashboard.rendering import done, render_page_or_fragment, toast, wants_frag
 from dashboard.steps import Step, step
 from dashboard.words import choices
 from provisioning import queries
+from provisioning.operation_log import log_of
 from provisioning.services.operation_control import (
     cancel_operation,
     continue_operation,
@@ -187,6 +188,7 @@ def _status(request: OperatorRequest, ref: str) -> HttpResponse:
     operation = queries.operation(ref, tenant_ids=request.visible_tenants)
     context = {
         "shown": progress_of(operation, typical_times()),
+        "log": log_of(operation),
         "tried_again": TRIED_AGAIN,
         "crumbs": [("Operations", reverse("operation-list"))],
     }

@@ -7,6 +7,7 @@ from provisioning.models.accounts import AwsAccount as AwsAccount
 from provisioning.models.bulk import BulkItem as BulkItem
 from provisioning.models.bulk import BulkOperation as BulkOperation
 from provisioning.models.call_buckets import CallBucket as CallBucket
+from provisioning.models.calls import ResourceCall as ResourceCall
 from provisioning.models.certificates import DeletionCertificate as DeletionCertificate
 from provisioning.models.changes import TierChange as TierChange
 from provisioning.models.configs import BreakerOrder as BreakerOrder

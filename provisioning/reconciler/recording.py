@@ -20,6 +20,7 @@ from events.record import Happening, record_event, record_events
 from models_registry.models import AdapterVersion
 from provisioning.models import ManagedResource
 from provisioning.reconciler import backoff
+from provisioning.reconciler.calls import keep_calls
 from provisioning.reconciler.ledger import keep_ledger
 from provisioning.reconciler.observe import CHANGED_IN_PLACE, Listing
 from provisioning.reconciler.outcome import Outcome
@@ -92,6 +93,7 @@ def write_outcomes(rows: Iterable[ManagedResource], outcomes: Mapping[int, Outco
     moved = [(row, before) for row, before in written if row.phase != before.phase]
     keep_ledger([(row, before.phase) for row, before in moved])
     _wake_neighbours([row for row, _ in moved])
+    keep_calls([row for row, _ in written], outcomes)
     _prune_needs([row for row, _ in written])
     _tell(written)
     return len(written)

@@ -11,11 +11,13 @@ from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from django.test.utils import CaptureQueriesContext
 
 from core import clock
+from core.clock import real_now
 from core.errors import NotFound
 from events.models import Event
 from provisioning import queries
 from provisioning.models import ManagedResource, Operation, ResourceInterval
 from provisioning.reconciler.ledger import keep_ledger
+from provisioning.reconciler.loop import run_pass
 from provisioning.services.converge import converge_tenant
 from provisioning.services.operation_control import NotRetryable, retry_operation
 from provisioning.states import OperationState
@@ -23,6 +25,7 @@ from tenants.services.lifecycle import suspend_tenant
 from tenants.services.offboarding import begin_offboarding
 from tenants.states import TenantState
 from tests.factories import TESTER
+from tests.integration.api.client import caller
 
 
 def states(operation: Operation) -> dict[str, str]:
@@ -61,6 +64,18 @@ def test_a_stuck_step_says_why_and_what_to_do(world):
     assert step.resource.kind == "endpoint"
     assert "service limit" in step.resource.detail
     assert step.resource.last_request_id and "quota" in step.resource.what_to_do
+    for _ in range(2):  # tried again, refused again: one line that counts
+        ManagedResource.objects.filter(kind="endpoint").update(look_again_at=real_now() - timedelta(hours=1))
+        run_pass(limit=500)
+    log = caller().get(f"operations/{operation.public_id}/log").json()
+    [refusal] = [entry for entry in log["entries"] if entry["kind"] == "call" and entry["said"]]
+    assert refusal["what"] == "CreateEndpoint" and refusal["times"] >= 3 and "service limit" in refusal["said"]
+    assert refusal["request_id"] == world.row(kind="endpoint").last_request_id
+    assert refusal["first_at"] < refusal["at"] and step.resource.name in refusal["about"]
+    whats = {entry["what"] for entry in log["entries"]}
+    assert whats >= {"create endpoint_config", "done", "operation.started", "resource.stuck", "operation.failed"}
+    ats = [entry["at"] for entry in log["entries"]]
+    assert ats == sorted(ats, reverse=True) and not log["is_cut"]
     assert Event.objects.filter(name="resource.stuck").count() == 1
     assert Event.objects.filter(name="operation.failed").count() == 1
 
