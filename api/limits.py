@@ -26,6 +26,12 @@ class ReserveIn(Body):
     max_output_tokens = serializers.IntegerField(
         min_value=0, max_value=MOST_TOKENS, help_text="What the model is asked to stop at, times the answers asked for."
     )
+    line = Text(
+        max_length=30,
+        required=False,
+        help_text="The line that the request is to go to, as the runtime config names it: what the tenant may use of "
+        "that line is held too, and a 429 then says to reserve on the next one.",
+    )
 
 
 class LimitOut(serializers.Serializer[Any]):
@@ -88,6 +94,7 @@ class LimitReservation(ApiView):
             tenant_id=tenant.pk,
             input_tokens=self.body["input_tokens"],
             output_tokens=self.body["max_output_tokens"],
+            line=self.body.get("line", ""),
         )
         return self.reply(ReservationOut, held, status=201)
 

@@ -401,10 +401,12 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Full:
-    """A hard limit has no room. Without `retry_after_seconds` it never has: the request is larger than the window."""
+    """A hard limit has no room. Without `retry_after_seconds` it never has: the request is larger than the window. With
+    a line it is the allowance there, and another line may have room."""
 
     detail: str
     retry_after_seconds: int | None
+    line: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,9 +437,16 @@ class LimitStore(Protocol):
     """The DynamoDB table that counts tokens. `limits` is that part of the tenant's runtime config."""
 
     def reserve(
-        self, tenant: str, limits: Mapping[str, Any], *, input_tokens: int, output_tokens: int, at: datetime
+        self,
+        tenant: str,
+        limits: Mapping[str, Any],
+        *,
+        input_tokens: int,
+        output_tokens: int,
+        at: datetime,
+        allowance: LineAllowance | None = None,
     ) -> Held | Full:
-        """Hold tokens in every window, or in none."""
+        """Hold tokens in every window, and in a line's allowance, or in none."""
 
     def settle(self, tenant: str, reservation: str, *, input_tokens: int, output_tokens: int) -> bool | None:
         """Put used tokens in place of held ones. False: it was settled before; None: there is no such reservation."""

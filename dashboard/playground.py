@@ -41,8 +41,10 @@ HINTS = {
     "unknown_route": "Reload the page: the routes have changed.",
     "invalid_request": "Ask for fewer tokens.",
     "limit_exceeded": "The tenant's own token limits hold here too. Wait, or ask for fewer tokens.",
+    "limits_busy": "Too many of the tenant's requests are counted at once. Try again in a moment.",
     "limits_unavailable": "The table of token limits does not answer. Try again in a moment.",
     "model_unavailable": "Try again in a moment. If it stays like this, look at the tenant's resources.",
+    "breaker_open": "The circuit breaker of its line is open: see Routes for why, and to reset it.",
     "model_failed": "Look at the tenant's resources, and at the endpoint's log in CloudWatch.",
 }
 

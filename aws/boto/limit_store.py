@@ -42,17 +42,26 @@ class BotoLimitStore:
         self._table = table
 
     def reserve(
-        self, tenant: str, limits: Mapping[str, Any], *, input_tokens: int, output_tokens: int, at: datetime
+        self,
+        tenant: str,
+        limits: Mapping[str, Any],
+        *,
+        input_tokens: int,
+        output_tokens: int,
+        at: datetime,
+        allowance: LineAllowance | None = None,
     ) -> Held | Full:
         """See LimitStore.reserve."""
-        counters = budgets_of(limits).counters(at.timestamp())
+        counters = _counters(limits, [allowance] if allowance else [], at)
         try:
             made = self._of(tenant).reserve(counters, Tokens(input_tokens, output_tokens), at.timestamp())
         except LimitExceeded as full:
             told = reports.Reporter(self._client, self._table, tenant)
-            told.degraded("rest", "any", reports.REFUSED, full.code, at.timestamp())
+            # Whoever asked here for a line whose allowance is used goes to the next one; which that is, it knows alone.
+            line, to = (full.line, "next") if full.line else ("any", reports.REFUSED)
+            told.degraded("rest", line, to, full.code, at.timestamp())
             told.tell()
-            return Full(full.detail, full.retry_after_seconds)
+            return Full(full.detail, full.retry_after_seconds, full.line)
         except InvalidRequest as never:
             return Full(never.detail, None)
         except LimitsUnavailable as away:

@@ -15,6 +15,7 @@ from core.errors import Conflict, DomainError, FieldError, Invalid
 from provisioning.models import PublishedConfig
 from provisioning.queries import current_config
 from provisioning.runtime_config import targets_of
+from provisioning.services.line_decisions import UnknownLine
 from tenants.models import Tenant
 
 
@@ -26,8 +27,9 @@ class LimitExceeded(DomainError):
     title = "Token limit reached"
     retryable = True
 
-    def __init__(self, detail: str, *, retry_after_seconds: int) -> None:
-        super().__init__(detail, hint="Send the request again after Retry-After, or ask for fewer tokens.")
+    def __init__(self, detail: str, *, retry_after_seconds: int, line: str = "") -> None:
+        wait = "Send the request again after Retry-After, or ask for fewer tokens."
+        super().__init__(detail, hint="Reserve on the next line of the route, which may have room." if line else wait)
         self.retry_after_seconds = retry_after_seconds
 
 
@@ -52,10 +54,11 @@ class ReservationUnknown(Invalid):
     title = "Reservation unknown"
 
 
-def reserve_tokens(*, tenant_id: int, input_tokens: int, output_tokens: int) -> Held:
-    """Hold what a request may cost at most, until it is settled or expires.
+def reserve_tokens(*, tenant_id: int, input_tokens: int, output_tokens: int, line: str = "") -> Held:
+    """Hold what a request may cost at most, until it is settled or expires; with `line`, also out of what the tenant
+    may use of that line before the next one answers.
 
-    Raises LimitExceeded, RequestTooLarge, TenantNotServed, and AwsError when the table does not answer.
+    Raises LimitExceeded, RequestTooLarge, TenantNotServed, UnknownLine, and AwsError when the table does not answer.
     """
     tenant, document = _followed(tenant_id)
     if document is None or document["status"] != "active":
@@ -64,13 +67,18 @@ def reserve_tokens(*, tenant_id: int, input_tokens: int, output_tokens: int) -> 
             hint="Its state says what it waits for.",
         )
     answer = connect.limit_store().reserve(
-        tenant.public_id, document["limits"], input_tokens=input_tokens, output_tokens=output_tokens, at=now()
+        tenant.public_id,
+        document["limits"],
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        at=now(),
+        allowance=_allowance_on(document, line) if line else None,
     )
     if isinstance(answer, Held):
         return answer
     if answer.retry_after_seconds is None:
         raise RequestTooLarge(answer.detail)
-    raise LimitExceeded(answer.detail, retry_after_seconds=answer.retry_after_seconds)
+    raise LimitExceeded(answer.detail, retry_after_seconds=answer.retry_after_seconds, line=answer.line)
 
 
 def settle_reservation(*, tenant_id: int, reservation: str, input_tokens: int, output_tokens: int) -> bool:
@@ -98,8 +106,7 @@ def window_use(*, tenant_id: int) -> list[WindowUse] | None:
     does not answer."""
     tenant, document = _followed(tenant_id)
     limits = document.get("limits", {}) if document else {}
-    allowed = {target.line: target.allowance for _, _, target in targets_of(document)} if document else {}
-    allowances = [LineAllowance(line, each.window, each.amount) for line, each in allowed.items() if each]
+    allowances = [each for each in _allowances(document).values() if each] if document else []
     if not limits.get("windows") and not allowances:
         return []
     try:
@@ -138,3 +145,19 @@ def _followed(tenant_id: int) -> tuple[Tenant, dict[str, Any] | None]:
     """The tenant, and the document that its data planes follow."""
     config = current_config(tenant_id)
     return Tenant.objects.get(pk=tenant_id), config.document if config else None
+
+
+def _allowances(document: dict[str, Any]) -> dict[str, LineAllowance | None]:
+    """What the tenant may use of each line that it is routed to; None where only its own limits bound it."""
+    allowed = {target.line: target.allowance for _, _, target in targets_of(document)}
+    return {line: LineAllowance(line, each.window, each.amount) if each else None for line, each in allowed.items()}
+
+
+def _allowance_on(document: dict[str, Any], line: str) -> LineAllowance | None:
+    allowances = _allowances(document)
+    if line not in allowances:
+        raise UnknownLine(
+            f"The tenant's routes lead to {', '.join(sorted(allowances)) or 'no line'}, not to {line}.",
+            errors=[FieldError("/line", "unknown_line", "No route of the tenant leads there.")],
+        )
+    return allowances[line]

@@ -12,6 +12,7 @@ from core.clock import now
 from dataplane.budgets import Tokens, budgets_of
 from dataplane.limit_table import LimitTable
 from provisioning.models import PublishedConfig
+from provisioning.runtime_config import Allowance, Route, Target
 from provisioning.services.catalogue import seed_catalogue
 from provisioning.services.limits import window_use
 from tenants.models import Tenant
@@ -47,6 +48,19 @@ def acme(aws: object) -> Tenant:
 @pytest.fixture
 def plane(acme: Tenant) -> Caller:
     return caller("limits.use", tenant_id=acme.pk)
+
+
+def route(tenant: Tenant, line: str, allowance: Allowance | None, *others: str) -> None:
+    """Lead the tenant's route there first, and then to the others."""
+    targets = (
+        Target(
+            name, "api", "1" * 12, "us-west-2", profile="p", model="m", allowance=allowance if name == line else None
+        )
+        for name in (line, *others)
+    )
+    config = PublishedConfig.objects.get(tenant=tenant)
+    config.document["routes"] = {"base": Route(tuple(targets)).as_document()}
+    config.save()
 
 
 def reserve(plane: Caller, tokens_in: int, tokens_out: int, **options: Any) -> Any:
@@ -93,6 +107,24 @@ def test_a_request_larger_than_the_window_need_not_wait(plane: Caller) -> None:
 
 def test_over_a_soft_limit_is_told(plane: Caller) -> None:
     assert reserve(plane, 1, 60).json()["over"] == [{"meter": "output_tokens", "window": "day"}]
+
+
+def test_a_used_allowance_sends_to_the_next_line_before_anybody_is_refused(plane: Caller, acme: Tenant) -> None:
+    route(acme, "strong-api", Allowance("month", 100), "cheap-api")
+    on_strong = {"tenant": "acme", "input_tokens": 60, "max_output_tokens": 20, "line": "strong-api"}
+    held = plane.post("limits/reserve", on_strong)
+    assert held.status_code == 201 and used(acme) == [80, 20, 80]
+    full = plane.post("limits/reserve", on_strong)
+    problem = full.json()
+    assert (full.status_code, problem["code"]) == (429, "limit_exceeded")
+    assert "allowance of line strong-api" in problem["detail"] and "next line of the route" in problem["hint"]
+    assert plane.post("limits/reserve", on_strong | {"line": "cheap-api"}).status_code == 201
+    assert settle(plane, held.json()["id"], 10, 5).json()["counted"] is True
+    assert used(acme) == [95, 25, 15], "settling gives back to the allowance too"
+    unknown = plane.post("limits/reserve", on_strong | {"line": "pooled"})
+    assert (unknown.status_code, unknown.json()["code"]) == (422, "unknown_line")
+    [degrade] = connect.limit_store().degrades(acme.public_id)
+    assert (degrade.line, degrade.to, degrade.reason) == ("strong-api", "next", "limit_exceeded")
 
 
 def test_the_kit_and_this_door_share_a_budget(plane: Caller, acme: Tenant) -> None:
