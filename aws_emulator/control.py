@@ -209,9 +209,10 @@ class ControlApi:
                 raise ControlRefused(f"{operation} is no operation of SageMaker that the emulator knows.")
             if limit is not None and (not isinstance(limit, dict) or set(limit) != {"per_second", "burst"}):
                 raise ControlRefused(f'{operation} must be {{"per_second": n, "burst": n}} or null.')
-            ordered[operation] = limit and Limit(
-                _number(limit["per_second"], "per_second"), _whole(limit["burst"], "burst", 1)
-            )
+            ordered[operation] = None
+            if limit is not None:
+                burst = _whole(limit["burst"], "burst", 1)
+                ordered[operation] = Limit(_number(limit["per_second"], "per_second"), burst)
         for operation, each in ordered.items():
             self._world.throttle.order(operation, each)
         return self._throttle()
