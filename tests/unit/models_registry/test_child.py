@@ -2,12 +2,16 @@
 
 import io
 import os
+import random
+import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import zlib
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -141,6 +145,75 @@ def test_the_limits_hold(attempt: str, said: str, tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, env={}, capture_output=True, text=True, check=False)
     assert done.returncode != 0 and said in done.stderr
     assert child.MAX_CPU_SECONDS <= 120
+
+
+class Endless(io.RawIOBase):
+    """An archive of any length, made while it is read: entries that are fine, then zeros that a header announces."""
+
+    def __init__(self, name: bytes, before: list[bytes], gigabytes: float) -> None:
+        self.squeeze, self.left = zlib.compressobj(wbits=31), int(gigabytes * (1 << 30))
+        self.blocks = [*before, entry(name, size=b"%011o\0" % min(self.left, 0o77777777777))]
+        self.served = 0
+
+    def read(self, count: int = -1) -> bytes:
+        out = b""
+        while not out and self.left > 0:
+            block = self.blocks.pop(0) if self.blocks else bytes(1 << 20)
+            self.left -= len(block)
+            self.served += len(block)
+            out = self.squeeze.compress(block) + self.squeeze.flush(zlib.Z_SYNC_FLUSH)
+        return out
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_fifty_bombs_of_up_to_ten_gigabytes() -> None:
+    """Each in two seconds of a processor and 64 MiB above what a good upload takes."""
+    rng, seen = random.Random(4), []
+    send(good())
+    usual = resource.getrusage(resource.RUSAGE_CHILDREN)
+    for number in range(50):
+        name = rng.choice([b"README.md", b"adapter_model.safetensors", b"adapter_config.json", b"._x"])
+        before = [entry(key.encode(), data) for key, data in good().items() if key.encode() != name]
+        bomb = Endless(name, before if number % 2 else [], rng.choice((0.1, 1, 5, 10)))
+        began = resource.getrusage(resource.RUSAGE_CHILDREN)
+        report, _ = send_openers([JobFile("a.tar.gz", 1 << 30)], [lambda bomb=bomb: bomb], 30, max_bytes=10 << 30)  # type: ignore[misc]
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert not report.accepted and bomb.served < 256 << 20
+        seen.append(ended.ru_utime - began.ru_utime + ended.ru_stime - began.ru_stime)
+    assert max(seen) < 2
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss - usual.ru_maxrss < 64 << 10  # both in KiB
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_two_hundred_gates_are_killed_and_each_is_told() -> None:
+    """At any moment, from its first instruction to its last: a verdict that is whole, or GateFailed; nobody is left."""
+    rng, told, whole = random.Random(6), 0, 0
+    upload = {"a.tgz": archive(good(), folder="f")}
+    for _ in range(200):
+        killer = threading.Timer(rng.uniform(0, 0.6), kill_gates)
+        killer.start()
+        try:
+            whole += send(upload)[0].accepted
+        except gate.GateFailed as error:
+            assert error.code == "inspection_crashed"
+            told += 1
+        finally:
+            killer.join()
+        assert not gates()
+    assert told + whole == 200 and told > 50
+
+
+def kill_gates() -> None:
+    for process in gates():
+        with suppress(ProcessLookupError):
+            os.kill(process, 9)
+
+
+def gates() -> list[int]:
+    """The gates of this process that run now."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit() and is_gate(int(name))]
 
 
 def test_a_bomb_in_an_upload_is_refused_in_time() -> None:

@@ -110,7 +110,7 @@ def test_too_many_tensors() -> None:
 
 
 def pickles() -> list[bytes]:
-    values: list[object] = [{}, [], {"a": 1}, [1] * 100, "text" * 50, {"w": np.zeros(4)}, (1, 2), b"x" * 70_000]
+    values: list[object] = [{}, [], {"a": 1}, [1] * 100, "text" * 50, {"w": np.zeros(4)}, (1, 2), b"x" * 70_000, {1, 2}]
     samples = [pickle.dumps(value, protocol) for value in values for protocol in range(6)]
     for compression in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         out = io.BytesIO()
@@ -127,7 +127,7 @@ def pickles() -> list[bytes]:
 
 def test_pickles_are_refused_under_any_name() -> None:
     samples = pickles()
-    assert len(samples) > 50
+    assert len(samples) > 60
     for content in samples:
         assert not judge(weights(content)).accepted
         assert not judge(good() | {CONFIG: content}).accepted
@@ -165,13 +165,14 @@ def of_dtype(dtype: str, fill: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("dtype", PATTERNS)
-def test_nan_and_infinity_are_found_wherever_they_are(dtype: str) -> None:
+@pytest.mark.parametrize("count_of_places", [20, pytest.param(100, marks=pytest.mark.long)])
+def test_nan_and_infinity_are_found_wherever_they_are(dtype: str, count_of_places: int) -> None:
     content = of_dtype(dtype, ONE[dtype])
     assert judge(weights(content)).accepted
     (length,) = struct.unpack("<Q", content[:8])
     size = len(next(iter(PATTERNS[dtype].values())))
     count = (len(content) - 8 - length) // size
-    places = [0, count - 1, *(random.Random(3).randrange(count) for _ in range(20))]
+    places = [0, count - 1, *(random.Random(3).randrange(count) for _ in range(count_of_places))]
     for pattern in PATTERNS[dtype].values():
         for place in places:
             planted = bytearray(content)
