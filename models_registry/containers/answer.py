@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from models_registry.containers.generate import MAX_ADAPTERS, Assignment, BaseModel, generate
+from models_registry.containers.generate import (
+    FIRST_RELEASE_WITH_ADAPTER_COMPONENTS,
+    MAX_ADAPTERS,
+    Assignment,
+    BaseModel,
+    generate,
+)
 from models_registry.containers.images import Image, find_image, newest
 from models_registry.containers.lint import lint
 from models_registry.containers.settings import Settings, read_settings
@@ -21,8 +27,9 @@ def composed(image: str, base: BaseModel, assignment: Assignment) -> dict[str, A
 def judged(image: str, text: str, assignment: Assignment, *, target: str = "") -> dict[str, Any]:
     """What is wrong with settings written for an image URI, and the same made right for `target`.
 
-    Without a target: the image itself, or the newest LMI image when this one is not published any more. Raises
-    UnknownImage, UnreadableSettings, FamiliesDiffer and CannotGenerate.
+    Without a target: the image itself, or the newest LMI image when this one is not published any more or is of before
+    adapter components: what ran there then is no use here. Raises UnknownImage, UnreadableSettings, FamiliesDiffer
+    and CannotGenerate.
     """
     found = find_image(image)
     aim = find_image(target) if target else _aim(found)
@@ -50,7 +57,8 @@ def read_ranks(texts: Sequence[str]) -> tuple[int, ...]:
 
 
 def _aim(image: Image) -> Image:
-    return newest() if image.family == "lmi" and image.is_discontinued else image
+    is_past = image.is_discontinued or (image.release or 0) < FIRST_RELEASE_WITH_ADAPTER_COMPONENTS
+    return newest() if image.family == "lmi" and is_past else image
 
 
 def _image(image: Image) -> dict[str, Any]:

@@ -60,6 +60,14 @@ def test_what_still_ran_then_is_not_called_wrong_at_its_own_image() -> None:
     assert verdict.is_usable and not verdict.diagnoses
 
 
+@pytest.mark.parametrize("image", [DEEPSPEED, LMI_11, "djl-inference:0.25.0-deepspeed0.11.0-cu118"])
+def test_what_was_copied_is_judged_as_of_today_unless_somebody_says_otherwise(image: str) -> None:
+    answer = judged(image, OF_2023, Assignment())
+    assert answer["target"]["name"] == newest().name and not answer["is_usable"]
+    assert {"mpi_engine_removed", "lmi_dist_removed"} <= {found["code"] for found in answer["diagnoses"]}
+    assert judged(image, OF_2023, Assignment(), target=LMI_11)["is_usable"]
+
+
 def test_every_diagnosis_says_what_why_and_what_to_do() -> None:
     for uri, text in COPIED.values():
         for found in judged(uri, text, ASSIGNED, target=newest().name)["diagnoses"]:
