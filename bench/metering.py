@@ -207,7 +207,7 @@ def compare_collector(scope: Any, url: str, starts: list[datetime], rounds: int)
     session = connection.connection.info.backend_pid
     for what in ("first reads", "re-reads"):
         plain, values = (PlainLoop(url, iter(starts), keeps_all=each) for each in (True, False))
-        jobs = {
+        jobs: dict[str, tuple[Callable[[], None], Callable[[], float]]] = {
             "ours": (collector(scope, iter(starts)), partial(cpu_of, session)),
             "plain": (plain, plain.session_cpu),
             "values": (values, values.session_cpu),
@@ -219,14 +219,14 @@ def compare_collector(scope: Any, url: str, starts: list[datetime], rounds: int)
                 job()
                 if turn:
                     spent[name].append((time.perf_counter() - began, time.process_time() + session_cpu() - cpu))
-        clock, cpu = ({name: statistics.median(each[at] for each in spent[name]) for name in spent} for at in (0, 1))
+        took, used = ({name: statistics.median(each[at] for each in spent[name]) for name in spent} for at in (0, 1))
         rows = METRICS * POINTS
-        show(f"collector, {what}", clock["ours"], clock["plain"], "plain loop that keeps the same", rows, 3)
-        show(f"collector, {what}", clock["ours"], clock["values"], "plain loop, values alone", rows, 3)
+        show(f"collector, {what}", took["ours"], took["plain"], "plain loop that keeps the same", rows, 3)
+        show(f"collector, {what}", took["ours"], took["values"], "plain loop, values alone", rows, 3)
         print(
-            f"{'':<34} CPU {1000 * cpu['ours']:.0f} ms; the plain loop {1000 * cpu['plain']:.0f} ms "
-            f"({cpu['plain'] / cpu['ours']:.2f} times), values alone {1000 * cpu['values']:.0f} ms "
-            f"({cpu['values'] / cpu['ours']:.2f} times)"
+            f"{'':<34} CPU {1000 * used['ours']:.0f} ms; the plain loop {1000 * used['plain']:.0f} ms "
+            f"({used['plain'] / used['ours']:.2f} times), values alone {1000 * used['values']:.0f} ms "
+            f"({used['values'] / used['ours']:.2f} times)"
         )
 
 

@@ -40,6 +40,7 @@ BEAT = {
     "metering: reported events, into their hours": ("metering.tasks.fold_events", 4 * SWEEP),
     "metering: months ahead, sums after changes": ("metering.tasks.keep_rollups", 4 * SWEEP),
     "metering: gaps and alarms": ("metering.tasks.watch", 20 * SWEEP),
+    "metering: months whose time is over": ("metering.tasks.drop_old_months", 240 * SWEEP),
     "billing: months that are over, drafts whose grace has passed": ("billing.tasks.close_due_periods", 20 * SWEEP),
     "billing: notes over usage that came late": ("billing.tasks.issue_late_notes", 80 * SWEEP),
     "billing: prepaid credit whose time is over": ("billing.tasks.expire_credits", 80 * SWEEP),

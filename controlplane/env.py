@@ -40,6 +40,9 @@ class Environment(BaseSettings):
     # How long what was sent to webhooks, and what receivers answered, is kept; longer than a replay reaches back.
     webhook_retention_days: int = Field(90, ge=32)
 
+    # Months for which hours of usage are kept behind their sums; CloudWatch itself keeps them for fifteen.
+    usage_hours_kept_months: int = Field(25, ge=16)
+
     lease_seconds: int = Field(120, ge=1)
     sweep_seconds: float = Field(15, gt=0)
     aws_timeout_seconds: float = Field(20, gt=0)

@@ -176,6 +176,7 @@ WEBHOOK_SIGNING_KEY = ENV.webhook_signing_key.get_secret_value()
 # Receivers on somebody's own machine; anywhere else loopback is the inside of our own network.
 WEBHOOKS_MAY_GO_TO_LOOPBACK = ENV.is_local
 WEBHOOK_RETENTION_DAYS = ENV.webhook_retention_days
+USAGE_HOURS_KEPT_MONTHS = ENV.usage_hours_kept_months
 INSTALL_NAME = ENV.install_name
 ARTIFACT_BUCKET = ENV.artifact_bucket
 CONFIG_TABLE = ENV.config_table

@@ -88,8 +88,12 @@ def quantity(value: float) -> int:
 def describe_query(source: str, meter: str, tenant: str, adapter_version: str, line: str, bucket_seconds: int) -> str:
     """Say in one line where a bucket's value came from, so that anyone can ask again.
 
-    `source` is `cloudwatch:[ACCOUNT/]REGION:NAMESPACE[:PROFILE]`, `ledger`, `registry` or `events`.
+    `source` is `cloudwatch:[ACCOUNT/]REGION:NAMESPACE[:PROFILE]`, `ledger`, `registry`, `events` or
+    `estimate:[ACCOUNT/]REGION:GAP`.
     """
+    if source.startswith("estimate:"):
+        what = f"{meter} of {adapter_version} on line {line}"
+        return f"estimate for {source.rpartition(':')[2]}: {what}, the same hour of the last known week before"
     if source == "events":
         return f"usage events of {tenant}: {meter} of {adapter_version} on line {line}"
     if source == "registry":

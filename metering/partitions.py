@@ -14,6 +14,9 @@ from core.locks import advisory_lock
 # In the order in which they refer to each other.
 TABLES = ("metering_usagebucket", "metering_usagerevision", "metering_sealedbucket")
 
+GONE = "SELECT max(month) + interval '1 month' FROM metering_droppedmonth"
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
 EXISTING = """
 SELECT child.relname FROM pg_inherits i JOIN pg_class child ON child.oid = i.inhrelid
 WHERE i.inhparent = %s::regclass AND NOT i.inhdetachpending ORDER BY 1
@@ -38,12 +41,27 @@ def existing_months() -> list[datetime]:
         return [datetime.strptime(name[-7:], "%Ym%m").replace(tzinfo=UTC) for (name,) in cursor.fetchall()]
 
 
+class MonthIsGone(Exception):
+    """A month that was dropped is not made again: what seals claimed of it would be claimed twice."""
+
+
+def kept_since() -> datetime:
+    """From when on hours may be written: after the last month that was dropped; 1970 when none was."""
+    with connection.cursor() as cursor:
+        cursor.execute(GONE)
+        gone: datetime | None = cursor.fetchone()[0]
+    return gone or BEGINNING
+
+
 def make_months(instants: Iterable[datetime]) -> list[datetime]:
     """Make the partitions that are missing for these instants; return the months made. Doing it again makes none.
 
-    Called outside a transaction of the caller's, so that nobody waits for the locks of a new partition.
+    Called outside a transaction of the caller's, so that nobody waits for the locks of a new partition. Raises
+    MonthIsGone for a month that was dropped.
     """
     wanted = {month_of(at) for at in instants}
+    if wanted and min(wanted) < kept_since():
+        raise MonthIsGone(f"The hours of {min(wanted):%Y-%m} are not kept any more; nothing is added to them.")
     if not wanted or wanted <= set(existing_months()):
         return []
     with transaction.atomic(durable=True):

@@ -33,4 +33,17 @@ class GapState(models.TextChoices):
     ACCEPTED = "accepted", "Accepted"
 
 
+class EstimateState(models.TextChoices):
+    """The state of a UsageEstimate.
+
+    proposed ──► billed ──► replaced    (the hours were read after all)
+        └──────► withdrawn              (they were read, or accepted as known, before anything was billed)
+    """
+
+    PROPOSED = "proposed", "Not billed"
+    BILLED = "billed", "Billed"
+    REPLACED = "replaced", "Replaced by what was read"
+    WITHDRAWN = "withdrawn", "Withdrawn"
+
+
 GAP_MOVES: Mapping[str, frozenset[str]] = {GapState.OPEN: frozenset({GapState.FILLED, GapState.ACCEPTED})}

@@ -142,7 +142,7 @@ def write_readings(readings: Sequence[Reading]) -> int:
     starts = {reading.bucket_start for reading in readings}
     tenants = list({reading.tenant_id for reading in readings})
     with connection.cursor() as cursor:
-        asked = [*arrays(readings), tenants, min(starts), max(starts)]
+        asked: list[Any] = [*arrays(readings), tenants, min(starts), max(starts)]
         cursor.execute(ADD_BUCKETS, asked)
         changed, different = cursor.fetchone()
         if different:

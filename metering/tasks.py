@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.conf import settings
 
-from metering.services import alarms, collection, events, gaps, rollups
+from metering.services import alarms, collection, events, gaps, retention, rollups
 
 
 @shared_task(acks_late=True)
@@ -27,7 +27,14 @@ def keep_rollups(**_: object) -> None:
 
 
 @shared_task(acks_late=True)
+def drop_old_months(**_: object) -> None:
+    """Drop hours whose time is over and that nothing holds."""
+    retention.drop_old_months()
+
+
+@shared_task(acks_late=True)
 def watch(**_: object) -> None:
-    """Note gaps, raise alarms and close them."""
+    """Note gaps, raise alarms and close them; put tenants in their order."""
+    rollups.rank_tenants()
     gaps.note_gaps()
     alarms.watch()

@@ -5,7 +5,7 @@ from core.verification import Check, sql_check
 CHECKS: tuple[Check, ...] = (
     sql_check(
         "sealed_days",
-        "The days of a seal add up to the buckets that it claims.",
+        "The days of a seal add up to the buckets that it claims, as long as hours are kept.",
         """SELECT s.public_id || ' ' || coalesce(d.meter, b.meter) || ': days ' || coalesce(d.quantity, 0)
                 || ', buckets ' || coalesce(b.quantity, 0)
             FROM (SELECT seal_id, meter, sum(quantity) AS quantity FROM metering_sealedday GROUP BY 1, 2) d
@@ -13,7 +13,8 @@ CHECKS: tuple[Check, ...] = (
                 JOIN metering_usagebucket u ON u.id = c.bucket_id AND u.bucket_start = c.bucket_start GROUP BY 1, 2) b
                 ON b.seal_id = d.seal_id AND b.meter = d.meter
             JOIN metering_seal s ON s.id = coalesce(d.seal_id, b.seal_id)
-            WHERE coalesce(d.quantity, 0) <> coalesce(b.quantity, 0)""",
+            WHERE coalesce(d.quantity, 0) <> coalesce(b.quantity, 0) AND s.period_start >= coalesce(
+                (SELECT max(month) + interval '1 month' FROM metering_droppedmonth), '-infinity')""",
     ),
     sql_check(
         "sealed_once",

@@ -12,7 +12,8 @@ from billing.models import Invoice, InvoiceLine, UsageClaim
 from billing.queries.invoices import get_line
 from billing.queries.usage import sealed_total
 from metering.models import Seal, UsageGap
-from metering.queries import BucketView, corrections, sealed_buckets
+from metering.partitions import kept_since
+from metering.queries import BucketView, corrections, sealed_buckets, sealed_days
 from metering.queries.health import accepted_gaps
 
 ReconciliationState = Literal["matched", "late_usage", "differs", "not_metered"]
@@ -22,7 +23,8 @@ ReconciliationState = Literal["matched", "late_usage", "differs", "not_metered"]
 class DayShare:
     """What one day of the invoice's zone contributes.
 
-    `claimed` of a bucket is what the document bills of it; its `query` can be asked of CloudWatch again.
+    `claimed` of a bucket is what the document bills of it; its `query` can be asked of CloudWatch again. There are none
+    where hours are not kept any more.
     """
 
     day: date
@@ -120,6 +122,8 @@ def explain_line(ref: str, *, tenant_ids: Collection[int] | None) -> LineExplana
             and (used is None or (bucket.line, bucket.adapter_version) in used)
         ]
         days = _by_day(buckets, invoice.timezone)
+        if line.span_start < kept_since():
+            days = _days_alone(line, list(seal_ids), used)
     return LineExplanation(line, invoice, line.explanation, days, tuple(gaps))
 
 
@@ -178,6 +182,20 @@ def _sources(line: InvoiceLine) -> set[tuple[str, str]] | None:
     told = [explanation, explanation.get("after") or {}, explanation.get("before") or {}]
     found = {(source["line"], source["adapter_version"]) for part in told for source in part.get("sources", [])}
     return found or None
+
+
+def _days_alone(
+    line: InvoiceLine, seal_ids: Collection[int], used: set[tuple[str, str]] | None
+) -> tuple[DayShare, ...]:
+    """The days of a line whose hours are not kept any more, as the seals have them."""
+    zone = ZoneInfo(line.invoice.timezone)
+    first, end = (at.astimezone(zone).date() for at in (line.span_start, line.span_end))
+    quantities: dict[date, int] = defaultdict(int)
+    for row in sealed_days(seal_ids):
+        is_used = used is None or (row.line, row.adapter_version) in used
+        if row.meter == line.meter and first <= row.day < end and is_used:
+            quantities[row.day] += row.quantity
+    return tuple(DayShare(day, quantity, ()) for day, quantity in sorted(quantities.items()))
 
 
 def _by_day(buckets: Iterable[BucketView], timezone: str) -> tuple[DayShare, ...]:

@@ -14,11 +14,13 @@ from dashboard.confirming import Question, ask_then_do
 from dashboard.forms import PlainForm, ReasonForm
 from dashboard.reading import posted, text_of
 from dashboard.rendering import done, render_page_or_fragment
+from dashboard.templatetags.formatting import number
 from metering import queries
 from metering.meters import EVENT_METERS, METERS
 from metering.queries import health
 from metering.services.backfill import Preview, preview_backfill, request_backfill
 from metering.services.gaps import accept_gap
+from metering.services.retention import retention
 from metering.services.sources import SOURCE_NAMES, choose_source, set_tolerance
 from tenants.queries import get_tenant, list_tenants
 
@@ -37,6 +39,15 @@ class SourceForm(ReasonForm):
         help_text="Usage of that day and later. Sealed usage keeps its source.",
     )
     field_order = ("kind", "starts_on", "reason")
+
+
+class AcceptForm(ReasonForm):
+    """What is billed of a gap, and why."""
+
+    bill = forms.ChoiceField(
+        label="Bill", choices=[("known", "What is known"), ("estimate", "What is known, and the estimate")]
+    )
+    field_order = ("bill", "reason")
 
 
 class ToleranceForm(PlainForm):
@@ -75,6 +86,7 @@ def overview(request: OperatorRequest) -> HttpResponse:
         "sources": [(setting, METERS[setting.meter], SOURCE_NAMES[setting.kind]) for setting in settings],
         "unattributed": queries.unattributed()[:ROWS] if seen is None else [],
         "parked": queries.parked_points(tenant_ids=seen)[:ROWS],
+        "retention": retention() if seen is None else None,
         "now": clock.now(),
     }
     return render_page_or_fragment(request, "dashboard/usage/health.html", "dashboard/usage/_health.html", context)
@@ -83,15 +95,22 @@ def overview(request: OperatorRequest) -> HttpResponse:
 @requires("usage.manage")
 @require_http_methods(["GET", "HEAD", "POST"])
 def accept(request: OperatorRequest, ref: str) -> HttpResponse:
-    """Bill the hours of a gap as they are known, with the reason."""
+    """Bill the hours of a gap as they are known, or with their estimate, with the reason."""
     gap = health.get_gap(ref, tenant_ids=request.visible_tenants)
+    estimated = [
+        f"The estimate is {number(each.quantity)} of {each.meter_title} on {each.line} in {each.hours} h: the same "
+        f"hours from {each.basis_start:%Y-%m-%d %H:%M} to {each.basis_end:%Y-%m-%d %H:%M} UTC."
+        for each in gap.estimates.all()
+    ] or ["There is no estimate: no week before it is known, or nothing was used then."]
     question = Question(
         heading=f"Accept the gap of {gap.tenant.name}",
         verb="Accept the gap",
         plan=[
-            f"{gap.starts_at:%Y-%m-%d %H:%M} to {gap.ends_at:%Y-%m-%d %H:%M} UTC is billed as what is known of it now.",
+            f"{gap.starts_at:%Y-%m-%d %H:%M} to {gap.ends_at:%Y-%m-%d %H:%M} UTC is billed as you choose here.",
+            *estimated,
             "Sealing and invoices no longer wait for it; your name and the reason are shown with the invoice.",
-            "Should the hours be read later after all, what they hold becomes a credit or debit note.",
+            "Should the hours be read later after all, the estimate is taken back, and the difference to what they "
+            "hold becomes a credit or debit note.",
         ],
         back_url=reverse("metering-health"),
         is_risk=True,
@@ -99,8 +118,10 @@ def accept(request: OperatorRequest, ref: str) -> HttpResponse:
     return ask_then_do(
         request,
         question,
-        ReasonForm(posted(request)),
-        lambda typed: accept_gap(gap_id=gap.pk, reason=typed["reason"], actor=request.actor),
+        AcceptForm(posted(request)),
+        lambda typed: accept_gap(
+            gap_id=gap.pk, reason=typed["reason"], actor=request.actor, bill_estimate=typed["bill"] == "estimate"
+        ),
         message="The gap is accepted.",
     )
 

@@ -1,7 +1,7 @@
 """The tables of metering: what was measured and sealed, and the sums of it."""
 
 from metering.models.events import EventDelta, UsageBatch, UsageEvent, UsageSeries
-from metering.models.health import MeteringAlarm, UsageGap
+from metering.models.health import DroppedMonth, MeteringAlarm, UsageEstimate, UsageGap
 from metering.models.measured import (
     BUCKET_SECONDS,
     METER_CHOICES,
@@ -20,6 +20,7 @@ from metering.models.rollups import (
     HourDue,
     MeterSource,
     MeterTolerance,
+    MonthTokens,
     RollupZone,
     SealedDay,
     UsageDay,
@@ -30,6 +31,7 @@ __all__ = [
     "BUCKET_SECONDS",
     "METER_CHOICES",
     "CollectionWindow",
+    "DroppedMonth",
     "Enrolment",
     "EventDelta",
     "HourDue",
@@ -37,6 +39,7 @@ __all__ = [
     "MeterTolerance",
     "MeteringAlarm",
     "MeteringScope",
+    "MonthTokens",
     "ParkedPoint",
     "RollupZone",
     "Seal",
@@ -47,6 +50,7 @@ __all__ = [
     "UsageBatch",
     "UsageBucket",
     "UsageDay",
+    "UsageEstimate",
     "UsageEvent",
     "UsageGap",
     "UsageHour",

@@ -4,14 +4,16 @@ from django.db import models
 from django.db.models import F, Q
 
 from core.models import PublicModel
-from metering.states import GapState
+from metering.meters import METERS
+from metering.states import EstimateState, GapState
 from tenants.models import Tenant
 
 
 class UsageGap(PublicModel):
     """Hours of a tenant about which nothing, or nothing final, is known although they should be.
 
-    An accepted gap is billed as what is known of it, by the decision of `closed_by` for `reason`.
+    An accepted gap is billed as what is known of it, or that and its estimates, by the decision of `closed_by` for
+    `reason`.
     """
 
     PREFIX = "gap"
@@ -36,6 +38,52 @@ class UsageGap(PublicModel):
                 name="usage_gap_accepted_by_somebody",
             ),
         ]
+
+
+class UsageEstimate(PublicModel):
+    """What a gap may hold of one meter, by one adapter version on one line; nothing of it counts until it is billed.
+
+    `hours` of the gap are estimated, each by the same hour of the last week before the gap that is known; `basis_start`
+    and `basis_end` span those.
+    """
+
+    PREFIX = "est"
+
+    gap = models.ForeignKey(UsageGap, on_delete=models.PROTECT, related_name="estimates")
+    meter = models.CharField(max_length=30)
+    line = models.CharField(max_length=30)
+    adapter_version = models.CharField(max_length=40, blank=True)
+    quantity = models.DecimalField(max_digits=38, decimal_places=0)
+    hours = models.PositiveIntegerField()
+    basis_start = models.DateTimeField()
+    basis_end = models.DateTimeField()
+    state = models.CharField(max_length=10, choices=EstimateState.choices, default=EstimateState.PROPOSED)
+
+    class Meta:
+        ordering = ["meter", "line", "adapter_version"]
+        indexes = [models.Index(fields=["gap"], condition=Q(state="billed"), name="usage_estimate_billed")]
+        constraints = [
+            models.UniqueConstraint(fields=["gap", "meter", "line", "adapter_version"], name="usage_estimate_unique"),
+            models.CheckConstraint(condition=Q(state__in=EstimateState.values), name="usage_estimate_state_known"),
+        ]
+
+    @property
+    def meter_title(self) -> str:
+        """The meter's name for people."""
+        return METERS[self.meter].title
+
+
+class DroppedMonth(PublicModel):
+    """A month whose hours are not kept any more: its days and what was sealed of it stay. Oldest first, without a gap.
+
+    `buckets` is how many there were, `sealed_quantities` what each meter's claims of them came to.
+    """
+
+    PREFIX = "um"
+
+    month = models.DateTimeField(unique=True)
+    buckets = models.PositiveBigIntegerField()
+    sealed_quantities = models.JSONField()
 
 
 class MeteringAlarm(PublicModel):

@@ -77,6 +77,17 @@ class UsageHour(models.Model):
         constraints = [models.UniqueConstraint(fields=["hour", "meter", "line"], name="usage_hour_unique")]
 
 
+class MonthTokens(models.Model):
+    """How many tokens a tenant used in a month of its days: an order for pages, minutes behind; never a sum to show."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+", db_index=False)
+    month = models.DateField()
+    tokens = models.DecimalField(max_digits=38, decimal_places=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["month", "tenant"], name="month_tokens_unique")]
+
+
 class HourDue(models.Model):
     """An hour whose UsageHour rows are behind its buckets; written by whoever changes a bucket."""
 

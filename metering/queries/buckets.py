@@ -129,19 +129,28 @@ a.fetched_at = v.fetched_at {WINDOW_STATE} WHERE c.seal_id = %(seal)s AND b.mete
 b.id
 """
 
-# Everything before a scope's watermark is settled.
+# Everything before a scope's watermark is settled. An hour is known or not for all tenants of a scope alike, so the
+# hours are looked at per scope first: with 10,000 tenants that is two hundred times fewer.
 UNKNOWN_HOURS = """
-SELECT DISTINCT ON (e.tenant_id, hour) e.tenant_id, hour, coalesce(w.state, ''), coalesce(w.problem, '')
-FROM metering_enrolment e JOIN metering_meteringscope s ON s.id = e.scope_id
-CROSS JOIN LATERAL generate_series(
-    greatest(e.starts_at, s.settled_until, %(start)s),
-    least(coalesce(e.ends_at, 'infinity'), %(end)s) - interval '1 microsecond', interval '1 hour') AS hour
-LEFT JOIN metering_collectionwindow w ON w.scope_id = e.scope_id AND w.starts_at = hour
+WITH unknown AS MATERIALIZED (
+    SELECT s.id AS scope_id, hour, coalesce(w.state, '') AS state, coalesce(w.problem, '') AS problem
+    FROM metering_meteringscope s
+    CROSS JOIN LATERAL generate_series(greatest(s.settled_until, %(start)s), %(end)s - interval '1 microsecond',
+                                       interval '1 hour') AS hour
+    LEFT JOIN LATERAL (
+        SELECT w.state, w.problem FROM metering_collectionwindow w WHERE w.scope_id = s.id AND w.starts_at = hour
+        LIMIT 1) w ON true
+    WHERE (w.state IS NULL OR NOT (w.state = ANY(%(good)s)))
+      AND (%(tenants)s::bigint[] IS NULL OR s.id IN (
+          SELECT scope_id FROM metering_enrolment WHERE tenant_id = ANY(%(tenants)s)))
+)
+SELECT DISTINCT ON (e.tenant_id, u.hour) e.tenant_id, u.hour, u.state, u.problem
+FROM unknown u JOIN metering_enrolment e ON e.scope_id = u.scope_id AND e.starts_at <= u.hour
+    AND (e.ends_at IS NULL OR e.ends_at > u.hour)
 WHERE (%(tenants)s::bigint[] IS NULL OR e.tenant_id = ANY(%(tenants)s))
-  AND (w.id IS NULL OR NOT (w.state = ANY(%(good)s)))
   AND NOT EXISTS (SELECT 1 FROM metering_usagegap g WHERE g.tenant_id = e.tenant_id AND g.state = 'accepted'
-                  AND g.starts_at <= hour AND g.ends_at > hour)
-ORDER BY e.tenant_id, hour, array_position(ARRAY['', 'waiting', 'provisional'], coalesce(w.state, '')::text)
+                  AND g.starts_at <= u.hour AND g.ends_at > u.hour)
+ORDER BY e.tenant_id, u.hour, array_position(ARRAY['', 'waiting', 'provisional'], u.state)
 """
 
 FRESHNESS = """
@@ -155,8 +164,8 @@ LEFT JOIN LATERAL (
            count(*) FILTER (WHERE w.state = 'waiting' AND w.ends_at <= %s) AS overdue, max(w.problem) AS problem
     FROM metering_collectionwindow w WHERE w.scope_id = s.id AND w.state <> 'settled') open ON true
 LEFT JOIN LATERAL (
-    SELECT max(w.ends_at) AS ends_at, max(w.fetched_at) AS fetched_at
-    FROM metering_collectionwindow w WHERE w.scope_id = s.id) newest ON true
+    SELECT max(w.ends_at) AS ends_at, max(w.fetched_at) AS fetched_at FROM metering_collectionwindow w
+    WHERE w.scope_id = s.id AND w.starts_at >= s.settled_until - interval '1 hour') newest ON true
 ORDER BY s.key
 """
 

@@ -38,7 +38,9 @@ RULES = {
     "a seal's days are the sums of its claims": """
         WITH claimed AS (SELECT seal_id, sum(quantity) AS quantity FROM metering_sealedbucket GROUP BY 1),
              days AS (SELECT seal_id, sum(quantity) AS quantity FROM metering_sealedday GROUP BY 1)
-        SELECT count(*) FROM claimed c LEFT JOIN days d USING (seal_id) WHERE c.quantity <> coalesce(d.quantity, 0)""",
+        SELECT count(*) FROM claimed c JOIN metering_seal s ON s.id = c.seal_id LEFT JOIN days d USING (seal_id)
+        WHERE c.quantity <> coalesce(d.quantity, 0) AND s.period_start >= coalesce(
+            (SELECT max(month) + interval '1 month' FROM metering_droppedmonth), '-infinity')""",
     "events are in their buckets or about to be": """
         WITH said AS (SELECT series_id, sum(quantity) AS quantity FROM metering_usageevent GROUP BY 1),
              waiting AS (SELECT series_id, sum(quantity) AS quantity FROM metering_eventdelta GROUP BY 1),

@@ -1,7 +1,7 @@
 """Usage cut as somebody asks for it: by day or hour, for some tenants, one meter, one line, one adapter version."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -71,14 +71,18 @@ BY_HOUR = (
     f"SELECT date_trunc('hour', b.bucket_start, 'UTC'), b.meter, sum(b.quantity)::bigint {BUCKETS} "
     "GROUP BY 1, 2 ORDER BY 1, 2"
 )
-TOTALS_BY_DAY = (
+# A page of everybody shows who uses most, and sums only their days: all days of a month are a million rows.
+MOST = """
+SELECT z.tenant_id FROM metering_rollupzone z
+LEFT JOIN (SELECT tenant_id, sum(tokens) AS tokens FROM metering_monthtokens
+           WHERE month >= date_trunc('month', (%(start)s AT TIME ZONE %(zone)s)::date)::date
+             AND month < (%(end)s AT TIME ZONE %(zone)s)::date GROUP BY 1) used ON used.tenant_id = z.tenant_id
+ORDER BY coalesce(used.tokens, 0) DESC, z.tenant_id LIMIT %(limit)s
+"""
+TOTALS = (
     f"SELECT d.tenant_id, d.meter, d.line, sum(d.quantity)::bigint {DAYS} GROUP BY 1, 2, 3 "
     "ORDER BY sum(sum(d.quantity) FILTER (WHERE d.meter LIKE '%%tokens')) OVER (PARTITION BY d.tenant_id) "
     "DESC NULLS LAST, 1, 2, 3 LIMIT %(limit)s"
-)
-TOTALS_BY_HOUR = (
-    f"SELECT b.tenant_id, b.meter, b.line, sum(b.quantity)::bigint {BUCKETS} GROUP BY 1, 2, 3 "
-    "ORDER BY 1, 2, 3 LIMIT %(limit)s"
 )
 EXPORT_BY_DAY = (
     f"SELECT d.tenant_id, d.meter, d.line, d.quantity::bigint, d.adapter_version, d.day {DAYS} "
@@ -99,8 +103,14 @@ def points(cut: Cut) -> list[Point]:
 
 
 def totals(cut: Cut, *, limit: int) -> list[Row]:
-    """The sums per tenant, meter and line; by days the tenant with the most tokens first, in days of its own zone."""
-    return [Row(*row) for row in _rows(TOTALS_BY_HOUR if cut.by_hour else TOTALS_BY_DAY, cut, limit)]
+    """The sums per tenant, meter and line, of days of each tenant's own zone; the tenant with the most tokens first.
+
+    Of everybody, without a line or a version asked for, only of the tenants with the most tokens, as many as `limit`
+    rows can hold.
+    """
+    if cut.tenant_ids is None and cut.line is None and cut.adapter_version is None:
+        cut = replace(cut, tenant_ids=[tenant for (tenant,) in _rows(MOST, cut, limit)])
+    return [Row(*row) for row in _rows(TOTALS, cut, limit)]
 
 
 def export(cut: Cut, *, limit: int) -> Iterator[Row]:

@@ -97,7 +97,8 @@ def source_settings() -> list[SourceSetting]:
 def usage_gaps(*, tenant_ids: Collection[int] | None, state: str | None = None) -> QuerySet[UsageGap]:
     """Gaps, newest first."""
     found = UsageGap.objects.filter(visible(tenant_ids))
-    return (found.filter(state=state) if state else found).select_related("tenant").order_by("-pk")
+    found = found.select_related("tenant").prefetch_related("estimates").order_by("-pk")
+    return found.filter(state=state) if state else found
 
 
 def get_gap(ref: str, *, tenant_ids: Collection[int] | None) -> UsageGap:
@@ -113,7 +114,7 @@ def accepted_gaps(*, tenant_ids: Collection[int], start: datetime, end: datetime
     found = UsageGap.objects.filter(
         tenant_id__in=tenant_ids, state=GapState.ACCEPTED, starts_at__lt=end, ends_at__gt=start
     )
-    return list(found.order_by("tenant_id", "starts_at"))
+    return list(found.prefetch_related("estimates").order_by("tenant_id", "starts_at"))
 
 
 def alarms(*, tenant_ids: Collection[int] | None) -> QuerySet[MeteringAlarm]:

@@ -12,6 +12,7 @@ from core.errors import Invalid
 from core.periods import HOUR_SECONDS, Period, floor_to_bucket
 from events.record import record_event
 from metering.models import CollectionWindow, Enrolment, MeteringScope, UsageBucket
+from metering.partitions import kept_since
 from metering.services.collection import read_span
 from metering.store import Reading
 from tenants.models import Tenant
@@ -24,6 +25,12 @@ class SpanTooLong(Invalid):
     """More hours than a preview reads while somebody waits."""
 
     code = "backfill_too_long"
+
+
+class HoursNotKept(Invalid):
+    """The hours were dropped when their time was over; what was sealed of them is not read anew."""
+
+    code = "hours_not_kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +69,7 @@ class Preview:
 def preview_backfill(*, tenant_id: int | None, start: datetime, end: datetime) -> Preview:
     """Ask the sources about [start, end) and compare, writing nothing. `tenant_id` None means every tenant.
 
-    Raises SpanTooLong beyond 31 days of one tenant, or one day of all.
+    Raises SpanTooLong beyond 31 days of one tenant, or one day of all, and HoursNotKept.
     """
     start, end = _whole_hours(start, end, tenant_id)
     preview = Preview(start, end)
@@ -80,7 +87,7 @@ def request_backfill(*, tenant_id: int | None, start: datetime, end: datetime, r
     """Make every window of [start, end) due at once, as read last or not; return how many.
 
     A window is a scope's, so the tenant's neighbours are read again with it; that changes nothing that is right.
-    Raises SpanTooLong.
+    Raises SpanTooLong and HoursNotKept.
     """
     start, end = _whole_hours(start, end, tenant_id)
     with transaction.atomic(durable=True):
@@ -97,8 +104,8 @@ def request_backfill(*, tenant_id: int | None, start: datetime, end: datetime, r
 
 
 def read_again(*, start: datetime, end: datetime) -> int:
-    """Make every window of [start, end), however long, of every tenant due at once; return how many."""
-    found = CollectionWindow.objects.filter(starts_at__lt=end, ends_at__gt=start)
+    """Make every window of [start, end) that is kept, however long, of every tenant due at once; return how many."""
+    found = CollectionWindow.objects.filter(starts_at__lt=end, ends_at__gt=max(start, kept_since()))
     return found.update(due_at=clock.now())
 
 
@@ -109,6 +116,8 @@ def _whole_hours(start: datetime, end: datetime, tenant_id: int | None) -> tuple
             f"{start.isoformat()} to {end.isoformat()} is not a stretch of up to {longest.days} day(s).",
             hint="Take a part at a time; all tenants together go by the day.",
         )
+    if start < (kept := kept_since()):
+        raise HoursNotKept(f"Hours before {kept:%Y-%m-%d} are not kept any more.", hint="Their days and seals are.")
     return floor_to_bucket(start, HOUR_SECONDS), floor_to_bucket(
         end + timedelta(hours=1, microseconds=-1), HOUR_SECONDS
     )

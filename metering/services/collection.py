@@ -25,6 +25,7 @@ from metering import books, emitters, meters, schedule, store, windows
 from metering.evidence import answer_digest
 from metering.models import Enrolment, MeteringScope, SourceAnswer
 from metering.partitions import make_months
+from metering.services import estimates
 from metering.services.enrolment import advance_watermarks, open_windows
 from metering.services.unattributed import note_unattributed
 from provisioning.doors import Doors
@@ -121,6 +122,8 @@ def _read_and_record(
         hours = {window.starts_at for window in ours}
         SourceAnswer.objects.bulk_create(batch.answers if ours else [], ignore_conflicts=True)
         report.values_changed += store.write_readings([r for r in batch.readings if _hour(r.bucket_start) in hours])
+        if ours and not batch.problem:
+            estimates.replace(scope, sorted(hours), ours[-1].ends_at)
         report.values_parked += store.write_refused([r for r in batch.refused if _hour(r.bucket_start) in hours])
         report.windows_settled += windows.record(
             ours,

@@ -10,6 +10,7 @@ from core.locks import advisory_lock
 from core.periods import HOUR_SECONDS, bucket_seconds, floor_to_bucket
 from metering import emitters
 from metering.models import CollectionWindow, Enrolment, MeteringScope
+from metering.partitions import kept_since
 from metering.schedule import READS, WINDOW
 from metering.states import WindowState
 from tenants.models import Tenant
@@ -113,7 +114,8 @@ def _enrol(tenant_id: int, place: tuple[str, str], seconds: int, starts_at: date
     )
     Enrolment.objects.create(tenant_id=tenant_id, scope=scope, account=account, region=region, starts_at=starts_at)
     read_before = Q(reads__gt=0) | ~Q(lease_until=None)
-    CollectionWindow.objects.filter(read_before, scope=scope, ends_at__gt=starts_at).update(
+    since = max(starts_at, kept_since())
+    CollectionWindow.objects.filter(read_before, scope=scope, ends_at__gt=since).update(
         state=WindowState.WAITING, due_at=as_of, fence=F("fence") + 1, lease_until=None
     )
     MeteringScope.objects.filter(pk=scope.pk, starts_at__gt=starts_at).update(starts_at=starts_at)

@@ -36,6 +36,15 @@ GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 ON CONFLICT (hour, meter, line) DO UPDATE SET quantity = EXCLUDED.quantity WHERE h.quantity <> EXCLUDED.quantity
 """
 
+RANK = """
+INSERT INTO metering_monthtokens AS t (tenant_id, month, tokens)
+SELECT d.tenant_id, %(month)s, sum(d.quantity) FROM metering_usageday d
+WHERE d.day >= %(month)s AND d.day < %(month)s::date + interval '1 month' AND d.meter = ANY(%(meters)s)
+GROUP BY d.tenant_id ORDER BY d.tenant_id
+ON CONFLICT (month, tenant_id) DO UPDATE SET tokens = EXCLUDED.tokens WHERE t.tokens <> EXCLUDED.tokens
+"""
+TOKENS = ("input_tokens", "output_tokens")
+
 FORGET_DAYS = """
 DELETE FROM metering_usageday d USING metering_rollupzone z
 WHERE z.tenant_id = d.tenant_id AND d.tenant_id = ANY(%(tenants)s)
@@ -71,6 +80,15 @@ def roll_up_hours() -> int:
         done += len(hours)
         if len(hours) < HOURS_AT_ONCE:
             return done
+
+
+def rank_tenants(*, as_of: datetime | None = None) -> None:
+    """Note how many tokens each tenant used in this month and the one before, by which pages put them in order."""
+    month = month_of(as_of or clock.now())
+    for each in (month_after(month, -1), month):
+        with transaction.atomic(durable=True), connection.cursor() as cursor:
+            advisory_lock("metering.ranks")
+            cursor.execute(RANK, {"month": each.date(), "meters": [*TOKENS]})
 
 
 def follow_zones() -> int:

@@ -48,7 +48,7 @@ def test_a_gap_is_accepted_with_a_reason(admin: Client, furnished: Furnished) ->
     path = reverse("gap-accept", args=[furnished.gap])
     assert path in admin.get(health).content.decode()
     assert admin.post(path, {"reason": ""}).status_code == 422
-    assert admin.post(path, {"reason": "the outage of <b>9 Nov</b>"}).status_code == 302
+    assert admin.post(path, {"bill": "known", "reason": "the outage of <b>9 Nov</b>"}).status_code == 302
     page = admin.get(health).content.decode()
     assert "the outage of &lt;b&gt;9 Nov&lt;/b&gt;" in page and path not in page
     assert UsageGap.objects.get().closed_by == "person-admin"

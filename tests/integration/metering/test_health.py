@@ -13,7 +13,8 @@ from core.periods import Period
 from core.states import IllegalMove
 from events.models import Event
 from metering import queries
-from metering.models import MeteringAlarm, UsageBucket, UsageDay, UsageGap
+from metering.models import MeteringAlarm, UsageBucket, UsageDay, UsageEstimate, UsageGap, UsageRevision
+from metering.queries.conservation import breaches
 from metering.queries.health import accepted_gaps, differences
 from metering.services.alarms import watch
 from metering.services.backfill import SpanTooLong, preview_backfill, request_backfill
@@ -87,6 +88,47 @@ def test_hours_that_cloudwatch_has_forgotten_are_accepted_on_purpose_and_sealing
     assert (note_gaps(), watch()) == (0, [])
     with pytest.raises(IllegalMove):
         accept_gap(gap_id=gap.pk, reason="again", actor=TESTER)
+
+
+def test_an_estimate_is_billed_only_on_purpose_and_taken_back_when_the_hours_are_read(
+    meterage: Meterage, aws: EmulatorClient
+) -> None:
+    tenant, other = meterage.tenant(), meterage.tenant()
+    for hours in (24, 25, 26):
+        meterage.move_to(meterage.after(hours=hours))
+        meterage.put(tenant, 100 + hours, meterage.after(hours=hours, minutes=-20))
+    meterage.collect(meterage.after(days=7, hours=23.5))
+    meterage.put(tenant, 7, meterage.after(days=7, hours=23, minutes=10))
+    aws.post("faults", {"fault": "server_error", "operation": "GetMetricData", "times": 500})
+    meterage.collect(meterage.after(days=8, hours=4.3))
+    note_gaps()
+    [estimate] = UsageEstimate.objects.all()
+    gap = estimate.gap
+    quiet = UsageGap.objects.get(tenant=other, starts_at=gap.starts_at)
+    assert (gap.tenant, estimate.meter, estimate.quantity, estimate.hours, estimate.state) == (
+        tenant, "input_tokens", 124 + 125 + 126, 3, "proposed",
+    )  # fmt: skip
+    assert estimate.basis_end - estimate.basis_start == 3 * HOUR
+    assert sum(UsageDay.objects.values_list("quantity", flat=True)) == 124 + 125 + 126, (
+        "what is proposed counts nowhere"
+    )
+    accept_gap(gap_id=quiet.pk, reason="quiet anyway", actor=TESTER, bill_estimate=True)
+    accepted = accept_gap(gap_id=gap.pk, reason="billed as the week before", actor=TESTER, bill_estimate=True)
+    assert Event.objects.filter(name="usage.gap_accepted").order_by("pk").last().after["estimated"] == {  # type: ignore[union-attr]
+        "input_tokens": 375
+    }
+    week = Period(meterage.after(days=7), meterage.after(days=9))
+    [shown] = queries.buckets(tenant_ids=[tenant.pk], start=week.start, end=week.end, limit=1)
+    assert shown.query.startswith(f"estimate for {accepted.public_id}: input_tokens of base on line pooled")
+    assert sum(UsageDay.objects.values_list("quantity", flat=True)) == 2 * 375
+    aws.delete("faults")
+    meterage.settle(week.end)
+    [replaced] = UsageEstimate.objects.all()
+    assert replaced.state == "replaced"
+    assert UsageRevision.objects.filter(bucket__source__startswith="estimate:").count() == 3
+    assert seal(tenant, week) == 7, "what was read counts, what was estimated does not"
+    assert Event.objects.filter(name="usage.estimate_replaced").count() == 1
+    assert breaches() == []
 
 
 def test_a_source_is_chosen_for_what_is_not_sealed_and_only_that_is_billed(meterage: Meterage) -> None:

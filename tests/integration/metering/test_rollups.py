@@ -14,8 +14,11 @@ from django.db import connection, transaction
 from django.db.utils import IntegrityError
 
 from core import clock
+from events.models import Event
 from metering import partitions, queries
 from metering.models import UsageBucket, UsageDay, UsageHour
+from metering.services.backfill import HoursNotKept, request_backfill
+from metering.services.retention import drop_old_months, retention
 from metering.services.rollups import follow_zones, make_months_ahead, rebuild_days, roll_up_hours
 from metering.services.sources import choose_source
 from metering.store import Reading, write_readings
@@ -110,15 +113,28 @@ def test_a_month_without_a_partition_takes_nothing_until_it_is_made() -> None:
         assert cursor.fetchone() == (1,)
 
 
-def test_a_month_can_be_dropped_and_its_days_stay() -> None:
-    tenant, old = make_tenant(), datetime(2031, 5, 7, tzinfo=UTC)
+def test_a_month_goes_when_its_time_is_over_and_nothing_holds_it_and_its_days_stay() -> None:
+    tenant, old, time_is_over = make_tenant(), datetime(2024, 5, 7, tzinfo=UTC), datetime(2026, 7, 1, tzinfo=UTC)
     partitions.make_months([old])
     write_readings([reading(tenant, old, 5)])
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    partitions.drop_month(partitions.month_of(old))
+    assert retention(as_of=datetime(2026, 6, 30, tzinfo=UTC)).next_month is None
+    assert drop_old_months(as_of=time_is_over) == []
+    assert retention(as_of=time_is_over).held_by == ("usage of 1 tenant(s) is in no seal",)
+    UsageBucket.objects.update(sealed_quantity=5, sealed_revision=1)
+    [dropped] = drop_old_months(as_of=time_is_over)
+    assert (dropped.month, dropped.buckets, dropped.sealed_quantities) == (
+        datetime(2024, 5, 1, tzinfo=UTC), 1, {"input_tokens": "5"},
+    )  # fmt: skip
+    assert drop_old_months(as_of=time_is_over) == []
+    assert Event.objects.filter(name="usage.month_dropped").count() == 1
     assert not UsageBucket.objects.filter(tenant=tenant).exists()
-    assert days_of(tenant) == {("2031-05-07", "input_tokens"): 5}
+    assert days_of(tenant) == {("2024-05-07", "input_tokens"): 5}
+    with pytest.raises(partitions.MonthIsGone):
+        partitions.make_months([old])
+    with pytest.raises(HoursNotKept):
+        request_backfill(tenant_id=tenant.pk, start=old, end=old + HOUR, reason="", actor=TESTER)
 
 
 @pytest.mark.django_db(transaction=True)
