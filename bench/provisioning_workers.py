@@ -79,9 +79,9 @@ class Throttled:
     told_stuck: int
 
 
-# Production's settings, six times as fast in all that is counted by the second: two calls, sweeps of 15 s, a lease of
+# Production's settings, three times as fast in all that is counted by the second: two calls, sweeps of 15 s, a lease of
 # 120 s. AWS limits creates at just that rate, and reads at four times that.
-PER_SECOND, BURST, SWEEP_SECONDS, LEASE_SECONDS = 12, 10, 2.5, 20
+PER_SECOND, BURST, SWEEP_SECONDS, LEASE_SECONDS = 6, 10, 5, 40
 READS = ("ListInferenceComponents", "DescribeInferenceComponent", "ListTags")
 SETTINGS = {
     "CP_AWS_CHANGES_PER_SECOND": str(PER_SECOND),

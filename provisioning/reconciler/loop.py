@@ -60,11 +60,23 @@ class PassReport:
 
 
 def run_pass(*, limit: int) -> PassReport:
-    """Reconcile up to `limit` due rows once."""
+    """Reconcile up to `limit` due rows once.
+
+    Those whose last call failed come after the others are recorded: a place that hangs holds up only such as failed.
+    """
     rows = claim(limit)
-    if not rows:
-        return PassReport(0, 0, 0)
-    doors = Doors(row.account for row in rows)
+    doors = Doors({row.account for row in rows}) if rows else None
+    healthy, failing = [row for row in rows if not row.failures], [row for row in rows if row.failures]
+    reports = [_reconcile(part, doors) for part in (healthy, failing) if part and doors]
+    return PassReport(
+        claimed=len(rows),
+        changes=sum(report.changes for report in reports),
+        recorded=sum(report.recorded for report in reports),
+        waiting=sum(report.waiting for report in reports),
+    )
+
+
+def _reconcile(rows: Sequence[ManagedResource], doors: Doors) -> PassReport:
     with ThreadPoolExecutor(max_workers=THREADS) as threads:
         observed = observe(rows, install=settings.INSTALL_NAME, threads=threads, doors=doors)
         observations = observed.of_rows
@@ -96,7 +108,7 @@ def claim(limit: int) -> list[ManagedResource]:
             .select_for_update(skip_locked=True, no_key=True)
             .defer(*NOT_READ)[:limit]
         )
-        found = {row.pk: row for row in _alike(list(due))}
+        found = {row.pk: row for row in due}
         chosen, deadly = worth_claiming([(row.pk, row.attempts) for row in found.values()])
         tell("resource.stuck", park(deadly))
         owner, until = f"{socket.gethostname()}:{os.getpid()}", at + timedelta(seconds=settings.ENV.lease_seconds)
@@ -109,11 +121,6 @@ def claim(limit: int) -> list[ManagedResource]:
             row.lease_owner, row.lease_until = owner, until
         prefetch_related_objects([row for row in claimed if not row.is_settled], "tenant", "needs", "needed_by")
         return claimed
-
-
-def _alike(due: Sequence[ManagedResource]) -> Iterable[ManagedResource]:
-    """Those whose last call failed, or those whose last did not: a place that hangs holds up only such as failed."""
-    return [row for row in due if (row.failures > 0) == (due[0].failures > 0)]
 
 
 def record(
