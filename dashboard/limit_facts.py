@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from aws.gateway import WindowUse
 from provisioning.services.limits import window_use
 
 METERS = {"input_tokens": "Input tokens", "output_tokens": "Output tokens", "total_tokens": "Tokens in and out"}
@@ -65,8 +66,13 @@ def limit_bars(tenant_id: int) -> Sequence[LimitBar] | None:
             ends_at=each.ends_at,
             when_full=when_full(each),
         )
-        for each in found
+        for each in sorted(found, key=_shortest_first)
     ]
+
+
+def _shortest_first(use: WindowUse) -> tuple[bool, timedelta]:
+    """The tenant's own limits by their windows, and then its allowances on lines."""
+    return bool(use.line), use.ends_at - use.starts_at
 
 
 def _title(limit: Any) -> str:

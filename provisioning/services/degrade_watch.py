@@ -18,6 +18,8 @@ from aws.gateway import DegradeCount
 from core import clock
 from core.actors import SYSTEM
 from core.locks import advisory_lock
+from dataplane.ladder import QUEUE
+from dataplane.reports import REFUSED
 from events.record import Happening, record_events
 from provisioning.models import DegradedMinute, DegradeReading
 from tenants.models import Tenant
@@ -95,18 +97,24 @@ def _keep(tenant_id: int, found: Sequence[DegradeCount]) -> None:
 def _happening(chain: Sequence[DegradedMinute]) -> Happening:
     """One event of a chain's minutes, in their order."""
     first, last = chain[0], chain[-1]
-    tenant = first.tenant
+    tenant, times = first.tenant, sum(row.times - row.told for row in chain)
     told = {
         "route": first.route,
         "line": first.line,
         "to": first.to,
         "reason": first.reason,
-        "times": sum(row.times - row.told for row in chain),
+        "times": times,
         "first_minute": first.minute.isoformat(),
         "last_minute": last.minute.isoformat(),
     }
     data = {"tenant": tenant.public_id, "external_id": tenant.external_id, **told}
-    return Happening(tenant, tenant, after=told, data=data)
+    return Happening(tenant, tenant, reason=_sentence(first, times), after=told, data=data)
+
+
+def _sentence(row: DegradedMinute, times: int) -> str:
+    """What the log says to people."""
+    what = {REFUSED: "refused", QUEUE: "made to wait"}.get(row.to, f"passed on to {row.to}")
+    return f"Requests of route {row.route} {what} by {row.line}, {times:,} times: {row.reason}."
 
 
 def _key(row: DegradedMinute) -> Key:

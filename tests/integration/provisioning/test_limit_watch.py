@@ -173,6 +173,7 @@ def test_each_degrade_is_in_exactly_one_event_however_often_and_late_it_is_read(
     assert sorted(degrades()) == first
     event = Event.objects.filter(name="route.degraded", data__times=2).get()
     assert event.data is not None and event.tenant_ref == event.subject_ref == acme.public_id
+    assert event.reason == "Requests of route support passed on to cheap-api by strong-api, 2 times: limit_exceeded."
     assert event.data["external_id"] == "CRM-42" and event.data["route"] == "support"
     assert event.data["first_minute"] < event.data["last_minute"]
 
