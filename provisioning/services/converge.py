@@ -7,17 +7,17 @@ Leaving: publish withdrawn -> wish nothing -> (the loop deletes) -> nothing left
 import logging
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
 
 from aws import connect
-from aws.errors import AwsError, Unreachable
+from aws.errors import AwsError
 from core.actors import SYSTEM
 from core.clock import now
 from core.crashpoints import boundary
-from models_registry.models import AdapterVersion, Release
+from models_registry.models import AdapterVersion
 from models_registry.queries import WantedRelease, has_open_share, wanted_releases
 from models_registry.services import canaries, releases
 from models_registry.states import ReleaseState
@@ -32,13 +32,13 @@ from provisioning.services import (
     first_steps,
     mirroring,
     operations,
-    probing,
+    proving,
     publishing,
     routing,
 )
+from provisioning.services.copies import Place
 from provisioning.services.desired_state import Wishes, sync_tenant
-from provisioning.services.probing import Verdict
-from provisioning.states import Phase, StuckReason
+from provisioning.states import Phase
 from tenants.models import OffboardingStep, Tenant
 from tenants.queries import tier_version_of
 from tenants.services import offboarding, onboarding
@@ -47,27 +47,24 @@ from tenants.states import TenantState
 log = logging.getLogger(__name__)
 
 NO_LINE = "The tenant's tier has no serving line: route its version to one, then retry."
-COMPONENT_FAILED = "component_failed"
-NO_HOSTED_LINE = "no_hosted_line"
 SUSPENDED, ACTIVE = "suspended", "active"
 
 
 def converge_tenant(*, tenant_id: int) -> None:
     """Take every step that can be taken now. What AWS refuses is noted at the tenant's operations, and swept."""
-    if Tenant.objects.filter(pk=tenant_id, state=TenantState.SIGNED_UP).exists():
+    tenant, under_way = operations.open_missing(tenant_id=tenant_id)
+    if tenant.state == TenantState.SIGNED_UP:
         with boundary("commit begin provisioning"):
             onboarding.begin_provisioning(tenant_id=tenant_id, actor=SYSTEM)
-    operations.open_missing(tenant_id=tenant_id)
+        tenant, under_way = operations.open_missing(tenant_id=tenant_id)
     trouble = ""
     try:
-        tenant = Tenant.objects.get(pk=tenant_id)
-        if queries.is_held(tenant):
+        if operations.is_held(tenant, under_way):
             pass  # what is under way in AWS is followed, and nothing is begun
         elif tenant.state == TenantState.OFFBOARDING:
             _depart(tenant)
         elif tenant.state != TenantState.OFFBOARDED:
             _serve(tenant)
-        trouble = accounts.obstacle(tenant)
     except AwsError as error:
         trouble = (
             f"{error.operation}: {error.message or error.code} (request {error.request_id or 'without an answer'})"
@@ -75,7 +72,8 @@ def converge_tenant(*, tenant_id: int) -> None:
         log.warning("converging %s is held up: %s", tenant_id, trouble)
     except publishing.ConfigRefused as refused:
         trouble = f"The runtime config was not published: {refused.detail} {refused.hint}"
-    operations.refresh(tenant_id=tenant_id, trouble=trouble)
+    if under_way:
+        operations.refresh(tenant_id=tenant_id, trouble=trouble or accounts.obstacle(tenant))
 
 
 def converge_around(*, resource_id: int) -> None:
@@ -126,36 +124,56 @@ def _converge_all(tenant_ids: Sequence[int]) -> int:
 
 # --- serving ----------------------------------------------------------------------------------------------------
 def _serve(tenant: Tenant) -> None:
-    lines = queries.lines_of(tenant.pk)
-    if not lines:
+    """What is read is passed on; after each wait for AWS what could have changed is read again."""
+    standing = queries.standing_of(tenant.pk)
+    if not standing.lines:
         with boundary("commit no line"):
             onboarding.fail_provisioning(tenant_id=tenant.pk, reason=NO_LINE, actor=SYSTEM)
         return
-    if not first_steps.may_begin(tenant):
+    if not first_steps.may_begin(tenant, standing.lines):
         return
-    if not any(line.is_hosted for line in lines):
-        _refuse_adapters(lines, wanted_releases(tenant.pk))
-    adapters, not_copied = _adapters(tenant.pk)
-    wishes = sync_tenant(tenant_id=tenant.pk, adapters=adapters)
-    refused: dict[int, str] = {}
-    held_up = _prove(wishes, wanted_releases(tenant.pk), refused)
-    if held_up is None:
-        cutting_over.prepare(tenant, wishes, refused)
-        lines = queries.lines_of(tenant.pk)  # the new tier's, once everything there serves
-    wanted = wanted_releases(tenant.pk)  # without what was refused
-    if wishes.is_founded or queries.current_config(tenant.pk) is not None:
-        routes = {} if queries.is_put_away(tenant) else routing.routes_of(tenant, lines, wishes, wanted)
-        status = ACTIVE if _may_answer(tenant, wishes, wanted, routes) else SUSPENDED
-        publishing.publish(tenant_id=tenant.pk, status=status, region=_home_of(lines), routes=routes)
-        if _record_what_serves(tenant.pk, wanted):
+    wanted = wanted_releases(tenant.pk)
+    if proving.refuse_unloadable(standing.lines, wanted):
+        wanted = wanted_releases(tenant.pk)
+    versions = _versions(tenant.pk, wanted)
+    places = copies.places_of(queries.line_facts(line) for lines in standing.kept for line in lines)
+    not_copied = copies.bring_copies(versions=[version for _, version in versions], places=places)
+    wishes = sync_tenant(tenant_id=tenant.pk, adapters=_facts(versions, places))
+    standing, refused = wishes.standing, dict[int, str]()
+    unproved = proving.unproved_components(wishes, wanted)
+    held_up = proving.prove(unproved, refused)
+    if unproved or places:
+        wanted = wanted_releases(tenant.pk)  # without what was refused, and with what people decided meanwhile
+    if held_up is None and cutting_over.prepare(tenant, wishes, wanted, refused):
+        standing = queries.standing_of(tenant.pk)  # the new tier's lines first
+    config = queries.current_config(tenant.pk)
+    if wishes.is_founded or config is not None:
+        config = _publish(tenant, standing.lines, wishes, wanted, config)
+        if config is not None and _record_what_serves(tenant.pk, wanted, config):
             # The old version is not routed any more: keep it warm, or let it go.
-            wishes = sync_tenant(tenant_id=tenant.pk, adapters=_adapters(tenant.pk)[0])
-        cutting_over.follow(tenant)
-    _advance(tenant, wishes)
+            versions = _versions(tenant.pk, wanted_releases(tenant.pk))
+            wishes = sync_tenant(tenant_id=tenant.pk, adapters=_facts(versions, places))
+        if standing.change is not None:
+            cutting_over.follow(tenant)
+    _advance(tenant, wishes, has_config=config is not None)
     held_up = held_up or not_copied
     if held_up is not None:
         raise held_up  # only now: one adapter that cannot be asked must not keep the others from being routed
     copies.erase_unused(tenant_id=tenant.pk)
+
+
+def _publish(
+    tenant: Tenant,
+    lines: Sequence[ServingLine],
+    wishes: Wishes,
+    wanted: Sequence[WantedRelease],
+    config: PublishedConfig | None,
+) -> PublishedConfig | None:
+    """Tell data planes what serves; the config that they follow then."""
+    routes = {} if queries.is_put_away(tenant) else routing.routes_of(tenant, lines, wishes, wanted, config)
+    status = ACTIVE if _may_answer(tenant, wishes, wanted, routes, config) else SUSPENDED
+    told = publishing.publish(tenant_id=tenant.pk, status=status, region=_home_of(lines), routes=routes).config
+    return told if told is not None and told.is_current else queries.current_config(tenant.pk)
 
 
 def _home_of(lines: Sequence[ServingLine]) -> str:
@@ -163,59 +181,50 @@ def _home_of(lines: Sequence[ServingLine]) -> str:
     return next((line for line in lines if line.is_hosted), lines[0]).region
 
 
-def _refuse_adapters(lines: Sequence[ServingLine], wanted: Sequence[WantedRelease]) -> None:
-    """Refuse releases that no line of the tier can load."""
-    names = ", ".join(line.name for line in lines)
-    detail = (
-        f"The tier's lines ({names}) are APIs, which load no adapters. Move the tenant to a tier with a hosted line."
-    )
-    for each in wanted:
-        if each.version is not None and each.release.state == ReleaseState.PENDING:
-            _refuse(each.release, Verdict(NO_HOSTED_LINE, detail, {}))
-
-
-def _may_answer(tenant: Tenant, wishes: Wishes, wanted: Sequence[WantedRelease], routes: Mapping[str, Route]) -> bool:
+def _may_answer(
+    tenant: Tenant,
+    wishes: Wishes,
+    wanted: Sequence[WantedRelease],
+    routes: Mapping[str, Route],
+    config: PublishedConfig | None,
+) -> bool:
     """Whether data planes should answer: not while it is suspended, nor, after that, until all that served does again.
 
     The second matters where the tier removes a suspended tenant's resources.
     """
     if tenant.state == TenantState.SUSPENDED:
         return False
-    config = queries.current_config(tenant.pk)
     if config is None or config.document["status"] != SUSPENDED:
         return True
     return wishes.is_founded and all(each.live_version is None or each.adapter.name in routes for each in wanted)
 
 
-def _adapters(tenant_id: int) -> tuple[list[AdapterFacts], AwsError | None]:
-    """The versions that should have a component: wished for, live until that serves, and warm for a roll back.
-
-    They are copied to where the tenant's lines read them; with the last error of AWS that kept one from being copied.
-    """
+def _versions(tenant_id: int, wanted: Sequence[WantedRelease]) -> list[tuple[WantedRelease, AdapterVersion]]:
+    """The versions that should have a component: wished for, live until that serves, and warm for a roll back."""
     found: dict[int, tuple[WantedRelease, AdapterVersion]] = {}
-    for wanted in wanted_releases(tenant_id):
-        live = wanted.live_version if wanted.release.state == ReleaseState.PENDING else None
-        warm = wanted.previous if _is_warm(tenant_id, wanted) else None
-        for version in (wanted.version, live, warm):
+    for each in wanted:
+        live = each.live_version if each.release.state == ReleaseState.PENDING else None
+        warm = each.previous if _is_warm(tenant_id, each) else None
+        for version in (each.version, live, warm):
             if version is not None:
-                found[version.pk] = (wanted, version)
-    lines = [queries.line_facts(line) for group in queries.lines_kept_for(tenant_id) for line in group]
-    versions = [found[pk][1] for pk in sorted(found)]
-    places = copies.places_of(lines)
-    not_copied = copies.bring_copies(versions=versions, places=places)
-    urls = copies.urls_of(list(found)) if places else {}
-    return [_facts(*found[version.pk], urls.get(version.pk, {})) for version in versions], not_copied
+                found[version.pk] = (each, version)
+    return [found[pk] for pk in sorted(found)]
 
 
-def _facts(wanted: WantedRelease, version: AdapterVersion, urls: Mapping[tuple[str, str], str]) -> AdapterFacts:
-    return AdapterFacts(
-        version_id=version.pk,
-        version_ref=version.public_id,
-        adapter_ref=wanted.adapter.public_id,
-        adapter_name=wanted.adapter.name,
-        artifact_url=connect.artifacts().url(version.artifact_key),
-        copies=urls,
-    )
+def _facts(versions: Sequence[tuple[WantedRelease, AdapterVersion]], places: Collection[Place]) -> list[AdapterFacts]:
+    """The versions as wishes want them, with the addresses of their copies in the places that need some."""
+    urls = copies.urls_of([version.pk for _, version in versions]) if places else {}
+    return [
+        AdapterFacts(
+            version_id=version.pk,
+            version_ref=version.public_id,
+            adapter_ref=wanted.adapter.public_id,
+            adapter_name=wanted.adapter.name,
+            artifact_url=connect.artifacts().url(version.artifact_key),
+            copies=urls.get(version.pk, {}),
+        )
+        for wanted, version in versions
+    ]
 
 
 def _is_warm(tenant_id: int, wanted: WantedRelease) -> bool:
@@ -225,62 +234,9 @@ def _is_warm(tenant_id: int, wanted: WantedRelease) -> bool:
     return tier.keep_previous_warm and now() < wanted.previous_stopped_at + timedelta(hours=tier.warm_window_hours)
 
 
-def _prove(wishes: Wishes, wanted: Sequence[WantedRelease], refused: dict[int, str]) -> AwsError | None:
-    """Ask every component that is ready and was never asked; refuse releases whose adapter fails or does nothing.
-
-    Components that fail without a pending release are put into `refused` by pk, with the reason.
-    Answers the last error of AWS that kept a component from being asked; an AWS that hangs is asked no more.
-    """
-    pending = {
-        each.version.pk: each.release
-        for each in wanted
-        if each.version is not None and each.release.state == ReleaseState.PENDING
-    }
-    held_up: AwsError | None = None
-    for row in [*wishes.rows.values(), *wishes.blocked]:
-        if row.adapter_version_id is None:
-            continue
-        release = pending.get(row.adapter_version_id)
-        if row.stuck_reason == StuckReason.TERMINAL and release is not None:
-            evidence = {"component": row.name, "request_id": row.last_request_id}
-            _refuse(release, Verdict(COMPONENT_FAILED, f"AWS could not load the adapter: {row.detail}", evidence))
-        elif row.phase == Phase.READY and row.probed_at is None and not isinstance(held_up, Unreachable):
-            try:
-                _judge(row, release, probing.probe(row), refused)
-            except AwsError as error:
-                held_up = error
-    return held_up
-
-
-def _judge(row: ManagedResource, release: Release | None, verdict: Verdict, refused: dict[int, str]) -> None:
-    """Act on a probe's verdict; without a pending release the component is a live version's, made again."""
-    if not verdict.code:
-        row.probed_at = now()
-        with boundary("commit probed"):
-            ManagedResource.objects.filter(pk=row.pk).update(probed_at=row.probed_at)
-    elif release is not None:
-        _refuse(release, verdict)
-    else:
-        log.error("%s was made again and is not routed: %s", row.public_id, verdict.detail)
-        refused[row.pk] = verdict.detail
-        ManagedResource.objects.filter(pk=row.pk).update(detail=verdict.detail)
-
-
-def _refuse(release: Release, verdict: Verdict) -> None:
-    with boundary("commit refusal"):
-        releases.refuse(
-            release_id=release.pk,
-            code=verdict.code,
-            detail=verdict.detail,
-            evidence=verdict.evidence,
-            actor=SYSTEM,
-        )
-
-
-def _record_what_serves(tenant_id: int, wanted: Sequence[WantedRelease]) -> bool:
+def _record_what_serves(tenant_id: int, wanted: Sequence[WantedRelease], config: PublishedConfig) -> bool:
     """Tell the registry what data planes were told; whether a release became live or withdrawn by it."""
-    config = queries.current_config(tenant_id)
-    if config is None or config.written_at is None:
+    if config.written_at is None:
         return False
     news = _record_releases(config, config.written_at, wanted)
     shares = {
@@ -316,7 +272,7 @@ def _record_releases(config: PublishedConfig, written_at: datetime, wanted: Sequ
     return news
 
 
-def _advance(tenant: Tenant, wishes: Wishes) -> None:
+def _advance(tenant: Tenant, wishes: Wishes, *, has_config: bool) -> None:
     """Move the tenant to active, or to provisioning_failed and back, according to its foundation."""
     if tenant.state not in (TenantState.PROVISIONING, TenantState.PROVISIONING_FAILED):
         return
@@ -329,7 +285,7 @@ def _advance(tenant: Tenant, wishes: Wishes) -> None:
     if tenant.state == TenantState.PROVISIONING_FAILED:
         with boundary("commit provisioning again"):
             onboarding.begin_provisioning(tenant_id=tenant.pk, actor=SYSTEM)
-    if wishes.is_founded and queries.current_config(tenant.pk) is not None:
+    if wishes.is_founded and has_config:
         with boundary("commit activation"):
             onboarding.activate_tenant(tenant_id=tenant.pk, actor=SYSTEM)
 

@@ -67,12 +67,14 @@ def bring_copies(*, versions: Sequence[AdapterVersion], places: Collection[Place
 
 def erase_unused(*, tenant_id: int) -> int:
     """Erase the tenant's copies that no component is made from, or is about to be; how many. Raises AwsError."""
+    copies = list(ArtifactCopy.objects.filter(tenant_id=tenant_id).select_related("adapter_version"))
+    if not copies:
+        return 0
     used = set(
         ManagedResource.objects.living()
         .filter(tenant_id=tenant_id, kind=ADAPTER_COMPONENT)
         .values_list("adapter_version_id", "account", "region")
     )
-    copies = ArtifactCopy.objects.filter(tenant_id=tenant_id).select_related("adapter_version")
     unused = [copy for copy in copies if (copy.adapter_version_id, copy.account, copy.region) not in used]
     doors = Doors(copy.account for copy in unused)
     for copy in unused:

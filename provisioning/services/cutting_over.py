@@ -5,7 +5,7 @@ on the new tier version from the moment in which the config with the new lines w
 the moment in which that was.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,8 +17,10 @@ from core.actors import SYSTEM
 from core.clock import now, real_now
 from core.crashpoints import boundary
 from core.states import move
+from models_registry.queries import WantedRelease
 from provisioning import queries
 from provisioning.models import ManagedResource, PublishedConfig, TierChange
+from provisioning.queries import Standing
 from provisioning.runtime_config import targets_of
 from provisioning.services import probing
 from provisioning.services.desired_state import Wishes
@@ -30,28 +32,32 @@ from tenants.services.tiers import assign_tier
 
 # As long as AWS may be out of reach right after traffic moved, before traffic goes back to where it was answered.
 PATIENCE = timedelta(minutes=5)
+# A line's name and the account where a tenant has it; empty for ours.
+LinePlace = tuple[str, str]
 
 
-def prepare(tenant: Tenant, wishes: Wishes, refused: Mapping[int, str]) -> None:
+def prepare(tenant: Tenant, wishes: Wishes, wanted: Sequence[WantedRelease], refused: Mapping[int, str]) -> bool:
     """Let traffic go to the new lines once everything there serves and answers; turn back when something cannot.
+    Whether either was decided.
 
     `refused` are components by pk whose adapter has no effect, with the reason. Raises AwsError when a component cannot
     be asked now: the next look asks again.
     """
-    change = queries.open_change(tenant.pk)
+    change = wishes.standing.change
     if change is None or change.state != ChangeState.PREPARING:
-        return
-    needed = needed_slots(tenant, queries.lines_of_version(change.to_version_id, tenant_id=tenant.pk))
+        return False
+    needed = needed_slots(tenant, wishes.standing.by_version[change.to_version_id], wanted)
     rows = [wishes.rows[slot] for slot in needed if slot in wishes.rows]
     trouble = _trouble(rows, [row for row in wishes.blocked if row.slot in needed], refused)
     if not trouble and (len(rows) < len(needed) or not all(_serves(row) for row in rows)):
-        return
+        return False
     trouble = trouble or _ask(rows)
     with boundary("commit tier change prepared"):
         if trouble:
             _turn_back(change, trouble)
         else:
             _move(change, ChangeState.CUTTING_OVER, prepared_at=now())
+    return True
 
 
 def follow(tenant: Tenant) -> None:
@@ -59,16 +65,17 @@ def follow(tenant: Tenant) -> None:
 
     Raises AwsError when the new lines cannot be asked now.
     """
-    change = queries.open_change(tenant.pk)
+    standing = queries.standing_of(tenant.pk)
+    change = standing.change
     if change is None:
         return
     match change.state:
         case ChangeState.CUTTING_OVER:
-            _follow_forward(tenant, change)
+            _follow_forward(change, standing)
         case ChangeState.REMOVING:
             _finish(change, ChangeState.DONE)
         case ChangeState.RETURNING:
-            _follow_back(tenant, change)
+            _follow_back(change, standing)
 
 
 def abandon(tenant: Tenant) -> None:
@@ -90,11 +97,11 @@ def abandon(tenant: Tenant) -> None:
 
 
 # --- forward ----------------------------------------------------------------------------------------------------
-def _follow_forward(tenant: Tenant, change: TierChange) -> None:
-    config = _config_on(tenant.pk, change.to_version_id, change.from_version_id)
+def _follow_forward(change: TierChange, standing: Standing) -> None:
+    config = _config_without(change, _only_on(standing, change.from_version_id))
     if config is None:
         return
-    _record_the_turn(change, otherwise=now())
+    _record_the_turn(change, standing, otherwise=now())
     try:
         trouble = _ask_along(config)
     except AwsError as error:
@@ -108,9 +115,9 @@ def _follow_forward(tenant: Tenant, change: TierChange) -> None:
             _move(change, ChangeState.REMOVING, drain_until=_drained())
 
 
-def _record_the_turn(change: TierChange, *, otherwise: datetime | None) -> None:
+def _record_the_turn(change: TierChange, standing: Standing, *, otherwise: datetime | None) -> None:
     """The tenant is on the new version since traffic moved; `otherwise` when no route had to move at all."""
-    at = change.cut_over_at or _moved_at(change) or otherwise
+    at = change.cut_over_at or _moved_at(change, _only_on(standing, change.to_version_id)) or otherwise
     if at is None:
         return
     with boundary("commit tier assigned"):
@@ -121,12 +128,11 @@ def _record_the_turn(change: TierChange, *, otherwise: datetime | None) -> None:
         _note(change, cut_over_at=at)
 
 
-def _moved_at(change: TierChange) -> datetime | None:
+def _moved_at(change: TierChange, only_new: Collection[LinePlace]) -> datetime | None:
     """When data planes were first told to use what only the new lines have, in this try."""
-    others = _only_on(change.to_version_id, change.from_version_id, tenant_id=change.tenant_id)
     written = PublishedConfig.objects.filter(tenant_id=change.tenant_id, written_at__gte=change.prepared_at or now())
     for config in written.order_by("version"):
-        if _routed(config) & others:
+        if not _routed(config).isdisjoint(only_new):
             return config.written_at
     return None
 
@@ -138,18 +144,18 @@ def _ask_along(config: PublishedConfig) -> str:
 
 
 # --- back -------------------------------------------------------------------------------------------------------
-def _follow_back(tenant: Tenant, change: TierChange) -> None:
+def _follow_back(change: TierChange, standing: Standing) -> None:
     if change.drain_until is None:
         if change.cut_over_at is None:
             # Traffic may have moved before somebody cancelled: then the tenant was on the new tier for that while.
-            _record_the_turn(change, otherwise=None)
-        config = _config_on(tenant.pk, change.from_version_id, change.to_version_id)
+            _record_the_turn(change, standing, otherwise=None)
+        config = _config_without(change, _only_on(standing, change.to_version_id))
         if config is None:
             return
         if change.cut_over_at is not None:
             with boundary("commit tier assigned back"):
                 assign_tier(
-                    tenant_id=tenant.pk,
+                    tenant_id=change.tenant_id,
                     tier_version_id=change.from_version_id,
                     at=max(config.written_at or now(), change.cut_over_at),
                     reason=change.detail,
@@ -169,27 +175,24 @@ def _finish(change: TierChange, to: ChangeState) -> None:
         _move(change, to, ended_at=now())
 
 
-def _config_on(tenant_id: int, version_id: int, other_id: int) -> PublishedConfig | None:
-    """The config that data planes follow, if it routes to nothing that only the other version's lines have."""
-    config = queries.current_config(tenant_id)
+def _config_without(change: TierChange, left: Collection[LinePlace]) -> PublishedConfig | None:
+    """The config that data planes follow, if it routes to none of the lines that traffic is to leave."""
+    config = queries.current_config(change.tenant_id)
     if config is None or config.written_at is None:
         return None
-    return None if _routed(config) & _only_on(other_id, version_id, tenant_id=tenant_id) else config
+    return config if _routed(config).isdisjoint(left) else None
 
 
-def _routed(config: PublishedConfig) -> set[tuple[str, str]]:
+def _routed(config: PublishedConfig) -> set[LinePlace]:
     """Lines and accounts that a config routes to."""
     told = [target for _, _, target in targets_of(config.document)]
     return {(target.line, target.account if target.role_arn else "") for target in told}
 
 
-def _only_on(version_id: int, other_id: int, *, tenant_id: int) -> set[tuple[str, str]]:
-    """The lines, with the account where the tenant has them, that a version has and the other has not."""
-
-    def named(version: int) -> set[tuple[str, str]]:
-        return {(line.name, line.account) for line in queries.lines_of_version(version, tenant_id=tenant_id)}
-
-    return named(version_id) - named(other_id)
+def _only_on(standing: Standing, version_id: int) -> set[LinePlace]:
+    """The lines, with the account where the tenant has them, that one version of a change has and the other has not."""
+    named = {version: {(line.name, line.account) for line in lines} for version, lines in standing.by_version.items()}
+    return named.pop(version_id).difference(*named.values())
 
 
 def _trouble(rows: Sequence[ManagedResource], blocked: Sequence[ManagedResource], refused: Mapping[int, str]) -> str:

@@ -1,6 +1,6 @@
 """Writes wishes: which resources should exist for a tenant and for the pool. AWS is not asked for anything here."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,8 @@ from provisioning.desired import (
     wishes_for_pool,
     wishes_for_tenant,
 )
-from provisioning.models import ManagedResource, ServingLine
+from provisioning.models import ManagedResource
+from provisioning.queries import Standing
 from provisioning.reconciler.loop import WISHES_LOCK
 from provisioning.specs import REGISTRY_KINDS, Wish, derive_name, digest, resolve
 from provisioning.states import SERVING, Phase, StuckReason
@@ -30,8 +31,10 @@ from tenants.models import Tenant
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """A tenant's rows by slot, those of the pool included; `missing` are slots whose last incarnation failed."""
+    """A tenant's rows by slot, those of the pool included, and where it stood when they were written; `blocked` are
+    failed incarnations that forbid a new one."""
 
+    standing: Standing
     foundation: Sequence[str]
     rows: Mapping[str, ManagedResource] = field(default_factory=dict)
     blocked: Sequence[ManagedResource] = ()
@@ -59,10 +62,12 @@ def sync_tenant(*, tenant_id: int, adapters: Sequence[AdapterFacts]) -> Wishes:
     with boundary("commit wishes"), transaction.atomic(durable=True):
         tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
         advisory_lock(WISHES_LOCK)
-        groups = [[queries.line_facts(line) for line in group] for group in _line_groups(tenant)]
+        standing = queries.standing_of(tenant_id)
+        has_lines = queries.needs_lines(tenant) and not queries.is_put_away(tenant)
+        groups = [[queries.line_facts(line) for line in group] for group in standing.kept] if has_lines else []
         lines = list({(line.pk, line.account): line for group in groups for line in group}.values())
         first_of_each = {(line.pk, line.account): line for group in groups for line in hosted(group)[:1]}
-        writer = WishWriter(account=account, routed=queries.routed_names())
+        writer = WishWriter([None, tenant], account=account, routed=queries.routed_names())
         writer.fill(None, wishes_for_pool(queries.line_facts(line) for line in queries.lines_in_use()))
         facts = TenantFacts(
             ref=tenant.public_id,
@@ -74,32 +79,36 @@ def sync_tenant(*, tenant_id: int, adapters: Sequence[AdapterFacts]) -> Wishes:
         writer.fill(tenant, wishes_for_tenant(facts))
         # What a tier change makes besides is not what the tenant is served from.
         foundation = foundation_slots(tenant.public_id, groups[0]) if groups else []
-        return Wishes(foundation, writer.rows, tuple(writer.blocked))
-
-
-def _line_groups(tenant: Tenant) -> list[list[ServingLine]]:
-    has_lines = queries.needs_lines(tenant) and not queries.is_put_away(tenant)
-    return queries.lines_kept_for(tenant.pk) if has_lines else []
+        return Wishes(standing, foundation, writer.rows, tuple(writer.blocked))
 
 
 class WishWriter:
-    """Matches wishes with rows; inside the caller's transaction, under the wishes lock."""
+    """Matches wishes with rows of the owners named, of whom None is the pool; inside the caller's transaction, under
+    the wishes lock.
 
-    def __init__(self, *, account: str, routed: set[str]) -> None:
+    What mirrors the registry and what serves have writers of their own: neither unwishes the other's.
+    """
+
+    def __init__(
+        self, owners: Collection[Tenant | None], *, account: str, routed: set[str], of_registry: bool = False
+    ) -> None:
         self.rows: dict[str, ManagedResource] = {}
         self.blocked: list[ManagedResource] = []
         self._account = account
         self._routed = routed
+        pool = Q(tenant=None) if None in owners else Q()
+        theirs = pool | Q(tenant__in=[owner for owner in owners if owner is not None])
+        of_kind = Q(kind__in=REGISTRY_KINDS, _negated=not of_registry)
+        waiting = ManagedResource.objects.filter(theirs, of_kind).exclude(phase=Phase.GONE, stuck_reason="")
+        self._there = list(waiting.prefetch_related("needs"))
 
-    def fill(self, tenant: Tenant | None, wishes: Iterable[Wish], *, of_registry: bool = False) -> None:
-        """Match one owner's wishes; parents must have been matched before, here or in an earlier call.
-
-        What mirrors the registry and what serves are filled separately: neither call unwishes the other's.
-        """
-        of_kind = ManagedResource.objects.filter(Q(kind__in=REGISTRY_KINDS, _negated=not of_registry), tenant=tenant)
-        owned = of_kind.living().prefetch_related("needs")
+    def fill(self, tenant: Tenant | None, wishes: Iterable[Wish]) -> None:
+        """Match one owner's wishes; parents must have been matched before, here or in an earlier call."""
+        owned = [row for row in self._there if row.tenant_id == (tenant.pk if tenant else None)]
         usable = {
-            (row.slot, row.identity_digest): row for row in owned if row.is_wanted and row.phase != Phase.DELETING
+            (row.slot, row.identity_digest): row
+            for row in owned
+            if row.is_wanted and row.phase not in (Phase.DELETING, Phase.GONE)
         }
         matched: set[int] = set()
         for wish in wishes:
@@ -111,8 +120,8 @@ class WishWriter:
         kept = _still_routed(left, self._routed)
         _unwish([row for row in left if row.pk not in kept])
         # What failed and is wished no more waits for nobody, whoever asks for the like later.
-        failed = of_kind.filter(phase=Phase.GONE).exclude(stuck_reason=StuckReason.NONE)
-        failed.exclude(pk__in=[row.pk for row in self.blocked]).update(stuck_reason=StuckReason.NONE)
+        blocked = {row.pk for row in self.blocked}
+        _forget([row for row in owned if row.phase == Phase.GONE and row.pk not in blocked])
 
     def _match(
         self, tenant: Tenant | None, wish: Wish, usable: Mapping[tuple[str, str], ManagedResource]
@@ -204,7 +213,14 @@ def _rewish(row: ManagedResource, wanted: Mapping[str, Any], wanted_digest: str)
     )
 
 
-def _unwish(rows: Iterable[ManagedResource]) -> None:
+def _forget(failed: Collection[ManagedResource]) -> None:
+    if failed:
+        ManagedResource.objects.filter(pk__in=[row.pk for row in failed]).update(stuck_reason=StuckReason.NONE)
+
+
+def _unwish(rows: Collection[ManagedResource]) -> None:
+    if not rows:
+        return
     ManagedResource.objects.filter(pk__in=[row.pk for row in rows]).update(
         is_wanted=False,
         stuck_reason=StuckReason.NONE,

@@ -1,12 +1,13 @@
 """May a tenant's first resources be made? The pre-flight is asked before anything is, and its refusal is told."""
 
 import random
+from collections.abc import Sequence
 
 from core.actors import SYSTEM
 from core.clock import now
 from core.crashpoints import boundary
 from provisioning import queries
-from provisioning.models import ManagedResource, Operation
+from provisioning.models import ManagedResource, Operation, ServingLine
 from provisioning.services.preflight import preflight
 from provisioning.states import OperationState
 from tenants.models import Tenant
@@ -20,14 +21,14 @@ REFUSED = "Pre-flight: "
 SWEEPS_BETWEEN = 20
 
 
-def may_begin(tenant: Tenant) -> bool:
-    """Whether to go on. What was begun goes on; a tenant for whom nothing is made yet must pass the pre-flight.
+def may_begin(tenant: Tenant, lines: Sequence[ServingLine]) -> bool:
+    """Whether to go on, on these lines. What was begun goes on; a tenant for whom nothing is made yet must pass the
+    pre-flight.
 
     Raises AwsError when AWS has to be asked and does not answer.
     """
     if tenant.state not in (TenantState.PROVISIONING, TenantState.PROVISIONING_FAILED) or _has_begun(tenant):
         return True
-    lines = queries.lines_of(tenant.pk)
     if any(queries.line_facts(line).is_awaited for line in lines):
         return True  # nothing is wished for there, and the operation says what it waits for
     if _was_just_refused(tenant):

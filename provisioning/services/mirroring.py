@@ -52,7 +52,7 @@ def mirror_registry(*, tenant_id: int) -> None:
         lines = queries.lines_of(tenant_id) if is_served else []
         adapters = _adapters(mirrored_versions(tenant_id)) if lines else []
         wishes = wishes_for_registry(tenant.public_id, tenant.slug, lines[0].region, adapters) if lines else []
-        WishWriter(account=account, routed=set()).fill(tenant, wishes, of_registry=True)
+        WishWriter([tenant], account=account, routed=set(), of_registry=True).fill(tenant, wishes)
 
 
 def empty_registry(*, tenant_id: int) -> None:

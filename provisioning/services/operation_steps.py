@@ -6,6 +6,7 @@ from datetime import datetime
 
 from core.clock import now
 from models_registry.models import Canary, Release
+from models_registry.queries import wanted_releases
 from provisioning import queries
 from provisioning.desired import foundation_slots
 from provisioning.models import ManagedResource, Operation, OperationStep, PublishedConfig, TierChange
@@ -99,7 +100,7 @@ def _put_away(operation: Operation, tenant: Tenant) -> list[Step]:
 
 def _made_again(operation: Operation, tenant: Tenant) -> list[Step]:
     """What a resumption has to make before traffic can flow; nothing where all of it stayed."""
-    slots = needed_slots(tenant, queries.lines_of(tenant.pk))
+    slots = needed_slots(tenant, queries.lines_of(tenant.pk), wanted_releases(tenant.pk))
     rows = ManagedResource.objects.filter(tenant=tenant, slot__in=slots, created_at__gte=operation.started_at)
     newest = {row.slot: row for row in rows.order_by("incarnation", "pk")}
     return [Step(slot, row.get_kind_display(), row.phase in SERVING, row) for slot, row in newest.items()]
@@ -178,10 +179,12 @@ def _changing(operation: Operation, change: TierChange) -> list[Step]:
 
 
 def _making(operation: Operation, change: TierChange) -> list[Step]:
-    tenant = change.tenant
-    old = set(needed_slots(tenant, queries.lines_of_version(change.from_version_id, tenant_id=tenant.pk)))
-    new = needed_slots(tenant, queries.lines_of_version(change.to_version_id, tenant_id=tenant.pk))
-    return _in_slots([slot for slot in new if slot not in old], where=" on the new tier")
+    tenant, wanted = change.tenant, wanted_releases(change.tenant_id)
+    old, new = (
+        needed_slots(tenant, queries.lines_of_version(version_id, tenant_id=tenant.pk), wanted)
+        for version_id in (change.from_version_id, change.to_version_id)
+    )
+    return _in_slots([slot for slot in new if slot not in set(old)], where=" on the new tier")
 
 
 def write_steps(operation: Operation, steps: Iterable[Step]) -> None:

@@ -4,6 +4,8 @@ A step is done when its resource or service is; what was done stays done, also w
 do to an operation (retry, cancel, hold) is in `operation_control`.
 """
 
+from collections.abc import Iterable, Iterator, Sequence
+
 from django.db import transaction
 from django.db.models import QuerySet
 
@@ -35,11 +37,24 @@ _ASKED = {
 }
 
 
-def open_missing(*, tenant_id: int) -> None:
-    """Open the operations that the facts ask for, before the facts change: a suspension that is done asks for none."""
+def open_missing(*, tenant_id: int) -> tuple[Tenant, list[Operation]]:
+    """Open the operations that the facts ask for, before the facts change: a suspension that is done asks for none.
+
+    Gives the tenant as it is then, and all of its operations that are open.
+    """
     with boundary("commit open operations"), transaction.atomic(durable=True):
         tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
-        _open_missing(tenant, queries.current_config(tenant_id))
+        there = list(Operation.objects.filter(tenant=tenant, state__in=OPEN))
+        return tenant, [*there, *_open_missing(tenant, there, queries.current_config(tenant_id))]
+
+
+def is_held(tenant: Tenant, operations: Iterable[Operation]) -> bool:
+    """Whether nothing more may be begun for a tenant: one of its open operations is on hold.
+
+    A suspension and a departure go on, because traffic must not flow when it should not; a held departure waits.
+    """
+    goes_on = tenant.state in (TenantState.SUSPENDED, TenantState.OFFBOARDING)
+    return any(each.is_held and (each.kind == Kind.OFFBOARD or not goes_on) for each in operations)
 
 
 def refresh(*, tenant_id: int, trouble: str = "") -> None:
@@ -62,7 +77,7 @@ def refresh(*, tenant_id: int, trouble: str = "") -> None:
 
 
 # --- opening ----------------------------------------------------------------------------------------------------
-def _open_missing(tenant: Tenant, config: PublishedConfig | None) -> None:
+def _open_missing(tenant: Tenant, there: Sequence[Operation], config: PublishedConfig | None) -> Iterator[Operation]:
     status = config.document["status"] if config else ""
     wanted = {
         Kind.ONBOARD: tenant.state in (TenantState.PROVISIONING, TenantState.PROVISIONING_FAILED),
@@ -70,11 +85,10 @@ def _open_missing(tenant: Tenant, config: PublishedConfig | None) -> None:
         Kind.RESUME: tenant.state == TenantState.ACTIVE and status == "suspended",
         Kind.OFFBOARD: tenant.state == TenantState.OFFBOARDING,
     }
-    there = set(Operation.objects.filter(tenant=tenant, state__in=OPEN).values_list("kind", flat=True))
     for kind, is_wanted in wanted.items():
-        if is_wanted and kind not in there:
+        if is_wanted and kind not in {each.kind for each in there}:
             asked = search_events(tenant_ids=[tenant.pk], name=_ASKED[kind]).first()
-            _open(tenant, kind, f"{kind.label} {tenant.name}", None, asked.actor_name if asked else "")
+            yield _open(tenant, kind, f"{kind.label} {tenant.name}", None, asked.actor_name if asked else "")
     releases = Release.objects.filter(adapter__tenant=tenant, operations=None).exclude(state=ReleaseState.SUPERSEDED)
     for release in releases.select_related("adapter", "version").order_by("pk"):
         if release.version_id is not None:
@@ -84,14 +98,15 @@ def _open_missing(tenant: Tenant, config: PublishedConfig | None) -> None:
             forget_failures(stuck)
         version = f" v{release.version.number}" if release.version else ""
         title = f"{release.get_kind_display()} {release.adapter.name}{version}"
-        _open(tenant, Kind(release.kind), title, release, release.requested_by)
+        yield _open(tenant, Kind(release.kind), title, release, release.requested_by)
 
 
-def _open(tenant: Tenant, kind: Operation.Kind, title: str, release: Release | None, started_by: str) -> None:
+def _open(tenant: Tenant, kind: Operation.Kind, title: str, release: Release | None, started_by: str) -> Operation:
     operation = Operation.objects.create(
         tenant=tenant, kind=kind, title=title[:200], release=release, started_by=started_by
     )
     record_event("operation.started", tenant=tenant, subject=operation, actor=SYSTEM, after={"kind": kind})
+    return operation
 
 
 def forget_failures(rows: QuerySet[ManagedResource]) -> None:

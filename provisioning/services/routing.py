@@ -13,7 +13,7 @@ from models_registry.models import AdapterVersion
 from models_registry.queries import WantedRelease
 from provisioning import queries
 from provisioning.desired import adapter_slot, base_slot, endpoint_slot, profile_slot
-from provisioning.models import AwsAccount, ManagedResource, Scope, ServingLine
+from provisioning.models import AwsAccount, ManagedResource, PublishedConfig, Scope, ServingLine
 from provisioning.runtime_config import API, BASE_ROUTE, HOSTED, Allowance, Route, Target
 from provisioning.runtime_config import routes_of as routes_in
 from provisioning.services import line_rules
@@ -26,16 +26,20 @@ Allowances = Mapping[str, Allowance]
 
 
 def routes_of(
-    tenant: Tenant, lines: Sequence[ServingLine], wishes: Wishes, wanted: Sequence[WantedRelease]
+    tenant: Tenant,
+    lines: Sequence[ServingLine],
+    wishes: Wishes,
+    wanted: Sequence[WantedRelease],
+    config: PublishedConfig | None,
 ) -> dict[str, Route]:
-    """The routes that data planes should have.
+    """The routes that data planes should have, when `config` is what they follow now.
 
     A version is routed once its component serves and its probe has passed; until then the live version stays where
     it is, and a route that was published stays while what it points to exists. One that is released in steps comes
     first with the weight of its share, and the live version after it: it takes the rest, and what the new one does not
     answer.
     """
-    published, allowances = _published(tenant.pk), line_rules.allowances_of(tenant.pk)
+    published, allowances = _published(config), line_rules.allowances_of(tenant.pk)
     routes: dict[str, Route] = {}
     base = [
         target
@@ -116,9 +120,8 @@ def _with_allowances(targets: Sequence[Target], allowances: Allowances) -> tuple
     return tuple(replace(target, allowance=allowances.get(target.line)) for target in targets)
 
 
-def _published(tenant_id: int) -> dict[str, Route]:
+def _published(config: PublishedConfig | None) -> dict[str, Route]:
     """The routes that data planes follow now, without targets whose objects are gone or going."""
-    config = queries.current_config(tenant_id)
     if config is None:
         return {}
     rows = ManagedResource.objects.filter(name__in=config.routed_names, is_wanted=True)

@@ -16,7 +16,7 @@ from core.actors import Actor
 from core.errors import Conflict, FieldError
 from core.states import move
 from events.record import record_event
-from models_registry.queries import wanted_releases
+from models_registry.queries import WantedRelease, wanted_releases
 from provisioning import queries
 from provisioning.desired import AdapterFacts, LineFacts, TenantFacts, foundation_slots, own_prefix, wishes_for_tenant
 from provisioning.models import ManagedResource, Operation, ServingLine, TierChange
@@ -204,20 +204,20 @@ def try_again(change: TierChange) -> None:
     )
 
 
-def needed_slots(tenant: Tenant, lines: Sequence[ServingLine]) -> list[str]:
+def needed_slots(tenant: Tenant, lines: Sequence[ServingLine], wanted: Sequence[WantedRelease]) -> list[str]:
     """The slots that must serve before a tenant's traffic can be on these lines: foundation and live adapters."""
     facts = [queries.line_facts(line) for line in lines]
     adapters = [
         wish.slot
-        for wish in wishes_for_tenant(TenantFacts(tenant.public_id, tenant.slug, facts, _live(tenant.pk)))
+        for wish in wishes_for_tenant(TenantFacts(tenant.public_id, tenant.slug, facts, _live(wanted)))
         if wish.adapter_version_id is not None
     ]
     return [*foundation_slots(tenant.public_id, facts), *adapters]
 
 
-def _live(tenant_id: int) -> list[AdapterFacts]:
+def _live(wanted: Sequence[WantedRelease]) -> list[AdapterFacts]:
     """The versions that serve now, as wishes want them; where their artifacts lie does not matter here."""
-    live = [(each.adapter, each.live_version) for each in wanted_releases(tenant_id)]
+    live = [(each.adapter, each.live_version) for each in wanted]
     return [
         AdapterFacts(version.pk, version.public_id, adapter.public_id, adapter.name, artifact_url="")
         for adapter, version in live
@@ -229,7 +229,7 @@ def _live(tenant_id: int) -> list[AdapterFacts]:
 def _resources(tenant: Tenant, lines: Sequence[ServingLine]) -> list[PlannedResource]:
     facts = [queries.line_facts(line) for line in lines]
     by_pk = {line.pk: line for line in facts}
-    wishes = wishes_for_tenant(TenantFacts(tenant.public_id, tenant.slug, facts, _live(tenant.pk)))
+    wishes = wishes_for_tenant(TenantFacts(tenant.public_id, tenant.slug, facts, _live(wanted_releases(tenant.pk))))
     own = list(_serving(tenant).filter(is_wanted=True).living().select_related("line"))
     there = {row.slot: row for row in own}
     planned = [_planned(wish, there.get(wish.slot), by_pk) for wish in wishes]

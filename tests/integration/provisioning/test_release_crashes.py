@@ -1,34 +1,27 @@
-"""Dying at every boundary of a release, in steps: nothing leaked, nothing doubled, and the newest wish serves.
+"""Dying at every boundary of a release in steps, of a roll back and of a withdrawal: nothing leaked, nothing doubled,
+and the newest wish serves."""
 
-As in `test_crashes`: a dry run counts the boundaries, then a forked process per boundary dies there, and what the dead
-left is finished. Every death has a release of its own, of a version that was never loaded before.
-"""
-
-import os
-import signal
 import time
 from collections.abc import Callable
 
 import pytest
 
-from demo.lister import doubled, leaked
 from models_registry.canary import Plan
 from models_registry.models import Canary, Release
 from models_registry.services.canaries import take_next_step
-from models_registry.services.releases import release_version
+from models_registry.services.releases import release_version, roll_back, withdraw
 from models_registry.states import ReleaseState
 from provisioning import queries
 from provisioning.models import ManagedResource
 from provisioning.states import Phase
 from tenants.models import Tenant
 from tests.factories import TESTER
+from tests.integration.provisioning.dying import die_along
 from tests.integration.provisioning.releasing import adapter_for, check_history, open_intervals, told, versions_of
-from tests.integration.provisioning.test_crashes import die_at, dry_run, finish, park, sample
 
-SAMPLE = 2
-# The first releases make the picture that every later one finds: one version live, one warm.
-BEFORE = 2
+SAMPLE = 20
 SHARE = Plan(steps=(20,))
+WORD = {"reason": "", "actor": TESTER}
 
 
 def is_live(release: Release) -> Callable[[Tenant], bool]:
@@ -38,41 +31,38 @@ def is_live(release: Release) -> Callable[[Tenant], bool]:
         for canary in Canary.objects.filter(release=release, step_since__isnull=False):
             take_next_step(release_id=release.pk, from_step=canary.step, evidence={}, actor=TESTER)
         going = ManagedResource.objects.living().filter(tenant=tenant, is_wanted=False)
-        return Release.objects.filter(pk=release.pk, state=ReleaseState.LIVE).exists() and not going.exists()
+        return Release.objects.filter(pk=release.pk, live_at__isnull=False).exists() and not going.exists()
 
     return look
 
 
-def crash_everywhere(world, count: int | None) -> dict[str, object]:
+def release_back_and_away(world, every: int, releases: int) -> dict[str, object]:
+    """The last of some releases makes the picture that every later one finds: one version live, one warm."""
     began = time.monotonic()
     tenant = world.sign_up("acme", "advanced")
     world.settle(tenant)
     adapter = adapter_for(tenant)
-    versions = iter(versions_of(adapter, BEFORE + 1 + (count or 250)))
-    for _ in range(BEFORE):
-        release_version(version_id=next(versions).pk, reason="", actor=TESTER)
+    *before, newest = versions_of(adapter, releases)
+    for version in before:
+        release_version(version_id=version.pk, **WORD)
         world.settle(tenant)
-    first = release_version(version_id=next(versions).pk, plan=SHARE, reason="", actor=TESTER)
-    park()
-    boundaries = dry_run(tenant, is_live(first))
-    deaths = sample(boundaries, count)
-    for hit, version in zip(deaths, versions, strict=False):
-        release = release_version(version_id=version.pk, plan=SHARE, reason="", actor=TESTER)
-        park()
-        status = die_at(hit, tenant, is_live(release))
-        assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, boundaries[hit - 1]
-        finish([tenant], is_live(release))
-        assert told(queries.current_config(tenant.pk), adapter.name) == [(version.public_id, None)]
-        assert open_intervals(adapter) == (1, 0)
+
+    release = release_version(version_id=newest.pk, plan=SHARE, **WORD)
+    forward = die_along(world, tenant, is_live(release), every=every)
+    assert told(queries.current_config(tenant.pk), adapter.name) == [(newest.public_id, None)]
+    assert open_intervals(adapter) == (1, 0)
     components = ManagedResource.objects.filter(tenant=tenant, adapter_version__isnull=False, phase=Phase.READY)
     assert components.count() == 2  # what serves, and one warm
-    hosted = world.hosted()
-    known = set(ManagedResource.objects.living().values_list("name", flat=True))
-    assert (leaked(hosted, known=known), doubled(hosted)) == ([], [])
+    back = die_along(world, tenant, is_live(roll_back(adapter_id=adapter.pk, **WORD)), every=every)
+    assert told(queries.current_config(tenant.pk), adapter.name) == [(before[-1].public_id, None)]
+    away = die_along(world, tenant, is_live(withdraw(adapter_id=adapter.pk, **WORD)), every=every)
+    assert told(queries.current_config(tenant.pk), adapter.name) == []
+    assert open_intervals(adapter) == (0, 0)
+    assert not Release.objects.filter(adapter=adapter, state=ReleaseState.PENDING).exists()
     return {
-        "boundaries": len(boundaries),
-        "deaths": len(deaths),
-        "names": len(set(boundaries)),
+        "release": forward.report,
+        "roll_back": back.report,
+        "withdrawal": away.report,
         "instants": check_history(tenant, [adapter]),
         "leaked": 0,
         "doubled": 0,
@@ -81,7 +71,7 @@ def crash_everywhere(world, count: int | None) -> dict[str, object]:
 
 
 def test_dying_at_a_sample_of_a_releases_boundaries(real_world, capsys):
-    report = crash_everywhere(real_world, SAMPLE)
+    report = release_back_and_away(real_world, SAMPLE, releases=2)
     with capsys.disabled():
         print(f"\nrelease crashes: {report}")
 
@@ -89,7 +79,6 @@ def test_dying_at_a_sample_of_a_releases_boundaries(real_world, capsys):
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_dying_at_every_boundary_of_a_release(real_world, capsys):
-    report = crash_everywhere(real_world, None)
-    assert report["deaths"] == report["boundaries"]
+    report = release_back_and_away(real_world, 1, releases=3)
     with capsys.disabled():
         print(f"\nrelease crashes: {report}")

@@ -1,29 +1,21 @@
-"""Dying at every boundary of a tier change: nothing leaked, nothing doubled, one tier at a time, and it arrives.
+"""Dying at every boundary of a tier change, there and back: nothing leaked, nothing doubled, one tier at a time, and it
+arrives."""
 
-As in `test_crashes`: a dry run counts the boundaries, then a forked process per boundary dies there, and what the dead
-left is finished together.
-"""
-
-import os
-import signal
 import time
 
 import pytest
 
 from core import clock
-from demo.lister import doubled, leaked
+from provisioning import queries
 from provisioning.models import ManagedResource, TierChange
-from provisioning.services.tier_changes import change_tier
 from provisioning.states import ChangeState
 from tenants.models import Tenant
-from tenants.queries import current_tier_version, tier_version_of
-from tests.factories import TESTER
-from tests.integration.provisioning.changing import routed_lines
-from tests.integration.provisioning.test_crashes import die_at, dry_run, finish, is_active, park, sample
+from tenants.queries import tier_version_of
+from tests.integration.provisioning.changing import change_to, routed_lines, served_tenant
+from tests.integration.provisioning.dying import die_along
 
-SAMPLE = 2
-# As many as the shared endpoint has room for, besides who stays; they leave it before the next ones come.
-AT_ONCE = 6
+# Of the names of the crashpoints, every so manieth kills; the long test has them all, in every state.
+SAMPLE = 15
 
 
 @pytest.fixture
@@ -33,70 +25,41 @@ def without_draining(settings):
 
 
 def has_ended(tenant: Tenant) -> bool:
-    return TierChange.objects.filter(tenant=tenant, state__in=[ChangeState.DONE, ChangeState.RETURNED]).exists()
+    return queries.open_change(tenant.pk) is None
 
 
-def change(tenant: Tenant) -> None:
-    wanted = current_tier_version("premium")
-    change_tier(tenant_id=tenant.pk, tier_version_id=wanted.pk, reason="crash", actor=TESTER)
-    park()
+def die_on_the_way_to(world, tenant: Tenant, tier: str, line: str, every: int) -> dict[str, int]:
+    """The report of the deaths; the tenant is on the tier and on its line, and on no other."""
+    change_to(tenant, tier)
+    deaths = die_along(world, tenant, has_ended, every=every)
+    done = TierChange.objects.filter(tenant=tenant).latest("pk")
+    assert done.state == ChangeState.DONE, done.detail
+    assert routed_lines(tenant) == {line}
+    assert tier_version_of(tenant.pk, clock.now()).tier.key == tier
+    own = ManagedResource.objects.living().filter(tenant=tenant, kind="adapter_component")
+    assert list(own.values_list("line__name", flat=True)) == [line]
+    return deaths.report
 
 
-def crash_at(world, hits: list[int], boundaries: list[str]) -> list[Tenant]:
-    """A tenant per boundary that dies there, all finished together."""
-    tenants = [world.sign_up(f"at-{hit}", "advanced") for hit in hits]
-    finish(tenants, is_active)
-    for hit, tenant in zip(hits, tenants, strict=True):
-        change(tenant)
-        status = die_at(hit, tenant, has_ended)
-        assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, boundaries[hit - 1]
-    finish(tenants, has_ended)
-    return tenants
-
-
-def crash_everywhere(world, count: int | None) -> dict[str, object]:
+def carry(world, tiers: dict[str, str], every: int) -> dict[str, object]:
+    """From tier to tier, each with the line where its traffic goes."""
     began = time.monotonic()
-    # Somebody stays, so that the first to go takes as many steps as the last: the shared endpoint stays too.
-    stays, first = world.sign_up("stays", "advanced"), world.sign_up("dry-run", "advanced")
-    world.settle(stays, first)
-    change(first)
-    boundaries = dry_run(first, has_ended)
-    chosen = sample(boundaries, count)
-    tenants = []
-    for batch in (chosen[start : start + AT_ONCE] for start in range(0, len(chosen), AT_ONCE)):
-        tenants += crash_at(world, batch, boundaries)
-    known = set(ManagedResource.objects.living().values_list("name", flat=True))
-    hosted = world.hosted()
-    assert leaked(hosted, known=known) == [] and doubled(hosted) == []
-    for tenant in [first, *tenants]:
-        done = TierChange.objects.get(tenant=tenant)
-        assert done.state == ChangeState.DONE, done.detail
-        assert routed_lines(tenant) == {"dedicated"}
-        assert tier_version_of(tenant.pk, clock.now()).tier.key == "premium"
-        turns = tenant.assignments.order_by("period")
-        assert [turn.tier_version.tier.key for turn in turns] == ["advanced", "premium"]
-        own = ManagedResource.objects.living().filter(tenant=tenant)
-        assert set(own.values_list("line__name", flat=True)) == {"dedicated"}
-    return {
-        "boundaries": len(boundaries),
-        "names": len(set(boundaries)),
-        "deaths": len(chosen),
-        "leaked": 0,
-        "doubled": 0,
-        "seconds": round(time.monotonic() - began, 1),
-    }
+    tenant = served_tenant(world, "acme", "advanced")
+    reports = {tier: die_on_the_way_to(world, tenant, tier, line, every) for tier, line in tiers.items()}
+    turns = [turn.tier_version.tier.key for turn in tenant.assignments.order_by("period")]
+    assert turns == ["advanced", *tiers]
+    return {**reports, "leaked": 0, "doubled": 0, "seconds": round(time.monotonic() - began, 1)}
 
 
 def test_dying_at_a_sample_of_boundaries(real_world, without_draining, capsys):
-    report = crash_everywhere(real_world, SAMPLE)
+    report = carry(real_world, {"premium": "dedicated"}, SAMPLE)
     with capsys.disabled():
         print(f"\ntier change crashes: {report}")
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1800)
-def test_dying_at_every_boundary(real_world, without_draining, capsys):
-    report = crash_everywhere(real_world, None)
-    assert report["deaths"] == report["boundaries"]
+@pytest.mark.timeout(3600)
+def test_dying_at_every_boundary_there_and_back(real_world, without_draining, capsys):
+    report = carry(real_world, {"premium": "dedicated", "advanced": "shared-endpoint"}, 1)
     with capsys.disabled():
         print(f"\ntier change crashes: {report}")

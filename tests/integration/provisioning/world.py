@@ -8,7 +8,8 @@ from typing import Any
 from core.clock import real_now
 from demo.lister import Account, Seen
 from local_stack.emulator import EmulatorClient
-from provisioning.models import ManagedResource
+from models_registry.models import Release
+from provisioning.models import ManagedResource, Operation, PublishedConfig, TierChange
 from provisioning.reconciler.loop import PassReport, run_pass
 from provisioning.services.converge import converge_tenant
 from provisioning.states import Phase
@@ -16,7 +17,7 @@ from tenants.models import Tenant
 from tenants.services.onboarding import sign_up_tenant
 from tests.factories import TESTER
 
-MOST_ROUNDS = 80
+MOST_ROUNDS, MOST_PASSES = 80, 12
 
 
 class World:
@@ -46,20 +47,19 @@ class World:
             converge_tenant(tenant_id=tenant.pk)
         self.run_pass()
 
-    def settle(self, *tenants: Tenant) -> int:
-        """Step, with a second pass each time, until nothing changes any more; how many steps it took."""
+    def settle(self, *tenants: Tenant) -> None:
+        """Converge, and pass until that changes nothing, until neither changes anything any more."""
         before: object = None
-        quiet = 0
-        for round_number in range(1, MOST_ROUNDS + 1):
-            self.step(*tenants)
-            self.run_pass()
+        for _ in range(MOST_ROUNDS):
+            for tenant in tenants:
+                converge_tenant(tenant_id=tenant.pk)
+            self._pass_until_quiet()
             picture = self._picture()
-            quiet = quiet + 1 if picture == before else 0
-            before = picture
-            if quiet == 2:
+            if picture == before:
                 for tenant in tenants:
                     tenant.refresh_from_db()
-                return round_number
+                return
+            before = picture
         raise AssertionError(f"not settled after {MOST_ROUNDS} rounds: {before}")
 
     def hosted(self) -> list[Seen]:
@@ -82,9 +82,29 @@ class World:
         """The living row that the filters name."""
         return ManagedResource.objects.living().get(**filters)
 
-    def _picture(self) -> object:
+    def _pass_until_quiet(self) -> None:
+        before: object = None
+        for _ in range(MOST_PASSES):
+            self.run_pass()
+            rows = self._rows()
+            if rows == before:
+                return
+            before = rows
+
+    def _rows(self) -> object:
+        """How the resources stand; nothing equals it while AWS works on one."""
         rows = list(ManagedResource.objects.order_by("pk"))
         seen = [(row.pk, row.phase, row.stuck_reason, row.is_wanted, row.stuck_reason or row.failures) for row in rows]
         moving = any(row.phase in (Phase.CREATING, Phase.UPDATING, Phase.DELETING) for row in rows)
-        tenants = list(Tenant.objects.order_by("pk").values_list("pk", "state", "version"))
-        return (seen, tenants, object() if moving else None)
+        return seen, object() if moving else None
+
+    def _picture(self) -> object:
+        """How everything stands that a look or a pass can move."""
+        return (
+            self._rows(),
+            list(Tenant.objects.order_by("pk").values_list("pk", "state", "version")),
+            list(PublishedConfig.objects.order_by("pk").values_list("pk", "is_current")),
+            list(Release.objects.order_by("pk").values_list("pk", "state")),
+            list(TierChange.objects.order_by("pk").values_list("pk", "state", "cut_over_at", "drain_until")),
+            list(Operation.objects.order_by("pk").values_list("pk", "state", "detail")),
+        )
