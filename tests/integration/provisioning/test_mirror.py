@@ -5,10 +5,14 @@ import os
 import boto3
 import pytest
 
+from accounts.services import issue_api_key
+from core import clock
 from events.models import Event
-from models_registry.models import Release
+from models_registry.models import AdapterVersion, Release
+from models_registry.queries import served_at
 from models_registry.services.adapters import archive_version, create_adapter, restore_version, set_outside_approvals
 from models_registry.services.approvals import decide_approval
+from models_registry.services.releases import withdraw
 from models_registry.states import Approval
 from provisioning import queries
 from provisioning.models import ManagedResource, ResourceInterval
@@ -19,7 +23,11 @@ from provisioning.specs import UNDECIDED_NOTE
 from tenants.services.offboarding import begin_offboarding
 from tenants.services.onboarding import begin_provisioning
 from tests.factories import TESTER
+from tests.integration.api.client import Caller
 from tests.integration.models_registry.test_releases import ready
+from tests.integration.models_registry.uploading import upload
+from tests.integration.provisioning.releasing import adapter_for
+from tests.integration.provisioning.releasing import told as told_of
 
 
 @pytest.fixture
@@ -141,6 +149,35 @@ def test_an_approval_given_there_is_taken_over_and_can_release(world, mirrored, 
     mirror(world, tenant)
     second.refresh_from_db()
     assert second.approval == Approval.REJECTED and Release.objects.count() == 1, "what was released stays"
+
+
+def test_a_pipeline_that_approves_in_sagemaker_takes_a_version_live(world, sagemaker):
+    """From the policy over REST to the route that data planes follow; nothing is released that was not approved."""
+    tenant = world.sign_up("acme", "advanced")
+    world.settle(tenant)
+    adapter = adapter_for(tenant)
+    team = Caller(issue_api_key(name="ml", scopes=["adapters.view", "adapters.approve"], actor=TESTER)[1])
+    policy = {"outside_approvals": "release", "reason": "Our pipeline tests them."}
+    assert team.call("PUT", f"adapters/{adapter.public_id}/approval-policy", policy).status_code == 200
+    upload(adapter, "ok-r8-qv")
+    second = upload(adapter, "ok-r16-all")
+    AdapterVersion.objects.filter(adapter=adapter).update(approval=Approval.PENDING)
+    mirror(world, tenant)
+    decide_outside(sagemaker, second, "Approved", "Build 77 passed.")
+    mirror(world, tenant)
+    world.settle(tenant)
+    second.refresh_from_db()
+    shown = team.call("GET", f"adapter-versions/{second.public_id}").json()["approval"]
+    assert (shown["state"], shown["reason"]) == ("approved", "Build 77 passed.") and "in SageMaker" in shown["by"]
+    [release] = Release.objects.all()
+    assert (release.version_id, release.state) == (second.pk, "live") and "in SageMaker" in release.requested_by
+    [(version, _)] = told_of(queries.current_config(tenant.pk), adapter.name)
+    assert version == second.public_id and served_at(adapter.pk, clock.now()).version == second
+    # Somebody takes it back here: the same look at AWS again releases nothing.
+    withdraw(adapter_id=adapter.pk, reason="Wrong tone.", actor=TESTER)
+    mirror(world, tenant)
+    world.settle(tenant)
+    assert served_at(adapter.pk, clock.now()) is None and Release.objects.exclude(version=None).count() == 1
 
 
 def test_a_lost_reply_makes_no_second_package(world, mirrored, sagemaker):
