@@ -14,7 +14,6 @@ from api.idempotency import KeyRule
 from core import clock
 from core.errors import NotFound
 from provisioning import queries
-from provisioning.operation_log import CALL, EVENT, STEP, log_of
 from provisioning.runtime_config import difference
 from provisioning.services.operation_control import (
     cancel_operation,
@@ -22,6 +21,7 @@ from provisioning.services.operation_control import (
     hold_operation,
     retry_operation,
 )
+from provisioning.services.switching import why_not_switchable
 from provisioning.states import OperationState, Phase
 from provisioning.typical import Typical, diagnosis, elapsed_seconds, typical_times
 from tenants.queries import get_tenant
@@ -105,32 +105,12 @@ class OperationOut(serializers.Serializer[Any]):
         """What the caller may do with it now."""
         possible = {
             "retry": operation.is_retryable,
+            "switch": not why_not_switchable(operation),
             "cancel": not operation.why_not_cancellable,
             "hold": operation.is_holdable,
             "continue": operation.is_held,
         }
         return actions_open_to(self.context["principal"], dict.fromkeys(possible, "operations.retry"), possible)
-
-
-class LogEntryOut(serializers.Serializer[Any]):
-    """One line of an operation's log."""
-
-    at = serializers.DateTimeField(help_text="Of a call that was repeated: the last time.")
-    kind = serializers.ChoiceField(choices=[STEP, CALL, EVENT])
-    about = serializers.CharField(help_text="The step, the resource in AWS, or the operation.")
-    what = serializers.CharField(help_text="`begun` or `done`, the call, or the event's name.")
-    said = serializers.CharField(allow_blank=True, help_text="What AWS answered, empty when it took the call; or why.")
-    who = serializers.CharField(allow_blank=True)
-    request_id = serializers.CharField(allow_blank=True, help_text="AWS's of a call, ours of an event.")
-    times = serializers.IntegerField(help_text="How often the same call got the same answer.")
-    first_at = serializers.DateTimeField(allow_null=True, help_text="Of a call: the first time.")
-
-
-class OperationLogOut(serializers.Serializer[Any]):
-    """The newest 200 lines, newest first."""
-
-    entries = LogEntryOut(many=True)
-    is_cut = serializers.BooleanField(help_text="There are more.")
 
 
 class ResourceOut(serializers.Serializer[Any]):
@@ -233,15 +213,6 @@ class OperationDetail(ApiView):
     def get(self, request: Request, operation: str) -> Response:
         """Read an operation, with its steps as they are now."""
         return self.reply(OperationOut, queries.operation(operation, tenant_ids=self.visible_tenants))
-
-
-class OperationLogView(ApiView):
-    """What happened."""
-
-    @endpoint("get_operation_log", scope="operations.view", reply=OperationLogOut)
-    def get(self, request: Request, operation: str) -> Response:
-        """Read an operation's log: its steps, the calls to AWS for them with AWS's answers, and its events."""
-        return self.reply(OperationLogOut, log_of(queries.operation(operation, tenant_ids=self.visible_tenants)))
 
 
 class OperationRetry(ApiView):

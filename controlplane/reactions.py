@@ -50,6 +50,7 @@ REACTIONS: dict[str, tuple[Reaction, ...]] = {
     "eula.accepted": (CONVERGE,),
     "operation.started": (RECONCILE,),
     "operation.retried": (CONVERGE, RECONCILE),
+    "operation.switched": (CONVERGE, RECONCILE),
     "account.proven": (CONVERGE,),
     "account.assigned": (CONVERGE,),
     "account.access_regained": (RECONCILE,),

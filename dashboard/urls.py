@@ -136,6 +136,7 @@ urlpatterns = [
     path("operations/bulk/<handle:ref>/", tier_changes.bulk_detail, name="bulk-detail"),
     path("operations/bulk/<handle:ref>/retry/", tier_changes.bulk_retry, name="bulk-retry"),
     path("operations/<handle:ref>/cancel/", operations.cancel, name="operation-cancel"),
+    path("operations/<handle:ref>/switch/", operations.switch, name="operation-switch"),
     path("operations/<handle:ref>/hold/", operations.hold, name="operation-hold"),
     path("operations/<handle:ref>/continue/", operations.go_on, name="operation-continue"),
     path("operations/<handle:ref>/", operations.detail, name="operation-detail"),

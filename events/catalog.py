@@ -77,6 +77,7 @@ CATALOG: dict[str, str] = {
     "route.degraded": "Requests were passed on from a line: to another one, to wait, or refused.",
     "operation.started": "Work that people can follow has begun.",
     "operation.retried": "Somebody asked for another try.",
+    "operation.switched": "Somebody let an operation go on with the serving lines of another tier version.",
     "operation.held": "Somebody told an operation to wait: nothing more is begun for its tenant.",
     "operation.continued": "A hold ended.",
     "operation.cancel_requested": "Somebody wants an operation undone.",

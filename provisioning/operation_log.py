@@ -75,5 +75,13 @@ def _calls(operation: Operation, resource_ids: list[int]) -> Iterable[LogEntry]:
     for call in calls.select_related("resource").order_by("-at", "-pk")[: MOST_ENTRIES + 1]:
         about = f"{call.resource.name}, {call.resource.region}"
         yield LogEntry(
-            call.at, CALL, about, call.operation, call.said, "AWS", call.request_id, call.times, call.first_at
+            call.at,
+            CALL,
+            about,
+            call.operation.replace("_", " "),
+            call.said,
+            "AWS",
+            call.request_id,
+            call.times,
+            call.first_at,
         )

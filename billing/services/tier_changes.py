@@ -7,7 +7,7 @@ from billing.queries.segments import NoRateCard
 from billing.queries.tier_change import PriceChange, price_change
 from core.actors import Actor
 from provisioning.models import BulkOperation, Operation
-from provisioning.services import bulk, tier_changes
+from provisioning.services import bulk, switching, tier_changes
 from provisioning.services.bulk import PlannedItem
 from provisioning.services.tier_changes import ChangePlan, Obstacle
 from tenants.models import Tenant
@@ -41,6 +41,15 @@ def change_tier(*, tenant_id: int, tier_version_id: int, reason: str, actor: Act
     """Begin the change. Raises NoRateCard when the tier has no price for the tenant, and TierChangeRefused."""
     price_change(tenant_id=tenant_id, tier_version_id=tier_version_id)
     return tier_changes.change_tier(tenant_id=tenant_id, tier_version_id=tier_version_id, reason=reason, actor=actor)
+
+
+def switch_operation(*, operation_id: int, tier_version_id: int, reason: str, actor: Actor) -> Operation:
+    """Let an operation go on with another tier version's lines. Raises NoRateCard, and what `switching` raises."""
+    tenant_id = Operation.objects.values_list("tenant_id", flat=True).get(pk=operation_id)
+    price_change(tenant_id=tenant_id, tier_version_id=tier_version_id)
+    return switching.switch_operation(
+        operation_id=operation_id, tier_version_id=tier_version_id, reason=reason, actor=actor
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,16 @@
 """Operations: what is being done, how far it is, why it does not go on, and trying again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
+from django import forms
 from django.http import HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from billing.services.tier_changes import switch_operation
 from core import clock
 from dashboard.access import OperatorRequest, requires
 from dashboard.confirming import Question, ask_then_do
@@ -27,8 +29,31 @@ from provisioning.services.operation_control import (
     hold_operation,
     retry_operation,
 )
+from provisioning.services.switching import Alternative, alternatives, why_not_switchable
 from provisioning.states import TRIED_AGAIN, OperationState
 from provisioning.typical import Typical, diagnosis, elapsed_seconds, typical_times
+
+
+class SwitchForm(ReasonForm):
+    """Which of the tier versions that are offered."""
+
+    field_order = ("to", "reason")
+    to = forms.ChoiceField(label="Go on with", widget=forms.RadioSelect)
+
+    def offer(self, found: Sequence[Alternative]) -> None:
+        """What can be chosen, each with its lines."""
+        field = cast(forms.ChoiceField, self.fields["to"])
+        field.choices = [(each.version.public_id, f"{each.version}: {made_of(each)}") for each in found]
+
+
+def made_of(alternative: Alternative) -> str:
+    """The lines of an alternative as people compare them."""
+    told = []
+    for line in alternative.lines:
+        pool = "pool, " if line.endpoint_scope == "shared" and line.is_hosted else ""
+        what = f"{line.instance_count} x {line.instance_type}" if line.is_hosted else line.model_name
+        told.append(f"{line.name} ({pool}{what}, {line.region})")
+    return ", then ".join(told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +160,45 @@ def cancel(request: OperatorRequest, ref: str) -> HttpResponse:
     )
 
 
+@requires("tenants.manage")
+@require_http_methods(["GET", "HEAD", "POST"])
+def switch(request: OperatorRequest, ref: str) -> HttpResponse:
+    """Go on with another tier version's lines."""
+    operation = queries.operation(ref, tenant_ids=request.visible_tenants)
+    offered = alternatives(operation)
+    question = Question(
+        heading=f"Switch and retry: {operation.title}",
+        verb="Switch and retry",
+        plan=[
+            "AWS is asked first whether it would run there; if not, nothing is changed and it says what is missing.",
+            "The tenant is on the tier version that you choose from now on, with its promises and its prices.",
+            "What was begun on the old lines is deleted.",
+            why_not_switchable(operation)
+            or f"{len(offered)} tier versions with other lines would run by what we know.",
+        ],
+        back_url=reverse("operation-detail", args=[ref]),
+    )
+    followed: list[str] = []
+
+    def act(typed: dict[str, Any]) -> None:
+        [wanted] = [each.version.pk for each in offered if each.version.public_id == typed["to"]]
+        switched = switch_operation(
+            operation_id=operation.pk, tier_version_id=wanted, reason=typed["reason"], actor=request.actor
+        )
+        followed.append(switched.public_id)
+
+    form = SwitchForm(posted(request), initial={"to": text_of(request, "to")})
+    form.offer(offered)
+    return ask_then_do(
+        request,
+        question,
+        form,
+        act,
+        message="It goes on with other lines.",
+        done_url=lambda: reverse("operation-detail", args=[followed[0]]),
+    )
+
+
 @requires("operations.retry")
 @require_http_methods(["GET", "HEAD", "POST"])
 def hold(request: OperatorRequest, ref: str) -> HttpResponse:
@@ -189,12 +253,17 @@ def _status(request: OperatorRequest, ref: str) -> HttpResponse:
     context = {
         "shown": progress_of(operation, typical_times()),
         "log": log_of(operation),
+        "alternatives": [(each, made_of(each)) for each in alternatives(operation)] if _needs_help(operation) else [],
         "tried_again": TRIED_AGAIN,
         "crumbs": [("Operations", reverse("operation-list"))],
     }
     return render_page_or_fragment(
         request, "dashboard/operations/detail.html", "dashboard/operations/_status.html", context
     )
+
+
+def _needs_help(operation: Any) -> bool:
+    return operation.state == OperationState.FAILED or any(row.state == "stuck" for row in operation.steps.all())
 
 
 def _step(row: Any, typical: Typical | None, *, is_settled: bool) -> Step:

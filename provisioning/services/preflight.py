@@ -82,6 +82,13 @@ def preflight(
     return PreflightReport(tenant_id=tenant_id, tier_version_id=tier_version_id, checks=tuple(checks))
 
 
+def fits_on_paper(tenant: Tenant, version: TierVersion) -> bool:
+    """Whether nothing that can be known without AWS speaks against a tier version for a tenant."""
+    lines = _hosted_lines(version.pk)
+    checks = _without_aws(version, tenant, lines, tenant.allowed_regions)
+    return all(check.ok for check in [*checks, *check_place(Place.of(tenant, version), lines)])
+
+
 def refuse_unfit(*, tier_key: str, allowed_regions: Sequence[str]) -> None:
     """Raise PreflightFailed when nobody could be served on a tier, or nobody with these regions; before a sign-up.
 

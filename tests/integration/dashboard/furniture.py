@@ -109,7 +109,10 @@ class Furnished:
             **{f"version-{each}": self.version for each in ("compare", "approve", "reject", "restore", "retire")},
             **{f"finding-{each}": self.finding for each in ("adopt", "delete", "ignore", "unignore")},
             **{f"release-{each}": self.release for each in ("pause", "continue", "abort")},
-            **{f"operation-{each}": self.operation for each in ("detail", "retry", "cancel", "hold", "continue")},
+            **{
+                f"operation-{each}": self.operation
+                for each in ("detail", "retry", "cancel", "hold", "switch", "continue")
+            },
             **{
                 f"invoice-{each}": final
                 for each in ("detail", "document", "comparison", "pay", "void", "credit", "what-if")

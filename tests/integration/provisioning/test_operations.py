@@ -10,22 +10,24 @@ from django.db import IntegrityError, connection, transaction
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from django.test.utils import CaptureQueriesContext
 
+from billing.services.seeding import seed_rate_cards
 from core import clock
 from core.clock import real_now
 from core.errors import NotFound
 from events.models import Event
 from provisioning import queries
-from provisioning.models import ManagedResource, Operation, ResourceInterval
+from provisioning.models import ManagedResource, Operation, ResourceInterval, ServingLine
 from provisioning.reconciler.ledger import keep_ledger
 from provisioning.reconciler.loop import run_pass
 from provisioning.services.converge import converge_tenant
 from provisioning.services.operation_control import NotRetryable, retry_operation
 from provisioning.states import OperationState
+from tenants.queries import tier_version_of
 from tenants.services.lifecycle import suspend_tenant
 from tenants.services.offboarding import begin_offboarding
 from tenants.states import TenantState
 from tests.factories import TESTER
-from tests.integration.api.client import caller
+from tests.integration.api.client import caller, refused
 
 
 def states(operation: Operation) -> dict[str, str]:
@@ -73,11 +75,49 @@ def test_a_stuck_step_says_why_and_what_to_do(world):
     assert refusal["request_id"] == world.row(kind="endpoint").last_request_id
     assert refusal["first_at"] < refusal["at"] and step.resource.name in refusal["about"]
     whats = {entry["what"] for entry in log["entries"]}
-    assert whats >= {"create endpoint_config", "done", "operation.started", "resource.stuck", "operation.failed"}
+    assert whats >= {"create endpoint config", "done", "operation.started", "resource.stuck", "operation.failed"}
     ats = [entry["at"] for entry in log["entries"]]
     assert ats == sorted(ats, reverse=True) and not log["is_cut"]
     assert Event.objects.filter(name="resource.stuck").count() == 1
     assert Event.objects.filter(name="operation.failed").count() == 1
+
+
+def test_a_stuck_onboarding_goes_on_with_the_lines_of_another_version(world):
+    seed_rate_cards(actor=TESTER)
+    tenant = world.sign_up("acme", "premium")
+    converge_tenant(tenant_id=tenant.pk)
+    world.aws.post("quotas", {"ml.g5.2xlarge": 0})
+    world.settle(tenant)
+    rest, path = caller(), f"operations/{Operation.objects.get(tenant=tenant).public_id}"
+    larger = ServingLine.objects.get(name="dedicated")
+    larger.pk, larger.public_id, larger.name, larger.instance_type = None, "", "dedicated-g5-4xl", "ml.g5.4xlarge"
+    larger.save()
+    promises = {"max_adapters": 50, "max_adapter_bytes": 1 << 30, "max_lora_rank": 64, "retention_days": 30}
+    drafted = rest.post("tier-versions", {"tier": "premium", "lines": [larger.name]} | promises).json()
+    rest.post(f"tier-versions/{drafted['id']}/publish")
+    offered = rest.get(f"{path}/alternatives").json()["alternatives"]
+    assert (offered[0]["tier"], offered[0]["version"], offered[0]["is_same_tier"]) == ("premium", 2, True)
+    assert offered[0]["lines"][0]["instance_type"] == "ml.g5.4xlarge"
+    assert "switch" in rest.get(path).json()["available_actions"]
+
+    wanted = {"tier": "premium", "version": 2, "reason": "no quota for the small ones"}
+    world.aws.post("quotas", {"ml.g5.4xlarge": 0})
+    before = world.aws.calls()
+    assert "1 instances are missing" in refused(rest.post(f"{path}/switch", wanted), 409, "preflight_failed")["detail"]
+    changed = {name for name, count in world.aws.calls().items() if count != before.get(name, 0)}
+    assert not any(name.startswith(("Create", "Delete", "Update")) for name in changed)
+    assert tier_version_of(tenant.pk, clock.now()).number == 1, "nothing was changed"
+    world.aws.post("quotas", {"ml.g5.4xlarge": 1})
+    switched = rest.post(f"{path}/switch", wanted)
+    assert switched.status_code == 202 and switched.json()["state"] == "running", switched.content
+    world.settle(tenant)
+    found = rest.get(path).json()
+    assert (tenant.state, found["state"]) == (TenantState.ACTIVE, "succeeded")
+    assert {step["state"] for step in found["steps"]} == {"done"}
+    assert {row.line.name for row in world.rows() if row.phase == "ready"} == {larger.name}
+    assert world.counts()["endpoint"] == 1 and "switch" not in found["available_actions"]
+    refused(rest.post(f"{path}/switch", wanted), 409, "operation_not_switchable")
+    assert Event.objects.get(name="operation.switched").after == {"tier": "premium", "version": 2}
 
 
 def test_retrying_what_has_ended_is_refused_and_changes_nothing(world):
