@@ -3,19 +3,23 @@
 import csv
 import io
 import json
+from typing import Any
 
 import pytest
 
+from accounts.models import ApiKey
+from accounts.roles import ALL_PERMISSIONS
 from accounts.services import issue_api_key
 from core import clock
-from models_registry.models import Adapter, AdapterVersion
+from models_registry.models import Adapter, AdapterVersion, Release
 from models_registry.services.releases import record_live, release_version
 from models_registry.states import Approval
 from tests.factories import TESTER, make_tenant
 from tests.integration.api.client import Caller, refused
-from tests.integration.api.making import make_adapter, make_version
+from tests.integration.api.making import make_adapter, make_release, make_upload, make_version
 
 pytestmark = pytest.mark.django_db
+NEW_YEAR = "/served-at?at=2026-01-01T00:00:00Z"
 SCOPES = ["adapters.view", "adapters.upload", "adapters.release", "adapters.approve"]
 
 
@@ -121,3 +125,49 @@ def test_history_is_a_file_and_the_instant_an_answer(team: Caller) -> None:
     assert [(each["adapter"]["name"], each["served"], each["gap"]) for each in then["adapters"]] == [
         ("support", None, "not_released")
     ]
+
+
+def test_another_tenants_adapters_are_neither_seen_nor_released_nor_guessed(settings: Any) -> None:
+    """By no id, slug, name or sha256, in no place that takes one; the answer is that to what does not exist."""
+    settings.ENV = settings.ENV.model_copy(update={"import_sources": ["s3://artifacts/", "s3://drop/{tenant}/"]})
+    mine, theirs, released = make_version(make_tenant()), make_version(make_tenant()), make_release(make_tenant())
+    upload = make_upload(theirs.tenant)
+    key, plaintext = issue_api_key(name="mine", scopes=["adapters.view"], tenant_id=mine.tenant_id, actor=TESTER)
+    ApiKey.objects.filter(pk=key.pk).update(scopes=sorted(ALL_PERMISSIONS))
+    me = Caller(plaintext)
+    nobodys = {"adp": "adp_0000000000000000", "adv": "adv_0000000000000000", "rel": "rel_0", "upl": "upl_0"}
+    ids = {"adp": theirs.adapter.public_id, "adv": theirs.public_id, "rel": released.public_id, "upl": upload.public_id}
+
+    def answer(method: str, path: str, body: Any = None) -> tuple[int, str]:
+        reply = me.call(method, path, body, if_match="*")
+        return reply.status_code, reply.json()["code"]
+
+    asked = [
+        *(("GET", f"adapters/{{adp}}{what}", None) for what in ("", "/versions", "/uploads", "/history", "/shares")),
+        *(("GET", f"adapters/{{adp}}{what}", None) for what in ("/releases", "/timeline", NEW_YEAR)),
+        *(("POST", f"adapters/{{adp}}/{what}", {"reason": "x"}) for what in ("roll-back", "withdraw")),
+        *(("GET", f"adapter-versions/{{adv}}{what}", None) for what in ("", "/compare")),
+        *(("POST", f"adapter-versions/{{adv}}/{what}", {"reason": "x"}) for what in ("release", "approve", "archive")),
+        ("GET", "releases/{rel}", None),
+        *(("GET", f"adapter-uploads/{{upl}}{what}", None) for what in ("", "/parts")),
+    ]
+    for method, path, body in asked:
+        for named in (ids, dict.fromkeys(ids, theirs.sha256), dict.fromkeys(ids, theirs.adapter.name), nobodys):
+            assert answer(method, path.format(**named), body) == (404, "not_found"), path.format(**named)
+    for ref in (theirs.public_id, theirs.sha256, nobodys["adv"]):
+        back = {"reason": "x", "to_version": ref[:40]}
+        assert answer("POST", f"adapters/{mine.adapter.public_id}/roll-back", back) == (404, "not_found")
+        path = f"adapter-versions/{mine.public_id}/compare?before={ref[:40]}"
+        assert answer("GET", path) == (404, "not_found")
+        plan = {"retires_at": "2099-01-01T00:00:00Z", "replacement": ref[:40], "reason": "x"}
+        assert answer("PUT", f"adapter-versions/{mine.public_id}/retirement", plan) == (404, "not_found")
+    for uri in (f"s3://artifacts/{theirs.artifact_key}", f"s3://drop/{theirs.tenant.public_id}/a.tar.gz"):
+        said = me.call("POST", f"adapters/{mine.adapter.public_id}/imports", {"uri": uri})
+        assert (said.status_code, said.json()["code"]) == (422, "import_invalid")
+        assert theirs.tenant.public_id not in said.content.decode().replace(uri, "")
+    for question in ("", f"?q={theirs.sha256}", f"?q={theirs.public_id}", f"?q={theirs.tenant.slug}", "?q=support"):
+        listed = me.call("GET", f"adapters{question}").json()["data"]
+        assert {each["id"] for each in listed} <= {mine.adapter.public_id}, question
+    told = me.call("GET", f"adapter-versions/{mine.public_id}").json()
+    assert told["sha256"] == theirs.sha256 and not any(f["code"] == "duplicate_content" for f in told["findings"])
+    assert Release.objects.count() == 1 and not Release.objects.exclude(pk=released.pk).exists()
