@@ -1,11 +1,15 @@
 """Uploads in parts: cut, retried, in any order, with wrong bytes; no version appears and nothing is left behind."""
 
 import hashlib
+import http.client
 import random
 import threading
+import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
@@ -352,6 +356,50 @@ def test_quotas(adapter: Adapter, make_adapter: Callable[..., Adapter], monkeypa
     with pytest.raises(TooManyUploads):
         announce(1)
     assert begin(make_adapter(), good())  # of another tenant
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_ten_thousand_begun_uploads_are_twenty(adapter: Adapter) -> None:
+    """The rest is told to wait, at once, and nothing of it is anywhere."""
+    refused, began = 0, time.thread_time()
+    for _ in range(10_000):
+        try:
+            begin_upload(adapter_id=adapter.pk, files=[AnnouncedFile("a.tgz", 1)], words={}, actor=TESTER)
+        except TooManyUploads:
+            refused += 1
+    assert (refused, AdapterVersion.objects.count(), len(list(multipart().open_uploads("")))) == (9_980, 20, 20)
+    assert (time.thread_time() - began) / 10_000 < 0.02
+    assert queries.list_versions(tenant_ids=None).count() == 0
+
+
+def cut_put(part: PresignedPart, data: bytes, after: int) -> None:
+    """A client that hangs up in the middle of a part."""
+    target = urllib.parse.urlsplit(part.url)
+    with closing(http.client.HTTPConnection(target.netloc)) as line:
+        line.putrequest("PUT", f"{target.path}?{target.query}")
+        for name, value in {**part.headers, "Content-Length": str(len(data))}.items():
+            line.putheader(name, value)
+        line.endheaders()
+        line.send(data[:after])
+
+
+@pytest.mark.parametrize("cuts", [10, pytest.param(1_000, marks=pytest.mark.long)])
+@pytest.mark.timeout(1200)
+def test_a_part_that_was_cut_never_counts(adapter: Adapter, cuts: int) -> None:
+    """At every place of the body; the same part is sent whole afterwards, and only then the upload is complete."""
+    files = {"whatever": archive(good(), folder="f")}
+    content = files["whatever"]
+    upload = begin(adapter, files)
+    part = address(upload, 0, 1, content)
+    for after in range(0, len(content), len(content) // cuts):
+        cut_put(part, content, after)
+    assert received_parts(upload_id=upload.pk) == [[]]
+    with pytest.raises(PartsMissing):
+        complete_upload(upload_id=upload.pk, checksums=[[sha(content)]], actor=TESTER)
+    assert not queries.list_versions(tenant_ids=None)
+    assert send(part, content) == 200
+    assert complete_upload(upload_id=upload.pk, checksums=[[sha(content)]], actor=TESTER).state == "validating"
 
 
 @pytest.mark.parametrize("name", ["", "a\nb", "x" * 201, "\ud800"])

@@ -2,8 +2,12 @@
 
 import hashlib
 import io
+import os
+import random
+import signal
 import tarfile
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -77,6 +81,16 @@ def test_archive_and_files_come_to_the_same_artifact(adapter: Adapter) -> None:
     assert (codes(first), codes(second)) == ([], ["duplicate_content"])
 
 
+def test_other_bytes_under_the_artifacts_name_are_not_taken_for_it(adapter: Adapter) -> None:
+    first = upload(adapter)
+    artifacts().delete(first.artifact_key)
+    artifacts().put(first.artifact_key, b"others", sha256=hashlib.sha256(b"others").hexdigest())
+    again = upload(adapter)
+    assert (again.state, again.number, codes(again)) == ("rejected", None, ["artifact_taken"])
+    artifacts().delete(first.artifact_key)
+    assert upload(adapter).number == 2
+
+
 @pytest.mark.parametrize(
     ("name", "code"),
     [
@@ -133,9 +147,10 @@ class Cut:
         return data
 
 
-def test_a_cut_upload_leaves_nothing(adapter: Adapter) -> None:
+@pytest.mark.parametrize("cuts", [20, pytest.param(1_000, marks=pytest.mark.long)])
+def test_a_cut_upload_leaves_nothing(adapter: Adapter, cuts: int) -> None:
     content = archive(good())
-    for after in range(0, len(content), len(content) // 20):
+    for after in range(0, len(content), len(content) // cuts):
         with pytest.raises(OSError, match="reset"):
             receive_upload(adapter_id=adapter.pk, files=[UploadedPart("a.tar.gz", Cut(content, after))], actor=TESTER)
     assert not AdapterVersion.objects.exists() and keys() == []
@@ -241,6 +256,46 @@ def test_a_dead_validator_is_replaced_and_three_dead_ones_are_enough(adapter: Ad
     assert validate_undecided_versions() == 1
     version.refresh_from_db()
     assert (version.state, codes(version)) == ("rejected", ["validation_failed"])
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.django_db(transaction=True)
+def test_two_hundred_killed_validators_leave_no_orphan(transactional_db: None, adapter: Adapter) -> None:
+    """SIGKILL at any moment: an upload is judged by who comes next or given up after three, and decided once."""
+    rng, killed, began = random.Random(8), 0, time.monotonic()
+    versions = [upload(adapter)]
+    usual = time.monotonic() - began
+    while killed < 200:
+        undecided = AdapterVersion.objects.filter(state="validating").values_list("pk", flat=True)
+        version_id = rng.choice(list(undecided) or [receive_one(adapter, versions).pk])
+        connection.close()
+        process = os.fork()
+        if process == 0:
+            try:
+                validate_version(version_id=version_id)
+            finally:
+                os._exit(0)
+        time.sleep(rng.uniform(0, 1.3 * usual))
+        os.kill(process, signal.SIGKILL)
+        killed += os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGKILL
+        AdapterVersion.objects.update(claimed_until=None)
+    while validate_undecided_versions():
+        AdapterVersion.objects.update(claimed_until=None)
+    sweep_abandoned_uploads()
+    adapter.refresh_from_db()
+    ready = AdapterVersion.objects.filter(state="ready").order_by("number")
+    given_up = AdapterVersion.objects.filter(state="rejected")
+    assert ready.count() + given_up.count() == len(versions) and ready.count() > 0
+    assert [version.number for version in ready] == list(range(1, ready.count() + 1)), "no number is lost or doubled"
+    assert {codes(version)[0] for version in given_up} <= {"validation_failed"}
+    assert keys() == [ready[0].artifact_key]
+    assert Event.objects.filter(name="adapter.version_ready").count() == ready.count()
+
+
+def receive_one(adapter: Adapter, versions: list[AdapterVersion]) -> AdapterVersion:
+    versions.append(receive_upload(adapter_id=adapter.pk, files=parts(good()), actor=TESTER))
+    return versions[-1]
 
 
 def test_one_dead_validator_costs_nothing(adapter: Adapter) -> None:
