@@ -52,14 +52,14 @@ def change(request: OperatorRequest, ref: str) -> HttpResponse:
             status = error.status
         else:
             return done(request, f"{tenant.name} is on its way to {chosen}.", "operation-detail", operation.public_id)
-    is_asked = chosen is not None and request.method == "POST"
+    proposal = None
+    if chosen is not None and request.method == "POST":
+        proposal = tier_changes.propose_tier_change(tenant_id=tenant.pk, tier_version_id=chosen.pk)
     context = {
         "tenant": tenant,
         "versions": versions,
         "chosen": chosen,
-        "proposal": tier_changes.propose_tier_change(tenant_id=tenant.pk, tier_version_id=chosen.pk)
-        if is_asked
-        else None,
+        "proposal": proposal,
         "form": form,
         "crumbs": [("Tenants", reverse("tenant-list")), (tenant.name, reverse("tenant-detail", args=[tenant.slug]))],
     }
