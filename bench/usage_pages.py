@@ -5,7 +5,8 @@
 With `--long` 40 million hourly rows, as many as 10,000 tenants leave in 1,000 hours; without, the same tenants and
 50 hours. The rows are made by the database and lie as collectors leave them: hour by hour, tenants side by side. Bytes
 on their way to the disk are not part of a page, so the parts are made without a log. The floor is the answer to
-`/health/live` from the same server in the same minutes: what is left of it is the machine and what else it does.
+`/health/live` from the same server in the same minutes: what is left of it is the machine and what else it does; so is
+the processor's time beside each page, which other work hardly moves.
 """
 
 import http.client
@@ -19,6 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bench import billing, metering
+from bench.plain_loop import cpu_of
 
 from django.db import connection  # isort: skip  (bench.billing sets Django up)
 from django.test import Client  # isort: skip
@@ -198,10 +200,25 @@ def measure(url: str, tenants: Sequence[Tenant]) -> None:
             spent = get(url, address(turn), cookie)
             if turn:
                 took[name].append(spent)
+    connection.close()  # it waited longer than a session may
+    cpu = {name: cpu_of_page(client, urlsplit(url).netloc, address(3)) for name, address in pages.items()}
     for name, seconds in took.items():
         p95 = 1000 * statistics.quantiles(seconds, n=20)[-1]
         said = "" if name.startswith("floor") else "   " + ("ok" if p95 <= WANTED_MS else f"ABOVE {WANTED_MS} ms")
-        print(f"{name:<30} p50 {1000 * statistics.median(seconds):7.1f} ms   p95 {p95:7.1f} ms{said}")
+        times = f"p50 {1000 * statistics.median(seconds):7.1f} ms   p95 {p95:7.1f} ms"
+        print(f"{name:<30} {times}   CPU {1000 * cpu[name]:5.0f} ms{said}")
+
+
+def cpu_of_page(client: Client, host: str, address: str) -> float:
+    """Seconds of processor for a page, of the application and its session in PostgreSQL, without a web server."""
+    connection.ensure_connection()
+    session = connection.connection.info.backend_pid
+    found = []
+    for _ in range(5):
+        began = time.process_time() + cpu_of(session)
+        client.get(address, headers={"host": host})
+        found.append(time.process_time() + cpu_of(session) - began)
+    return statistics.median(found)
 
 
 def get(url: str, address: str, cookie: str) -> float:

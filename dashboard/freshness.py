@@ -55,20 +55,22 @@ def known_gaps(tenant_ids: Collection[int] | None) -> list[KnownGap]:
         groups[gap.start, gap.end, gap.problem].append(gap.tenant_id)
     if not groups:
         return []
-    concerned = {tenant_id for group in groups.values() for tenant_id in group}
+    # Of a scope that is behind, thousands miss the same hours; only the first few are named.
+    concerned = {tenant_id for group in groups.values() for tenant_id in group[:MOST_NAMES]}
     names = {tenant.pk: tenant.name for tenant in list_tenants(tenant_ids=concerned)}
     return [
         KnownGap(
-            title=f"Metering gap: {_named([names[each] for each in group])}, {_span(start, end)}",
+            title=f"Metering gap: {_named([names[each] for each in group if each in names], len(group))}, "
+            f"{_span(start, end)}",
             why=problem or "These hours have not been read completely; they count as unknown, not as zero.",
         )
         for (start, end, problem), group in groups.items()
     ]
 
 
-def _named(names: list[str]) -> str:
+def _named(names: list[str], count: int) -> str:
     shown = ", ".join(names[:MOST_NAMES])
-    return shown if len(names) <= MOST_NAMES else f"{shown} and {len(names) - MOST_NAMES} more"
+    return shown if count <= MOST_NAMES else f"{shown} and {count - MOST_NAMES} more"
 
 
 def _span(start: datetime, end: datetime) -> str:

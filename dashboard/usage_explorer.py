@@ -16,7 +16,7 @@ from dashboard.charts import WIDE, Bar, stacked_bars
 from dashboard.reading import text_of
 from dashboard.usage_facts import MeterTotal
 from metering.meters import METERS
-from metering.queries import gaps
+from metering.queries import unknown_hours
 from metering.queries.explorer import Cut, points, totals
 from tenants.queries import list_tenants
 
@@ -26,7 +26,7 @@ RANGES = [
 TOKENS = ("input_tokens", "output_tokens")
 LONGEST_BY_HOUR = timedelta(days=7)
 LONGEST_DAYS = 366
-ROWS_SHOWN = 200
+ROWS_SHOWN = 100
 HOUR = timedelta(hours=1)
 
 
@@ -137,15 +137,11 @@ def _days(start: datetime, end: datetime, zone: ZoneInfo) -> list[date]:
 
 
 def _unknown(cut: Cut) -> set[datetime | date]:
-    found: set[datetime | date] = set()
     zone = ZoneInfo(cut.timezone)
-    for gap in gaps(tenant_ids=cut.tenant_ids):
-        start, end = max(gap.start, cut.start), min(gap.end, cut.end)
-        if start < end and cut.by_hour:
-            found.update(start + each * HOUR for each in range(int((end - start) / HOUR)))
-        elif start < end:
-            found.update(_days(start, end, zone))
-    return found
+    hours = {hour for hour in unknown_hours(tenant_ids=cut.tenant_ids) if cut.start - HOUR < hour < cut.end}
+    return (
+        {*hours} if cut.by_hour else {day for hour in hours for day in _days(max(hour, cut.start), hour + HOUR, zone)}
+    )
 
 
 def _period(request: OperatorRequest, timezone: str) -> tuple[str, Period]:

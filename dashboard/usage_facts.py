@@ -11,10 +11,11 @@ from django.utils.safestring import SafeString
 
 from core.periods import Period
 from dashboard.charts import NARROW, Bar, sparkline, stacked_bars
-from metering.queries import gaps
+from metering.queries import unknown_hours
 from metering.queries.explorer import Cut, points
 
 LONGEST_DAYS = 366
+HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +92,8 @@ def _days(period: Period, timezone: str) -> list[date]:
 
 def _unknown_days(tenant_ids: Collection[int] | None, period: Period, timezone: str) -> set[date]:
     found: set[date] = set()
-    for gap in gaps(tenant_ids=tenant_ids):
-        start, end = max(gap.start, period.start), min(gap.end, period.end)
+    for hour in unknown_hours(tenant_ids=tenant_ids):
+        start, end = max(hour, period.start), min(hour + HOUR, period.end)
         if start < end:
             found.update(_days(Period(start, end), timezone))
     return found

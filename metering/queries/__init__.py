@@ -14,6 +14,7 @@ from metering.queries.buckets import (
     seals,
     unattributed,
     unknown,
+    unknown_hours,
     unsettled,
 )
 from metering.queries.latency import Latency, measured_latency
@@ -53,6 +54,7 @@ __all__ = [
     "summarise",
     "unattributed",
     "unknown",
+    "unknown_hours",
     "unsettled",
     "usage_between",
     "usage_by_day",

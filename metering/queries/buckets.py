@@ -131,7 +131,8 @@ b.id
 
 # Everything before a scope's watermark is settled. An hour is known or not for all tenants of a scope alike, so the
 # hours are looked at per scope first: with 10,000 tenants that is two hundred times fewer.
-UNKNOWN_HOURS = """
+READ = [str(WindowState.PROVISIONAL), str(WindowState.SETTLED)]
+OF_SCOPES = """
 WITH unknown AS MATERIALIZED (
     SELECT s.id AS scope_id, hour, coalesce(w.state, '') AS state, coalesce(w.problem, '') AS problem
     FROM metering_meteringscope s
@@ -144,14 +145,22 @@ WITH unknown AS MATERIALIZED (
       AND (%(tenants)s::bigint[] IS NULL OR s.id IN (
           SELECT scope_id FROM metering_enrolment WHERE tenant_id = ANY(%(tenants)s)))
 )
-SELECT DISTINCT ON (e.tenant_id, u.hour) e.tenant_id, u.hour, u.state, u.problem
-FROM unknown u JOIN metering_enrolment e ON e.scope_id = u.scope_id AND e.starts_at <= u.hour
+"""
+OF_TENANTS = """
+unknown u JOIN metering_enrolment e ON e.scope_id = u.scope_id AND e.starts_at <= u.hour
     AND (e.ends_at IS NULL OR e.ends_at > u.hour)
 WHERE (%(tenants)s::bigint[] IS NULL OR e.tenant_id = ANY(%(tenants)s))
   AND NOT EXISTS (SELECT 1 FROM metering_usagegap g WHERE g.tenant_id = e.tenant_id AND g.state = 'accepted'
                   AND g.starts_at <= u.hour AND g.ends_at > u.hour)
+"""
+UNKNOWN_HOURS = f"""
+{OF_SCOPES}
+SELECT DISTINCT ON (e.tenant_id, u.hour) e.tenant_id, u.hour, u.state, u.problem
+FROM {OF_TENANTS}
 ORDER BY e.tenant_id, u.hour, array_position(ARRAY['', 'waiting', 'provisional'], u.state)
 """
+
+UNKNOWN_TO_ANY = f"{OF_SCOPES} SELECT DISTINCT u.hour FROM {OF_TENANTS}"
 
 FRESHNESS = """
 SELECT s.key, s.account, s.region, s.bucket_seconds,
@@ -217,16 +226,36 @@ def sealed_buckets(
 
 def gaps(*, tenant_ids: Collection[int] | None, as_of: datetime | None = None) -> list[Gap]:
     """Stretches that should have been read by now and were not, per tenant: unknown usage, not zero usage."""
+    until, first = _read_by_now(tenant_ids, as_of)
+    found = unknown(tenant_ids=tenant_ids, start=first, end=until, good=READ) if first else []
+    found += [Gap(tenant_id, since, until, "", "") for tenant_id, since in _never_enrolled(tenant_ids, until)]
+    return found
+
+
+def unknown_hours(*, tenant_ids: Collection[int] | None) -> set[datetime]:
+    """The hours that should have been read by now and were not for at least one tenant, by their starts."""
+    until, first = _read_by_now(tenant_ids, None)
+    asked = {"tenants": ids_of(tenant_ids), "start": first, "end": until, "good": READ}
+    hours = {hour for (hour,) in rows_of(UNKNOWN_TO_ANY, asked)} if first else set()
+    since = min((since for _, since in _never_enrolled(tenant_ids, until)), default=until)
+    while since < until:
+        hours.add(since)
+        since += schedule.WINDOW
+    return hours
+
+
+def _read_by_now(tenant_ids: Collection[int] | None, as_of: datetime | None) -> tuple[datetime, datetime | None]:
+    """Until when everything should have been read, and since when there is anything to read."""
     until = floor_to_bucket((as_of or clock.now()) - OVERDUE_AFTER, HOUR_SECONDS)
     enrolled = Enrolment.objects.filter(visible(tenant_ids), starts_at__lt=until).order_by("starts_at")
-    first = enrolled.values_list("starts_at", flat=True).first()
-    known = (WindowState.PROVISIONAL, WindowState.SETTLED)
-    found = unknown(tenant_ids=tenant_ids, start=first, end=until, good=known) if first else []
-    # No collector has run since these signed up.
+    return until, enrolled.values_list("starts_at", flat=True).first()
+
+
+def _never_enrolled(tenant_ids: Collection[int] | None, until: datetime) -> list[tuple[int, datetime]]:
+    """Tenants since whose sign-up no collector has run, and the hour of it."""
     new = Tenant.objects.visible_to(tenant_ids).filter(enrolments=None, signed_up_at__lt=until).order_by("pk")
-    for tenant_id, signed_up_at in new.values_list("pk", "signed_up_at"):
-        found.append(Gap(tenant_id, floor_to_bucket(signed_up_at, HOUR_SECONDS), until, "", ""))
-    return found
+    rows = new.values_list("pk", "signed_up_at")
+    return [(tenant_id, floor_to_bucket(at, HOUR_SECONDS)) for tenant_id, at in rows]
 
 
 def unsettled(*, tenant_ids: Collection[int], start: datetime, end: datetime) -> list[Gap]:

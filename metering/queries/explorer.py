@@ -73,12 +73,12 @@ BY_HOUR = (
 )
 # A page of everybody shows who uses most, and sums only their days: all days of a month are a million rows.
 MOST = """
-SELECT z.tenant_id FROM metering_rollupzone z
-LEFT JOIN (SELECT tenant_id, sum(tokens) AS tokens FROM metering_monthtokens
-           WHERE month >= date_trunc('month', (%(start)s AT TIME ZONE %(zone)s)::date)::date
-             AND month < (%(end)s AT TIME ZONE %(zone)s)::date GROUP BY 1) used ON used.tenant_id = z.tenant_id
-ORDER BY coalesce(used.tokens, 0) DESC, z.tenant_id LIMIT %(limit)s
+SELECT tenant_id FROM metering_monthtokens
+WHERE month >= date_trunc('month', (%(start)s AT TIME ZONE %(zone)s)::date)::date
+  AND month < (%(end)s AT TIME ZONE %(zone)s)::date
+GROUP BY tenant_id ORDER BY sum(tokens) DESC, tenant_id LIMIT %(limit)s
 """
+ANYBODY = "SELECT tenant_id FROM metering_rollupzone ORDER BY tenant_id LIMIT %(limit)s"
 TOTALS = (
     f"SELECT d.tenant_id, d.meter, d.line, sum(d.quantity)::bigint {DAYS} GROUP BY 1, 2, 3 "
     "ORDER BY sum(sum(d.quantity) FILTER (WHERE d.meter LIKE '%%tokens')) OVER (PARTITION BY d.tenant_id) "
@@ -109,7 +109,10 @@ def totals(cut: Cut, *, limit: int) -> list[Row]:
     rows can hold.
     """
     if cut.tenant_ids is None and cut.line is None and cut.adapter_version is None:
-        cut = replace(cut, tenant_ids=[tenant for (tenant,) in _rows(MOST, cut, limit)])
+        most = [tenant for (tenant,) in _rows(MOST, cut, limit)]
+        if len(most) < limit:  # few tenants, or none put in order yet
+            most = list({*most, *(tenant for (tenant,) in _rows(ANYBODY, cut, limit))})
+        cut = replace(cut, tenant_ids=most)
     return [Row(*row) for row in _rows(TOTALS, cut, limit)]
 
 
