@@ -123,6 +123,17 @@ class Query(serializers.Serializer[Any]):
     """The query string of an operation: only what is declared here may be in it."""
 
 
+class DryRunQuery(Query):
+    """Whether it is done or only shown."""
+
+    dry_run = serializers.BooleanField(
+        required=False,
+        help_text="With `true` it is only shown: the answer is a 200 with what would be answered, and refusals are "
+        "those of the real operation. Nothing is written, no number is taken, no event is told and no idempotency key "
+        "is needed. The id and the number of a document that would be new are not kept for it.",
+    )
+
+
 class PageQuery(Query):
     """How every list is walked."""
 

@@ -34,6 +34,7 @@ from api.preconditions import etag, refuse_stale, require_header
 from api.rendering import Json
 from api.schema import DoorSchema
 from core.actors import Actor
+from core.rehearsal import rehearse
 from events.queries import search_events
 
 Method = Callable[..., Any]  # a Response, or for files any HttpResponse
@@ -61,7 +62,8 @@ def endpoint(
     `idempotency` is by default IGNORED for GET and uploads and ACCEPTED for the rest. With `if_match` the method must
     call `self.match(version)`. With `fact`, the name of the event that its success records, the view has a
     `found_done` that answers for a crashed attempt whose work is there. `uploads` maps media types to what they carry
-    and leaves the body to the method; `media_type` is what a file is answered as. Raises ValueError at import for a
+    and leaves the body to the method; `media_type` is what a file is answered as. An operation whose query is a
+    DryRunQuery can be rehearsed: nothing is kept of that, so it asks for no key. Raises ValueError at import for a
     scope that nobody can hold.
     """
     if scope not in ALL_PERMISSIONS:
@@ -90,12 +92,19 @@ def endpoint(
         @wraps(method)
         def through_the_door(view: "ApiView", request: Request, *args: Any, **kwargs: Any) -> Response:
             view.prepare(door, request)
-            response = run_once(
-                door.idempotency,
-                request,
-                do=lambda: method(view, request, *args, **kwargs),
-                found_done=lambda request_id: view.look_for_fact(door, request_id),
-            )
+
+            def do() -> Response:
+                return method(view, request, *args, **kwargs)
+
+            if view.query.get("dry_run"):
+                response = _as_dry_run(rehearse(do))
+            else:
+                response = run_once(
+                    door.idempotency,
+                    request,
+                    do=do,
+                    found_done=lambda request_id: view.look_for_fact(door, request_id),
+                )
             view.refuse_unmatched(door, response)
             return response
 
@@ -233,6 +242,15 @@ class ApiView(APIView):
         if request.method == "HEAD" and hasattr(response, "add_post_render_callback"):
             response.add_post_render_callback(_keep_headers_only)
         return response
+
+
+def _as_dry_run(response: Response) -> Response:
+    """What would have been answered, without the address and the version of what is not there."""
+    response.status_code = 200
+    for header in ("ETag", "Location"):
+        del response[header]
+    response["Dry-Run"] = "true"
+    return response
 
 
 def _keep_headers_only(response: Any) -> None:

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.billing_fields import ExplanationOut, InvoiceDetailOut, InvoiceOut, LineOut
-from api.bodies import Body, PageQuery, Query, Text
+from api.bodies import Body, DryRunQuery, PageQuery, Query, Text
 from api.doors import door_of
 from api.endpoint import ApiView, endpoint
 from api.idempotency import KeyRule
@@ -204,6 +204,7 @@ class InvoiceFinalization(InvoiceView):
     @endpoint(
         "finalize_invoice",
         scope="invoices.finalize",
+        query=DryRunQuery,
         reply=InvoiceDetailOut,
         idempotency=KeyRule.REQUIRED,
         if_match=True,
@@ -245,6 +246,7 @@ class InvoiceVoiding(InvoiceView):
     @endpoint(
         "void_invoice",
         scope="invoices.void",
+        query=DryRunQuery,
         body=ReasonIn,
         reply=InvoiceDetailOut,
         idempotency=KeyRule.REQUIRED,
@@ -269,6 +271,7 @@ class CreditNotes(InvoiceView):
     @endpoint(
         "create_credit_note",
         scope="invoices.credit",
+        query=DryRunQuery,
         body=CreditIn,
         reply=InvoiceDetailOut,
         status=201,

@@ -13,7 +13,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, inline_serializer
 from rest_framework import serializers
 
-from api.bodies import Query
+from api.bodies import DryRunQuery, Query
 from api.doors import Door, door_of
 from api.examples import add_examples
 from api.idempotency import KeyRule
@@ -93,7 +93,9 @@ class DoorSchema(AutoSchema):
 
     def get_response_serializers(self) -> Any:
         refusal = OpenApiResponse(Problem, description="Refused; `code` says why.")
+        shown = {"200": OpenApiResponse(self.door.reply, description="What a dry run shows.")}
         return {
+            **(shown if issubclass(self.door.query, DryRunQuery) and self.door.status != 200 else {}),
             self._reply_key(): self._reply(),
             ("4XX", MEDIA_TYPE): refusal,
             ("5XX", MEDIA_TYPE): OpenApiResponse(Problem, description="Failed on our side; nothing was done."),

@@ -227,20 +227,23 @@ def _fill(size: int) -> None:
     have = Tenant.objects.count()
     tier = TierVersion.objects.get(tier__key="basic", number=1)
     then = datetime(2026, 8, 1, tzinfo=UTC)
-    made = Tenant.objects.bulk_create(
-        Tenant(
-            name=f"Tenant {number}",
-            slug=f"bench-{number}",
-            currency="USD",
-            billing_timezone="UTC",
-            state=TenantState.ACTIVE,
-            signed_up_at=then,
-            activated_at=then,
-        )
-        for number in range(have + 1, size + 1)
-    )
     stay = DateTimeTZRange(then, None, "[)")
-    TierAssignment.objects.bulk_create(TierAssignment(tenant=tenant, tier_version=tier, period=stay) for tenant in made)
+    for numbers in _batches(list(range(have + 1, size + 1))):
+        made = Tenant.objects.bulk_create(
+            Tenant(
+                name=f"Tenant {number}",
+                slug=f"bench-{number}",
+                currency="USD",
+                billing_timezone="UTC",
+                state=TenantState.ACTIVE,
+                signed_up_at=then,
+                activated_at=then,
+            )
+            for number in numbers
+        )
+        TierAssignment.objects.bulk_create(
+            TierAssignment(tenant=tenant, tier_version=tier, period=stay) for tenant in made
+        )
     asked: dict[str, Any] = {"start": MONTH.start, "end": MONTH.end, "now": MONTH.end + timedelta(days=4)}
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0")

@@ -82,6 +82,10 @@ class InvoiceState(models.TextChoices):
     VOID = "void", "Void"
 
 
+# Documents that count: closed, and not void.
+IN_FORCE = (InvoiceState.FINALIZED, InvoiceState.PAID)
+
+
 INVOICE_MOVES: Moves = {
     InvoiceState.DRAFT: frozenset({InvoiceState.FINALIZED}),
     InvoiceState.FINALIZED: frozenset({InvoiceState.PAID, InvoiceState.VOID}),

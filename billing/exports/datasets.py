@@ -18,7 +18,7 @@ from billing.focus import mapping
 from billing.focus.validator import Checker
 from billing.models import Invoice, InvoiceLine
 from billing.queries.invoices import list_invoices
-from billing.states import InvoiceKind, InvoiceState, LineKind
+from billing.states import IN_FORCE, InvoiceKind, LineKind
 from core.errors import Conflict
 from core.periods import month_containing
 from events.models import Event
@@ -29,7 +29,6 @@ from tenants.models import Tenant
 INVOICES_PER_PAGE = 200
 EVENTS_PER_PAGE = 1000
 TENANTS_PER_PAGE = 50
-CLOSED = (InvoiceState.FINALIZED, InvoiceState.PAID)
 
 
 class ExportFails(Conflict):
@@ -46,7 +45,7 @@ class Scope:
     tenant_ids: Collection[int] | None
     start: datetime
     end: datetime
-    states: Sequence[str] = CLOSED
+    states: Sequence[str] = IN_FORCE
 
 
 @dataclass(slots=True)

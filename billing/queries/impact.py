@@ -6,8 +6,8 @@ from datetime import datetime
 from decimal import Decimal
 
 from billing.models import Invoice, RateCard, TierPrice
-from billing.queries.what_if import FINAL, Otherwise, Rerated, rerate
-from billing.states import InvoiceKind
+from billing.queries.what_if import Otherwise, Rerated, rerate
+from billing.states import IN_FORCE, InvoiceKind
 from core import clock
 from tenants.models import Tenant, TierAssignment
 
@@ -86,7 +86,7 @@ def impact_of(card: RateCard) -> Impact:
 
 def _last_periods(tenant_ids: Collection[int], currency: str) -> list[int]:
     rows = Invoice.objects.filter(
-        kind=InvoiceKind.INVOICE, state__in=FINAL, tenant__in=tenant_ids, currency=currency
+        kind=InvoiceKind.INVOICE, state__in=IN_FORCE, tenant__in=tenant_ids, currency=currency
     ).order_by("-period_start", "pk")
     taken: dict[int, int] = {}
     chosen = []

@@ -9,7 +9,7 @@ from django.db.models import Case, Count, F, Prefetch, Q, QuerySet, Sum, When
 
 from billing.content import content_of, digest
 from billing.models import Invoice, InvoiceLine
-from billing.states import INVOICE_MOVES, InvoiceKind, InvoiceState
+from billing.states import IN_FORCE, INVOICE_MOVES, InvoiceKind, InvoiceState
 from core.errors import NotFound
 from core.periods import Period
 from tenants.models import Tenant
@@ -71,7 +71,7 @@ class CurrencyTotal:
 def totals_of(invoices: QuerySet[Invoice]) -> list[CurrencyTotal]:
     """What a list of documents comes to, per currency; `open` is the part of it that nobody has paid."""
     signed = Case(When(kind=InvoiceKind.CREDIT_NOTE, then=-F("total")), default=F("total"))
-    counted = invoices.filter(state__in=(InvoiceState.FINALIZED, InvoiceState.PAID)).order_by()
+    counted = invoices.filter(state__in=IN_FORCE).order_by()
     rows = counted.values("currency").annotate(
         how_many=Count("pk"),
         sum=Sum(signed),
@@ -123,7 +123,7 @@ def available_actions(invoice: Invoice) -> list[str]:
         actions.append("mark_paid")
     if InvoiceState.VOID in moves:
         actions.append("void")
-    if invoice.kind == InvoiceKind.INVOICE and invoice.state in (InvoiceState.FINALIZED, InvoiceState.PAID):
+    if invoice.kind == InvoiceKind.INVOICE and invoice.state in IN_FORCE:
         actions.append("create_credit_note")
     return actions
 

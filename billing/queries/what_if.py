@@ -20,14 +20,13 @@ from billing.queries.issuers import the_issuer
 from billing.queries.segments import NoRateCard, SegmentPlan, plan_segments
 from billing.queries.terms import customer_terms
 from billing.rating.lines import CardTerms, Segment, Usage
-from billing.states import InvoiceKind, InvoiceState
+from billing.states import IN_FORCE, InvoiceKind
 from core import clock
 from core.errors import Conflict, Invalid
 from core.periods import Period
 from metering.queries import summarise
 from tenants.queries import current_tier_version
 
-FINAL = (InvoiceState.FINALIZED, InvoiceState.PAID)
 BilledUsage = Mapping[tuple[int, datetime], list[Usage]]
 
 
@@ -81,7 +80,7 @@ def rerate(invoices: QuerySet[Invoice], otherwise: Otherwise) -> list[Rerated]:
         rows = list(invoices.select_related("tenant", "issuer").order_by("pk"))
         groups: dict[Period, list[Invoice]] = {}
         for invoice in rows:
-            if invoice.kind != InvoiceKind.INVOICE or invoice.state not in FINAL:
+            if invoice.kind != InvoiceKind.INVOICE or invoice.state not in IN_FORCE:
                 raise NotClosed(f"{invoice} is no final invoice.", hint="Choose a period that was invoiced and closed.")
             groups.setdefault(Period(invoice.period_start, invoice.period_end), []).append(invoice)
         return [made for period, found in sorted(groups.items()) for made in _rerate(found, period, otherwise)]
@@ -164,7 +163,7 @@ def _adjustments(invoices: Sequence[Invoice]) -> dict[int, list[Adjustment]]:
 def _billed(invoices: Sequence[Invoice]) -> dict[int, Decimal]:
     """The subtotals with the notes over late usage; credits that were given for other reasons are no price."""
     sums = {invoice.pk: invoice.subtotal for invoice in invoices}
-    notes = Invoice.objects.filter(corrects__in=invoices, state__in=FINAL, claims__isnull=False).distinct()
+    notes = Invoice.objects.filter(corrects__in=invoices, state__in=IN_FORCE, claims__isnull=False).distinct()
     for note in notes:
         assert note.corrects_id is not None  # the filter says so
         sums[note.corrects_id] += note.subtotal if note.kind == InvoiceKind.DEBIT_NOTE else -note.subtotal

@@ -105,7 +105,7 @@ def _retotal(invoice: Invoice, before: Sequence[Line], added: LineRow | None) ->
     totals = total_up(((line.amount, terms.get(line.tax_rate)) for line in lines), invoice.currency)
     invoice.subtotal, invoice.tax, invoice.total = totals.subtotal, totals.tax, totals.total
     invoice.taxes = taxes_printed(totals, invoice.currency)
-    invoice.version, invoice.refreshed_at = invoice.version + 1, clock.now()
+    invoice.version += 1  # and no new refreshed_at: neither usage nor what was agreed on was looked at again
     seal_content(invoice, lines)
     rewrite([invoice])
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from django.db import transaction
 from django.db.models import Sum
 
 from billing.assembly import buyer_of, seller_of, taxes_as_terms, taxes_printed
@@ -15,14 +14,13 @@ from billing.rating.totals import TaxTotal, Totals, total_up
 from billing.services.drawing import draw_credit
 from billing.services.finalizing import close
 from billing.services.records import record_invoice_events
-from billing.states import InvoiceKind, InvoiceState, LineKind
+from billing.states import IN_FORCE, InvoiceKind, LineKind
 from core import clock
 from core.actors import Actor
 from core.errors import Conflict, FieldError, Invalid
 from core.money import round_money
+from core.rehearsal import rehearsable
 from metering.models import Seal
-
-CORRECTABLE = (InvoiceState.FINALIZED, InvoiceState.PAID)
 
 
 class NotCorrectable(Conflict):
@@ -64,7 +62,7 @@ def issue_credit_note(*, invoice_id: int, amounts: Mapping[str, Decimal] | None,
     with the rest only. Raises
     NotCorrectable, InvalidCredit for unknown lines or impossible amounts, and CreditExceeds.
     """
-    with transaction.atomic(durable=True):
+    with rehearsable():
         invoice = lock_correctable(invoice_id)
         lines = list(invoice.lines.exclude(kind=LineKind.CREDIT).order_by("position"))
         left = _left_to_credit(invoice, lines)
@@ -91,7 +89,7 @@ def lock_correctable(invoice_id: int) -> Invoice:
     """The invoice, locked. Raises NotCorrectable for drafts, void ones and notes; inside the caller's transaction."""
     rows = Invoice.objects.select_for_update(of=("self",), no_key=True).select_related("tenant", "issuer")
     invoice = rows.get(pk=invoice_id)
-    if invoice.kind != InvoiceKind.INVOICE or invoice.state not in CORRECTABLE:
+    if invoice.kind != InvoiceKind.INVOICE or invoice.state not in IN_FORCE:
         kind = invoice.get_kind_display().lower()
         raise NotCorrectable(
             f"{invoice} is a {invoice.state} {kind}.", hint="Notes correct finalized or paid invoices."
@@ -101,7 +99,7 @@ def lock_correctable(invoice_id: int) -> Invoice:
 
 def left_to_give_back(invoice: Invoice) -> Decimal:
     """What credit notes may still give back of a locked invoice, with tax: its total and debit notes, less credit."""
-    notes = invoice.notes.filter(state__in=CORRECTABLE).order_by()
+    notes = invoice.notes.filter(state__in=IN_FORCE).order_by()
     sums: dict[str, Decimal] = dict(notes.values_list("kind").annotate(Sum("total")))
     asked, given = (Decimal(sums.get(kind, 0)) for kind in (InvoiceKind.DEBIT_NOTE, InvoiceKind.CREDIT_NOTE))
     left: Decimal = invoice.total + asked - given
@@ -190,7 +188,7 @@ def _credit_line(invoice: Invoice, line: InvoiceLine, amount: Decimal) -> NoteLi
 
 def _left_to_credit(invoice: Invoice, lines: Sequence[InvoiceLine]) -> dict[int, Decimal]:
     rows = InvoiceLine.objects.filter(
-        corrects_line__in=lines, invoice__kind=InvoiceKind.CREDIT_NOTE, invoice__state__in=CORRECTABLE
+        corrects_line__in=lines, invoice__kind=InvoiceKind.CREDIT_NOTE, invoice__state__in=IN_FORCE
     )
     credited = dict(rows.values_list("corrects_line").annotate(Sum("amount")).order_by())
     return {line.pk: line.amount - credited.get(line.pk, Decimal(0)) for line in lines}
@@ -229,7 +227,7 @@ def _totals(invoice: Invoice, chosen: Sequence[tuple[InvoiceLine, Decimal]], *, 
     terms = taxes_as_terms(invoice.taxes)
     totals = total_up(((amount, terms.get(line.tax_rate)) for line, amount in chosen), invoice.currency)
     left = {Decimal(tax["rate"]): Decimal(tax["amount"]) for tax in invoice.taxes}
-    for note in invoice.notes.filter(kind=InvoiceKind.CREDIT_NOTE, state__in=CORRECTABLE):
+    for note in invoice.notes.filter(kind=InvoiceKind.CREDIT_NOTE, state__in=IN_FORCE):
         for tax in note.taxes:
             left[Decimal(tax["rate"])] -= Decimal(tax["amount"])
     taxes = tuple(

@@ -1,7 +1,7 @@
 """From sealed usage to drafts, for a set of tenants at once: a fixed number of statements, however many they are."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from django.db import connection, transaction
 from django.db.models import QuerySet
@@ -44,7 +44,7 @@ def write_drafts(*, plans: Mapping[int, Sequence[SegmentPlan]], issuer: Issuer, 
     with transaction.atomic(durable=True), without_cycle_search():
         with connection.cursor() as cursor:
             cursor.execute(PATIENCE)
-        locked = list(printed_tenants(plans).select_for_update(no_key=True))
+        locked = list(printed_tenants(Tenant.objects.filter(pk__any_of=list(plans))).select_for_update(no_key=True))
         existing = standing(locked, period, lock=True)
         by_hand = _once_voided(locked, period)
         terms = customer_terms(issuer, locked, period)
@@ -70,14 +70,16 @@ def write_drafts(*, plans: Mapping[int, Sequence[SegmentPlan]], issuer: Issuer, 
 
         again = ((existing[tenant.pk], rate(tenant)) for tenant in locked if tenant.pk in existing)
         replace_drafts([draft for before, draft in again if take_over(draft, before, claimed[before.pk])])
+        seen = Invoice.objects.filter(pk__any_of=_keys(existing.values()), state=InvoiceState.DRAFT)
+        seen.update(refreshed_at=now)  # also of those whose words stayed the same
         unbilled = [tenant for tenant in locked if tenant.pk not in existing]
         new = save_drafts(map(rate, unbilled), at_most=len(unbilled))
         record_invoice_events("invoice.drafted", new, actor=actor)
 
 
-def printed_tenants(tenant_ids: Collection[int]) -> QuerySet[Tenant]:
-    """Tenants in order of their keys, with what documents and their events say of them."""
-    return Tenant.objects.filter(pk__any_of=tenant_ids).only(*PRINTED).order_by("pk")
+def printed_tenants(tenants: QuerySet[Tenant]) -> QuerySet[Tenant]:
+    """These in order of their keys, with what documents and their events say of them."""
+    return tenants.only(*PRINTED).order_by("pk")
 
 
 def standing(tenants: Sequence[Tenant], period: Period, *, lock: bool = False) -> dict[int, Invoice]:

@@ -164,7 +164,8 @@ def _invoice_text(invoice: Invoice) -> str:
 def _line_texts(lines: Iterable[LineRow]) -> Iterator[str]:
     waiting = iter(lines)
     while some := list(islice(waiting, ROWS_PER_WRITE)):
-        for line, line.public_id in zip(some, new_ids(InvoiceLine.PREFIX, len(some)), strict=True):
+        for line, ref in zip(some, new_ids(InvoiceLine.PREFIX, len(some)), strict=True):
+            line.public_id = ref
             yield _line_text(line)
 
 

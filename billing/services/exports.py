@@ -8,6 +8,7 @@ are kept (rows, sums, sha256) are those of the file that was put.
 
 import hashlib
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
 from tempfile import TemporaryFile
@@ -19,15 +20,15 @@ from django.db.models import F, Q, QuerySet
 
 from aws import connect
 from aws.errors import AwsError
-from billing.exports.datasets import CLOSED, DATASETS, Dataset, ExportFails, Rows, Scope
+from billing.exports.datasets import DATASETS, Dataset, ExportFails, Rows, Scope
 from billing.exports.writers import open_writer
 from billing.models import Export
-from billing.states import EXPORT_MOVES, ExportState, InvoiceState
+from billing.states import EXPORT_MOVES, IN_FORCE, ExportState, InvoiceState
 from core import clock
 from core.actors import SYSTEM, Actor
 from core.crashpoints import boundary
 from core.errors import Conflict, DomainError, FieldError, Invalid
-from core.states import move
+from core.states import StaleState, move
 from events.record import record_event
 from tenants.models import Tenant
 
@@ -38,9 +39,9 @@ CHUNK = 1 << 20
 # What a link to the bucket manages in the worst case, to renew the lease for before a file is put.
 SLOWEST_BYTES_PER_SECOND = 1_000_000
 STATES = {
-    "invoices": (*CLOSED, InvoiceState.VOID, InvoiceState.DRAFT),
-    "invoice-lines": (*CLOSED, InvoiceState.VOID),
-    "focus-1.2": CLOSED,
+    "invoices": (*IN_FORCE, InvoiceState.VOID, InvoiceState.DRAFT),
+    "invoice-lines": (*IN_FORCE, InvoiceState.VOID),
+    "focus-1.2": IN_FORCE,
 }
 FORMATS = {"focus-1.2": ("csv", "jsonl")}
 
@@ -85,7 +86,7 @@ def request_export(
             format=format,
             period_start=start,
             period_end=end,
-            invoice_states=sorted(states) or [str(state) for state in CLOSED],
+            invoice_states=sorted(states) or [str(state) for state in IN_FORCE],
             actor_kind=actor.kind,
             actor_ref=actor.ref,
             actor_name=actor.name,
@@ -111,7 +112,8 @@ def expire_exports() -> int:
         store = connect.artifacts()
         for found in list(store.list(_prefix(export))):
             store.delete(found.key)
-        with transaction.atomic(durable=True):
+        # A sweep that ran at the same time may have been first: what is erased twice is erased.
+        with suppress(StaleState), transaction.atomic(durable=True):
             move(export, to=ExportState.EXPIRED, table=EXPORT_MOVES)
     return len(due)
 

@@ -11,20 +11,23 @@ from billing.content import NEWEST_SCHEMA, content_of, digest_of_lines
 from billing.models import Invoice, InvoiceLine, UsageClaim
 from billing.queries.issuers import tax_profiles, the_issuer
 from billing.queries.segments import plan_segments, tenants_to_plan
-from billing.services.credits import CORRECTABLE, left_to_give_back, lock_correctable
+from billing.services.credits import left_to_give_back, lock_correctable
 from billing.services.drafting import printed_tenants, standing, write_drafts
 from billing.services.drawing import draw_credit, give_back
 from billing.services.finalizing import close
+from billing.services.outdated import refuse_outdated
 from billing.services.records import record_invoice_events
 from billing.services.usage import seal_spans
-from billing.states import INVOICE_MOVES, InvoiceKind, InvoiceState
+from billing.states import IN_FORCE, INVOICE_MOVES, InvoiceKind, InvoiceState
 from core import clock
 from core.actors import Actor
 from core.crashpoints import crashpoint
 from core.errors import Conflict
 from core.memory import without_cycle_search
 from core.periods import Period
+from core.rehearsal import rehearsable
 from core.states import move
+from tenants.models import Tenant
 
 
 class NothingToInvoice(Conflict):
@@ -82,14 +85,17 @@ def finalize_invoices(*, invoice_ids: Collection[int], actor: Actor) -> list[Inv
     """Give drafts their numbers and close them to change; what is final already stays as it is.
 
     What the tenants have of prepaid credit is drawn. All or none: raises NothingToInvoice and NegativeTotal, and
-    changes nothing, when a draft has no lines or asks for less than nothing.
+    changes nothing, when a draft has no lines or asks for less than nothing, and DraftOutdated when something was
+    agreed on since it was written.
     """
-    with transaction.atomic(durable=True), without_cycle_search():
+    with rehearsable(), without_cycle_search():
+        # Like drafting the tenants first: until the end nothing is agreed on with them.
+        mine = Tenant.objects.filter(pk__in=Invoice.objects.filter(pk__any_of=invoice_ids).values("tenant_id"))
+        tenants = {tenant.pk: tenant for tenant in printed_tenants(mine).select_for_update(no_key=True)}
         # The issuer is one for all of them; who sells and buys is written anew.
         rows = Invoice.objects.filter(pk__any_of=invoice_ids).prefetch_related("issuer")
-        rows = rows.defer("seller", "buyer", "uncharged", "created_at", "refreshed_at", "grace_until")
+        rows = rows.defer("seller", "buyer", "uncharged", "created_at", "grace_until")
         invoices = list(rows.select_for_update(of=("self",), no_key=True).order_by("pk"))
-        tenants = {tenant.pk: tenant for tenant in printed_tenants({invoice.tenant_id for invoice in invoices})}
         for invoice in invoices:
             invoice.tenant = tenants[invoice.tenant_id]
         drafts = [invoice for invoice in invoices if invoice.state == InvoiceState.DRAFT]
@@ -97,6 +103,7 @@ def finalize_invoices(*, invoice_ids: Collection[int], actor: Actor) -> list[Inv
             _refuse_empty(drafts)
             _digest_older(drafts)
             profiles = tax_profiles([draft.tenant_id for draft in drafts])
+            refuse_outdated(drafts, profiles)
             for draft in drafts:
                 draft.seller = seller_of(draft.issuer)
                 draft.buyer = buyer_of(draft.tenant, profiles.get(draft.tenant_id))
@@ -156,7 +163,7 @@ def void_invoice(*, invoice_id: int, reason: str, actor: Actor) -> Invoice:
     debit note without which credit notes would give back more than was asked for, and IllegalMove for a draft or a
     paid invoice.
     """
-    with transaction.atomic(durable=True):
+    with rehearsable():
         invoice = (
             Invoice.objects.select_for_update(of=("self",), no_key=True).select_related("tenant").get(pk=invoice_id)
         )
@@ -177,7 +184,7 @@ def void_invoice(*, invoice_id: int, reason: str, actor: Actor) -> Invoice:
 
 def _refuse_needed(note: Invoice) -> None:
     """Raises HasNotes for a debit note of which credit notes have given something back."""
-    if note.kind == InvoiceKind.DEBIT_NOTE and note.state in CORRECTABLE and note.corrects_id is not None:
+    if note.kind == InvoiceKind.DEBIT_NOTE and note.state in IN_FORCE and note.corrects_id is not None:
         corrected = lock_correctable(note.corrects_id)
         if left_to_give_back(corrected) < note.total:
             raise HasNotes(

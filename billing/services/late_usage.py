@@ -20,7 +20,6 @@ from billing.rating.lines import RatedLine, Usage, rate_segment
 from billing.rating.totals import terms_for, total_up
 from billing.services.closing import Waiting
 from billing.services.credits import (
-    CORRECTABLE,
     CreditExceeds,
     NoteLine,
     left_to_give_back,
@@ -29,7 +28,7 @@ from billing.services.credits import (
 )
 from billing.services.records import record_invoice_events
 from billing.services.usage import billable_seals, seal_spans, usage_of
-from billing.states import InvoiceKind
+from billing.states import IN_FORCE, InvoiceKind
 from core import clock
 from core.actors import SYSTEM, Actor
 from core.errors import Conflict, DomainError
@@ -125,7 +124,7 @@ def _due(at: datetime) -> list[Invoice]:
     claimed = UsageClaim.objects.filter(seal=OuterRef("pk"))
     left = Seal.objects.filter(~Exists(claimed), revision__gt=1, sealed_at__gte=at - LOOK_BACK)
     spans |= set(left.values_list("tenant_id", "period_start"))
-    final = Invoice.objects.filter(kind=InvoiceKind.INVOICE, state__in=CORRECTABLE).select_related("tenant")
+    final = Invoice.objects.filter(kind=InvoiceKind.INVOICE, state__in=IN_FORCE).select_related("tenant")
     rows = final.filter(tenant_id__in={tenant_id for tenant_id, _ in spans}).order_by("pk")
     return [
         invoice

@@ -11,7 +11,7 @@ from django.db.models import Max
 
 from billing.models import Invoice, Rate, RateCard, TierPrice
 from billing.rating.parameters import METERED, TIMED, MinimumCommitment, Parameters, parse_parameters
-from billing.states import CARD_MOVES, InvoiceKind, InvoiceState, RateCardState
+from billing.states import CARD_MOVES, InvoiceKind, RateCardState
 from core import clock
 from core.actors import Actor
 from core.errors import Conflict, FieldError, Invalid
@@ -122,8 +122,8 @@ def publish_rate_card(*, card_id: int, actor: Actor) -> RateCard:
 def price_tier(*, tier_version_id: int, card_id: int, effective_from: datetime, actor: Actor) -> TierPrice:
     """Let a card price a tier version from an instant on; the price before it in that currency ends there.
 
-    Quiet when the card is the current price already. Raises CardNotPublished and PriceInThePast, also when a finalized
-    invoice has billed the tier after that instant.
+    Quiet when the card is the current price already. Raises CardNotPublished and PriceInThePast, also when an invoice
+    or a draft has billed the tier after that instant.
     """
     with transaction.atomic(durable=True):
         card = RateCard.objects.select_for_update(no_key=True).get(pk=card_id)
@@ -156,10 +156,9 @@ def price_tier(*, tier_version_id: int, card_id: int, effective_from: datetime, 
 
 
 def _refuse_billed(tier_version_id: int, currency: str, effective_from: datetime) -> None:
-    """What was billed stays billed at its price: a new one begins after it."""
-    billed = Invoice.objects.filter(
+    """What was billed stays billed at its price, and a draft's usage is sealed by its spans: a new one begins after."""
+    billed = Invoice.objects.standing().filter(
         kind=InvoiceKind.INVOICE,
-        state__in=(InvoiceState.FINALIZED, InvoiceState.PAID),
         currency=currency,
         period_end__gt=effective_from,
         tenant__in=TierAssignment.objects.filter(tier_version_id=tier_version_id, period__endswith__isnull=True).values(

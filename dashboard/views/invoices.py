@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from billing import queries
 from billing.services import credits, documents, invoicing
-from billing.states import InvoiceKind, InvoiceState, LineKind
+from billing.states import IN_FORCE, InvoiceKind, InvoiceState, LineKind
 from core import clock
 from core.errors import DomainError, NotFound
 from core.periods import billing_month, month_containing
@@ -19,8 +19,9 @@ from dashboard.confirming import Question, ask_then_do
 from dashboard.forms import CreditForm, DraftForm, PaymentForm, PlainForm, TypedReasonForm
 from dashboard.paging import page_of
 from dashboard.reading import posted, text_of
+from dashboard.rehearsals import outcome, told_of_closing, told_of_crediting, told_of_voiding
 from dashboard.rendering import done, render_page_or_fragment
-from dashboard.templatetags.formatting import day, money_of
+from dashboard.templatetags.formatting import day, last_day, money_of
 from dashboard.words import choices
 from events.queries import search_events
 from tenants.queries import get_tenant
@@ -77,7 +78,7 @@ def detail(request: OperatorRequest, ref: str) -> HttpResponse:
         "is_demand": is_demand,
         "can_pay": invoice.state == InvoiceState.FINALIZED and is_demand,
         "can_void": invoice.state == InvoiceState.FINALIZED,
-        "can_credit": is_demand and invoice.state in credits.CORRECTABLE,
+        "can_credit": is_demand and invoice.state in IN_FORCE,
         "crumbs": [
             ("Billing", reverse("invoice-list")),
             (invoice.tenant.name, reverse("tenant-invoices", args=[invoice.tenant.slug])),
@@ -199,11 +200,16 @@ def refresh(request: OperatorRequest, ref: str) -> HttpResponse:
 def finalize(request: OperatorRequest, ref: str) -> HttpResponse:
     """Give a draft its number and close it."""
     invoice = queries.get_invoice(ref, tenant_ids=request.visible_tenants)
+
+    def close() -> list[Any]:
+        return invoicing.finalize_invoices(invoice_ids=[invoice.pk], actor=request.actor)
+
     question = Question(
         heading=f"Finalize the invoice of {invoice.tenant.name}",
         verb="Finalize invoice",
         plan=[
             f"It asks for {money_of(invoice.total, invoice.currency)} for {_months(invoice)}.",
+            *outcome(close, told_of_closing),
             "It gets the next number and cannot be edited after that: only a void or a credit note corrects it.",
             "Billing systems are told by invoice.finalized, and the PDF is kept byte for byte.",
         ],
@@ -213,7 +219,7 @@ def finalize(request: OperatorRequest, ref: str) -> HttpResponse:
         request,
         question,
         PlainForm(posted(request)),
-        lambda _typed: invoicing.finalize_invoices(invoice_ids=[invoice.pk], actor=request.actor),
+        lambda _typed: close(),
         message="The invoice is final.",
     )
 
@@ -243,12 +249,17 @@ def pay(request: OperatorRequest, ref: str) -> HttpResponse:
 def void(request: OperatorRequest, ref: str) -> HttpResponse:
     """Declare a finalized invoice void: the number has to be typed."""
     invoice = queries.get_invoice(ref, tenant_ids=request.visible_tenants)
+
+    def void_for(reason: str) -> Any:
+        return invoicing.void_invoice(invoice_id=invoice.pk, reason=reason, actor=request.actor)
+
     question = Question(
         heading=f"Void {invoice}",
         verb=f"Void {invoice}",
         plan=[
             f"{invoice} keeps its number and its content, and asks for nothing any more.",
             "Its usage is free again: drafting the period makes a new invoice under a new number.",
+            *outcome(lambda: void_for("shown only"), told_of_voiding),
             "This cannot be undone.",
         ],
         back_url=reverse("invoice-detail", args=[ref]),
@@ -258,7 +269,7 @@ def void(request: OperatorRequest, ref: str) -> HttpResponse:
         request,
         question,
         TypedReasonForm(posted(request), expected=str(invoice)),
-        lambda typed: invoicing.void_invoice(invoice_id=invoice.pk, reason=typed["reason"], actor=request.actor),
+        lambda typed: void_for(typed["reason"]),
         message=f"{invoice} is void.",
     )
 
@@ -269,12 +280,17 @@ def credit(request: OperatorRequest, ref: str) -> HttpResponse:
     """Give back part or all of an invoice by a credit note."""
     invoice = queries.get_invoice(ref, tenant_ids=request.visible_tenants)
     made: list[Any] = []
+
+    def credit_for(amounts: Any, reason: str) -> Any:
+        return credits.issue_credit_note(invoice_id=invoice.pk, amounts=amounts, reason=reason, actor=request.actor)
+
     question = Question(
         heading=f"Credit {invoice}",
         verb="Issue credit note",
         plan=[
             "A credit note is a document of its own with its own number, final at once; the invoice is not edited.",
             "Leave every amount empty to credit all that is left. The tax follows from the invoice's own rate.",
+            *outcome(lambda: credit_for(None, "shown only"), told_of_crediting),
         ],
         back_url=reverse("invoice-detail", args=[ref]),
     )
@@ -282,14 +298,7 @@ def credit(request: OperatorRequest, ref: str) -> HttpResponse:
         request,
         question,
         CreditForm(posted(request), lines=list(invoice.lines.all())),
-        lambda typed: made.append(
-            credits.issue_credit_note(
-                invoice_id=invoice.pk,
-                amounts=CreditForm.amounts(typed),
-                reason=typed["reason"],
-                actor=request.actor,
-            )
-        ),
+        lambda typed: made.append(credit_for(CreditForm.amounts(typed), typed["reason"])),
         message="The credit note is issued.",
         done_url=lambda: reverse("invoice-detail", args=[made[0].public_id]),
     )
@@ -352,4 +361,4 @@ def _past_months() -> list[tuple[str, str]]:
 
 
 def _months(invoice: Any) -> str:
-    return f"{day(invoice.period_start, invoice.timezone)} to {day(invoice.period_end, invoice.timezone)}"
+    return f"{day(invoice.period_start, invoice.timezone)} to {last_day(invoice.period_end, invoice.timezone)}"

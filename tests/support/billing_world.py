@@ -33,13 +33,21 @@ class World:
 
     def tenant(self, *, tier: str = "basic", since: datetime = SEPTEMBER_15, **details: Any) -> Tenant:
         """An active tenant that signed up and was activated at `since`."""
+        [tenant] = self.tenants(1, tier=tier, since=since, **details)
+        return tenant
+
+    def tenants(
+        self, count: int, *, tier: str = "basic", since: datetime = SEPTEMBER_15, **details: Any
+    ) -> list[Tenant]:
+        """Many of them; their hours are read once for all."""
         self.set_clock(since)
-        tenant = make_tenant(tier_key=tier, **details)
-        begin_provisioning(tenant_id=tenant.pk, actor=TESTER)
-        tenant = activate_tenant(tenant_id=tenant.pk, actor=TESTER)
+        made = [make_tenant(tier_key=tier, **details) for _ in range(count)]
+        for tenant in made:
+            begin_provisioning(tenant_id=tenant.pk, actor=TESTER)
+        active = [activate_tenant(tenant_id=tenant.pk, actor=TESTER) for tenant in made]
         self.set_clock(OCTOBER.end + timedelta(hours=73))
         read_everything()
-        return tenant
+        return active
 
     def use(
         self,

@@ -9,8 +9,9 @@ import pytest
 
 from billing.focus.mapping import COLUMNS
 from billing.focus.validator import check_dataset
-from billing.models import Invoice
+from billing.models import Invoice, InvoiceSequence, UsageClaim
 from billing.services.invoicing import draft_invoices, finalize_invoices
+from events.models import Event
 from tests.factories import TESTER
 from tests.integration.api.client import Caller, caller, refused
 
@@ -65,6 +66,35 @@ def test_from_preview_to_paid(erp: Caller, tenant) -> None:
     )
     listed = erp.get("invoices?state=paid&tenant=ext:CRM-42&period_start__gte=2026-10-01T00:00:00Z").json()
     assert [row["id"] for row in listed["data"]] == [made["id"]]
+
+
+def test_a_dry_run_says_what_would_come_and_writes_nothing(erp: Caller, tenant) -> None:
+    made = draft(erp)
+    at = f"invoices/{made['id']}"
+    before = (Invoice.objects.values().get(), Event.objects.count())
+    refused(erp.post(f"{at}/finalize?dry_run=true", {}, if_match='"v99"'), 412, "precondition_failed")
+    shown = erp.post(f"{at}/finalize?dry_run=true", {}, if_match="*", idempotency_key=None)
+    assert (shown.status_code, shown["Dry-Run"], "ETag" in shown) == (200, "true", False)
+    assert (shown.json()["number"], shown.json()["state"]) == ("INV-2026-000001", "finalized")
+    assert (Invoice.objects.values().get(), Event.objects.count()) == before
+    assert not InvoiceSequence.objects.exists()
+    done = finalize(erp)
+    assert {name for name, said in done.items() if said != shown.json()[name]} <= {"finalized_at", "content_sha256"}
+
+    before = (list(Invoice.objects.values()), Event.objects.count())
+    everything = {"reason": "outage", "amounts": None}
+    note = erp.post(f"{at}/credit-notes?dry_run=true", everything, idempotency_key=None)
+    assert (note.status_code, "Location" in note) == (200, False)
+    assert (note.json()["number"], note.json()["total"], len(note.json()["lines"])) == ("CN-2026-000001", MONEY, 2)
+    line = made["lines"][1]["id"]
+    too_much = {"reason": "more", "amounts": {line: "9.00"}}
+    asked = [erp.post(f"{at}/credit-notes{query}", too_much) for query in ("?dry_run=true", "")]
+    said = [refused(answer, 409, "credit_exceeds_invoice")["detail"] for answer in asked]
+    assert said[0] == said[1]
+    void = erp.post(f"{at}/void?dry_run=true", {"reason": "x"}, if_match="*").json()
+    assert (void["state"], void["number"]) == ("void", "INV-2026-000001")
+    assert (list(Invoice.objects.values()), Event.objects.count()) == before
+    assert not UsageClaim.objects.exclude(released_at=None).exists()
 
 
 def test_a_lost_reply_is_repeated_and_makes_nothing_twice(erp: Caller) -> None:

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from django.db import DatabaseError, transaction
 
-from billing.models import Adjustment, Discount, Invoice
+from billing.models import Adjustment, Discount, Invoice, RateCard, TierPrice
 from billing.queries import content_is_unchanged
 from billing.queries.issuers import the_issuer
 from billing.services.adjustments import InvalidAdjustment, NotADraft, adjust_draft, remove_adjustment
@@ -14,6 +14,8 @@ from billing.services.credits import CreditExceeds, issue_credit_note
 from billing.services.discounts import DiscountDetails, DiscountEnded, InvalidDiscount, agree_discount, end_discount
 from billing.services.invoicing import NegativeTotal, draft_invoices, finalize_invoices, refresh_drafts
 from billing.services.late_usage import correct_due_invoices, correct_late_usage
+from billing.services.outdated import DraftOutdated
+from billing.services.rate_cards import PriceInThePast, price_tier
 from billing.services.taxes import InvalidTax, StaleProfile, TaxDetails, define_tax, set_tax_profile
 from core import clock
 from metering.services.sealing import seal_usage
@@ -201,6 +203,31 @@ def test_a_final_invoice_and_a_negative_one_are_not_adjusted(tenant, october) ->
         Adjustment.objects.create(invoice=draft, description="x", reason="x", amount=1, actor_name="x")
 
 
+def test_what_was_agreed_on_after_the_draft_is_on_the_invoice_or_it_is_not_closed(tenant, october) -> None:
+    draft = draft_of(tenant, october)
+    discount(tenant, "percent", "10", starts_at=october.end)  # of another period
+    discount(tenant, "percent", "10")
+    adjust_draft(invoice_id=draft.pk, description="x", amount=D("-1.00"), reason="x", actor=TESTER)
+
+    def is_refused(because: str) -> None:
+        with pytest.raises(DraftOutdated, match=because):
+            finalize_invoices(invoice_ids=[draft.pk], actor=TESTER)
+        refresh_drafts(invoice_ids=[draft.pk], actor=TESTER)
+
+    is_refused("discount")
+    define_tax(issuer_id=the_issuer().pk, details=TaxDetails(name="USt", rate=D("0.19"), country="DE"), since=AUGUST)
+    set_tax_profile(
+        tenant_id=tenant.pk, country="DE", tax_number="", exempt_reason="", expected_version=None, actor=TESTER
+    )
+    is_refused("taxes")
+    discount(tenant, "fixed", "5.00", meters=["requests"])  # the draft's words stay the same
+    is_refused("discount")
+    finalize_invoices(invoice_ids=[draft.pk], actor=TESTER)
+    closed = Invoice.objects.get(pk=draft.pk)
+    assert (closed.subtotal, closed.tax, off(closed)) == (D("30.50"), D("5.80"), [D("-3.50")])
+    assert correct_late_usage(invoice_id=draft.pk, actor=TESTER) is None
+
+
 def test_a_draft_that_shrank_below_zero_is_not_finalized(world, tenant, october) -> None:
     draft = draft_of(tenant, october)
     adjust_draft(invoice_id=draft.pk, description="x", amount=D("-34.00"), reason="x", actor=TESTER)
@@ -228,3 +255,14 @@ def test_a_sweep_that_died_between_sealing_and_its_note_is_repeated(world, tenan
     seal_usage(tenant_ids=[tenant.pk], period_start=october.start, period_end=october.end, actor=TESTER)
     [note], _ = correct_due_invoices()
     assert (note.corrects_id, note.total) == (invoice.pk, D(6))
+
+
+def test_prices_are_not_scheduled_into_what_is_drafted(tenant, october) -> None:
+    draft = draft_of(tenant, october)
+    version = TierPrice.objects.get(rate_card__name="Basic", currency="USD").tier_version_id
+    other = RateCard.objects.get(name="Advanced", currency="USD").pk
+    middle = october.start + (october.end - october.start) / 2
+    with pytest.raises(PriceInThePast):
+        price_tier(tier_version_id=version, card_id=other, effective_from=middle, actor=TESTER)
+    price_tier(tier_version_id=version, card_id=other, effective_from=october.end, actor=TESTER)
+    assert finalize_invoices(invoice_ids=[draft.pk], actor=TESTER)[0].total == D("35.00")
