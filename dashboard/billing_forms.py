@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 
 from billing.services.rate_cards import RateDraft
 from dashboard.forms import PlainForm, ReasonForm
+from metering.meters import METERS
 
 FIELDS = (
     "key", "model", "parameters", "description", "description_ja", "meter", "serving_line", "tax_category",
@@ -110,3 +111,48 @@ class AdjustmentForm(ReasonForm):
         max_digits=30, decimal_places=3, help_text="In the draft's currency, without tax; below zero takes off."
     )
     field_order = ("description", "description_ja", "amount", "reason")
+
+
+def _instant(**details: Any) -> forms.DateTimeField:
+    return forms.DateTimeField(
+        widget=forms.DateTimeInput(format="%Y-%m-%dT%H:%M", attrs={"type": "datetime-local", "class": "form-control"}),
+        **details,
+    )
+
+
+class DiscountForm(ReasonForm):
+    """What is agreed on."""
+
+    tenant = forms.CharField(max_length=110, help_text="Slug, id, or ext: and the external id.")
+    name = forms.CharField(max_length=100, help_text="As the customer reads it on the invoice.")
+    name_ja = forms.CharField(max_length=100, required=False, label="Name in Japanese")
+    kind = forms.ChoiceField(choices=[("percent", "Percent"), ("fixed", "Amount per month")])
+    value = forms.DecimalField(
+        max_digits=36, decimal_places=6, help_text="Percent, or an amount per billing month in the tenant's currency."
+    )
+    starts_at = _instant(help_text="UTC.")
+    ends_at = _instant(required=False, help_text="UTC; open when empty.")
+    meters = forms.MultipleChoiceField(
+        required=False,
+        choices=[(name, name.replace("_", " ")) for name in METERS],
+        help_text="Taken off the lines of these; off all lines when none is chosen.",
+    )
+    field_order = ("tenant", "name", "name_ja", "kind", "value", "starts_at", "ends_at", "meters", "reason")
+
+
+class DiscountEndForm(ReasonForm):
+    """When it ends."""
+
+    ends_at = _instant(help_text="UTC; in the future, before its own end.")
+    field_order = ("ends_at", "reason")
+
+
+class TaxProfileForm(PlainForm):
+    """Where a tenant is taxed and as what."""
+
+    country = forms.RegexField(r"^[A-Z]{2}$", help_text="Two letters of ISO 3166, such as JP.")
+    tax_number = forms.CharField(max_length=30, required=False, help_text="Of a business; for reverse charge.")
+    exempt_reason = forms.CharField(
+        max_length=200, required=False, help_text="Printed on invoices; makes the tenant exempt."
+    )
+    version = forms.IntegerField(widget=forms.HiddenInput, required=False)

@@ -5,6 +5,7 @@ from django.urls import path, register_converter
 from dashboard.views import (
     accounts,
     adapters,
+    agreements,
     canaries,
     containers,
     departures,
@@ -159,6 +160,10 @@ urlpatterns = [
     path("billing/rate-cards/<handle:ref>/edit/", rate_cards.edit, name="rate-card-edit"),
     path("billing/rate-cards/<handle:ref>/publish/", rate_cards.publish, name="rate-card-publish"),
     path("billing/rate-cards/<handle:ref>/schedule/", rate_cards.schedule, name="rate-card-schedule"),
+    path("billing/discounts/", agreements.discounts, name="discount-list"),
+    path("billing/discounts/agree/", agreements.agree, name="discount-agree"),
+    path("billing/discounts/<handle:ref>/end/", agreements.end, name="discount-end"),
+    path("billing/tax-profiles/<handle:ref>/", agreements.tax_profile, name="tax-profile"),
     path("billing/credits/", rate_cards.credits, name="credit-list"),
     path("billing/credits/grant/", rate_cards.grant, name="credit-grant"),
     path("billing/credits/<handle:ref>/refund/", terms.refund, name="credit-refund"),

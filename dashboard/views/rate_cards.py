@@ -122,23 +122,29 @@ def publish(request: OperatorRequest, ref: str) -> HttpResponse:
 def schedule(request: OperatorRequest, ref: str) -> HttpResponse:
     """Let a published card price a tier from an instant on."""
     card = queries.get_rate_card(ref)
-    tiers = [(tier.key, tier.name) for tier in list_tiers()]
+    versions = [(tier, version) for tier in list_tiers() for version in tier.versions.all() if version.published_at]
+    choices = [(f"{tier.key} {version.number}", f"{tier.name}, version {version.number}") for tier, version in versions]
     question = Question(
         heading=f"Schedule {card}",
         verb="Schedule",
         plan=["The price that the tier has in this currency ends where this one begins; what was billed stays."],
         back_url=reverse("rate-card-detail", args=[ref]),
     )
-    return ask_then_do(
-        request,
-        question,
-        ScheduleForm(posted(request), tiers=tiers),
-        lambda typed: rate_cards.price_tier(
-            tier_version_id=priceable_version(typed["tier"], None).pk,
+
+    def act(typed: dict[str, Any]) -> None:
+        key, _, number = typed["tier"].partition(" ")
+        rate_cards.price_tier(
+            tier_version_id=priceable_version(key, int(number)).pk,
             card_id=card.pk,
             effective_from=typed["effective_from"],
             actor=request.actor,
-        ),
+        )
+
+    return ask_then_do(
+        request,
+        question,
+        ScheduleForm(posted(request), tiers=choices),
+        act,
         message=f"{card} is scheduled.",
     )
 

@@ -31,6 +31,11 @@ OPEN = {"openapi.json"}  # documents that tell nothing of what is inside
 REPEATABLE = {"retry_operation", "grant_credit", "schedule_rate_card"}
 # They change nothing and ask AWS, which a link must never do.
 READ_BY_POST = {"preflight_tenant", "preview_tier_change"}
+# What belongs to no tenant, or to many, is out of reach of a key of one.
+NOBODYS = {"bulk_operation", "rate_card", "tier_version"}
+FOR_ALL_TENANTS = {
+    "create_tier_version", "draft_rate_card", "issue_api_key", "preview_bulk_operation", "start_bulk_operation",
+}  # fmt: skip
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -138,9 +143,20 @@ def test_strangers_are_refused_before_anything_is_looked_up(route: Route) -> Non
 
 @pytest.mark.django_db
 @every_route
-def test_another_tenants_key_finds_nothing(route: Route) -> None:
-    owner, other = make_tenant(name="The Owner"), make_tenant()
+def test_another_tenants_key_finds_nothing_and_its_own_key_gets_in(route: Route) -> None:
+    owner, other = make_tenant(name="The Owner", external_id="CRM-42"), make_tenant()
+    make_profile()
     ids = {name: MAKERS[name](owner) for name in route.variables}
+    _refuse_stranger(route, ids, owner, other)
+    assert route.door is not None
+    _, own = key_with(ALL_PERMISSIONS, owner)
+    status = call(own, route, route.path(ids)).status_code
+    is_for_all = route.door.name in FOR_ALL_TENANTS or bool({*route.variables} & NOBODYS)
+    assert (status in (403, 404)) if is_for_all else (status not in (401, 403, 404, 405, 500))
+
+
+def _refuse_stranger(route: Route, ids: dict[str, str], owner: Tenant, other: Tenant) -> None:
+    """The key of another tenant is told the same of what is there and of what is not."""
     _, stranger = key_with(ALL_PERMISSIONS, other)
     response = call(stranger, route, route.path(ids))
     if not route.variables:

@@ -119,6 +119,8 @@ class Furnished:
             },
             **{f"invoice-{each}": draft for each in ("refresh", "finalize", "adjust")},
             "credit-refund": MAKERS["credit_grant"](self.tenant),
+            "discount-end": MAKERS["discount"](self.tenant),
+            "tax-profile": tenant,
             **{f"rate-card-{each}": self.card for each in ("detail", "edit", "publish", "schedule")},
             "upload-begin": self.adapter,
             **{f"upload-{each}": make_upload(self.tenant).public_id for each in ("parts", "complete", "abort")},

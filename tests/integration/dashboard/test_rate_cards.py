@@ -1,10 +1,11 @@
 """Drafting, reading, publishing and scheduling a rate card, and granting credit, as a billing person does it."""
 
 import json
+from decimal import Decimal
 
 import pytest
 
-from billing.models import CreditGrant, Invoice, RateCard
+from billing.models import CreditGrant, Discount, Invoice, RateCard, TaxProfile
 from billing.rating.parameters import RATE_MODELS, parse_parameters
 from dashboard.billing_forms import EXAMPLES
 from tests.factories import make_tenant
@@ -31,7 +32,7 @@ def test_a_card_from_the_form_to_a_tier(priced, admin) -> None:
     assert admin.post(f"/billing/rate-cards/{card.public_id}/edit/", edited).status_code == 302
     assert card.rates.get().description == "Monthly fee"
     assert admin.post(f"/billing/rate-cards/{card.public_id}/publish/").status_code == 302
-    when = {"tier": "basic", "effective_from": "2027-01-01T00:00"}
+    when = {"tier": "basic 1", "effective_from": "2027-01-01T00:00"}
     assert admin.post(f"/billing/rate-cards/{card.public_id}/schedule/", when).status_code == 302
     assert card.tier_prices.get().effective.lower.year == 2027
 
@@ -43,6 +44,29 @@ def test_credit_is_granted_once_per_payment(priced, admin) -> None:
         assert admin.post("/billing/credits/grant/", typed).status_code == 302
     assert CreditGrant.objects.get().remaining == 100
     assert tenant.name.encode() in admin.get("/billing/credits/").content
+
+
+def test_a_discount_and_a_tax_profile(furnished, admin) -> None:
+    tenant = furnished.final.tenant
+    typed = {
+        "tenant": tenant.slug, "name": "Partner", "kind": "percent", "value": "12.5", "starts_at": "2026-10-01T00:00",
+        "meters": ["input_tokens"], "reason": "signed",
+    }  # fmt: skip
+    assert admin.post("/billing/discounts/agree/", {**typed, "value": "120"}).status_code == 422
+    assert not Discount.objects.filter(name="Partner").exists()
+    assert admin.post("/billing/discounts/agree/", typed).status_code == 302
+    made = Discount.objects.get(name="Partner")
+    assert (made.value, made.meters, made.tenant_id) == (Decimal("12.5"), ["input_tokens"], tenant.pk)
+    shown = admin.get("/billing/discounts/").content.decode()
+    assert "12.5 %" in shown and f"/billing/discounts/{made.public_id}/end/" in shown
+    ending = {"ends_at": "2030-01-01T00:00", "reason": "over"}
+    assert admin.post(f"/billing/discounts/{made.public_id}/end/", ending).status_code == 302
+    made.refresh_from_db()
+    assert made.effective.upper.year == 2030
+    taxed = {"country": "DE", "tax_number": "DE123456789", "exempt_reason": "", "version": ""}
+    assert admin.post(f"/billing/tax-profiles/{tenant.slug}/", taxed).status_code == 302
+    assert admin.post(f"/billing/tax-profiles/{tenant.slug}/", taxed).status_code == 409  # somebody was first
+    assert TaxProfile.objects.get(tenant=tenant).country == "DE"
 
 
 def test_what_if_an_adjustment_and_a_refund(furnished, admin) -> None:
