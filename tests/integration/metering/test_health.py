@@ -121,6 +121,11 @@ def test_an_estimate_is_billed_only_on_purpose_and_taken_back_when_the_hours_are
     [shown] = queries.buckets(tenant_ids=[tenant.pk], start=week.start, end=week.end, limit=1)
     assert shown.query.startswith(f"estimate for {accepted.public_id}: input_tokens of base on line pooled")
     assert sum(UsageDay.objects.values_list("quantity", flat=True)) == 2 * 375
+    span = {"meter": "input_tokens", "starts_at": week.start, "reason": "", "actor": TESTER}
+    choose_source(kind="events", **span)
+    assert sum(UsageDay.objects.values_list("quantity", flat=True)) == 375, "no estimate beside events"
+    choose_source(kind="cloudwatch", **span)
+    assert sum(UsageDay.objects.values_list("quantity", flat=True)) == 2 * 375
     aws.delete("faults")
     meterage.settle(week.end)
     [replaced] = UsageEstimate.objects.all()
