@@ -231,8 +231,10 @@ class AdapterList(ApiView):
         tenant = self.query.get("tenant")
         tenant_id = get_tenant(tenant, tenant_ids=self.visible_tenants).pk if tenant else None
         base = self.query.get("foundation_model")
-        found = queries.list_adapters(
-            tenant_ids=self.visible_tenants,
+        return self.rows(
+            queries.list_adapters,
+            ADAPTER_COLUMNS,
+            adapter_row,
             tenant_id=tenant_id,
             base_id=queries.get_foundation_model(base).pk if base else None,
             state=self.query.get("state"),
@@ -240,7 +242,6 @@ class AdapterList(ApiView):
             tag=self.query.get("tag"),
             q=self.query.get("q"),
         )
-        return self.rows(found, ADAPTER_COLUMNS, adapter_row)
 
     @endpoint(
         "create_adapter",
@@ -295,15 +296,16 @@ class VersionList(ApiView):
     def get(self, request: Request, adapter: str) -> Response:
         """List an adapter's versions, newest first, refused ones too."""
         found = queries.find_adapter(adapter, tenant_ids=self.visible_tenants)
-        versions = queries.list_versions(
-            tenant_ids=self.visible_tenants,
+        return self.rows(
+            queries.list_versions,
+            VERSION_COLUMNS,
+            version_row,
             adapter_id=found.pk,
             state=self.query.get("state"),
             approval=self.query.get("approval"),
             uploader=self.query.get("uploader"),
             metric=self.query.get("metric"),
         )
-        return self.rows(versions, VERSION_COLUMNS, version_row)
 
     @endpoint(
         "upload_adapter_version",

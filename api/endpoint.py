@@ -11,7 +11,7 @@ OpenAPI document (`api.schema`) is written from the same declaration, so the two
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from django.db.models import QuerySet
@@ -29,11 +29,13 @@ from api.authentication import principal_of_request
 from api.bodies import Body, JsonBody, NoBody, Query, read_body, read_query, refuse_unannounced
 from api.doors import Door, Out, writer
 from api.idempotency import REPLAYED, KeyRule, run_once
-from api.pagination import page_reply
+from api.pagination import page_reply, reply_with
 from api.preconditions import etag, refuse_stale, require_header
 from api.rendering import Json
 from api.schema import DoorSchema
 from core.actors import Actor
+from core.paging import newest_page
+from core.prepared import newest
 from core.rehearsal import rehearse
 from events.queries import search_events
 
@@ -220,16 +222,22 @@ class ApiView(APIView):
 
     def rows(
         self,
-        queryset: QuerySet[Any],
+        found: Callable[..., QuerySet[Any]],
         columns: Sequence[str],
         show: Callable[[Any, Principal], dict[str, Any]],
+        **filters: Any,
     ) -> Response:
-        """A page, newest first, of rows that are shown from `columns` without making models of them."""
-        # Joins that only select_related asked for would be made although no column needs them.
-        named = queryset.select_related(None).defer(None).values_list(*columns, named=True)
+        """A page, newest first, of `found(tenant_ids=…, **filters)`, shown from `columns` without making models.
+
+        `show` gets jsonb as text; the key is among the columns as `pk`.
+        """
         principal = self.principal
-        return page_reply(
-            named,
+
+        def read(after: int | None, limit: int) -> list[Any]:
+            return newest(found, columns, filters, tenant_ids=self.visible_tenants, after=after, limit=limit)
+
+        return reply_with(
+            partial(newest_page, read),
             request=self.request,
             query=self.query,
             show=lambda rows: [show(row, principal) for row in rows],

@@ -23,8 +23,9 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.http import Http404
+from psycopg.types.json import Jsonb
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -35,6 +36,7 @@ from api.rendering import Json
 from core import clock
 from core.crashpoints import crashpoint
 from core.errors import Conflict, DomainError, Invalid
+from core.prepared import run
 from core.reading import the_one
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,10 @@ SWEPT_AT_ONCE, ONE_SWEEPS_OF = 100, 10
 REPLAYED = "Idempotency-Replayed"
 KEPT_HEADERS = ("Location", "ETag", "Link")
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_KEEP = """
+UPDATE api_idempotentrequest SET status = %(status)s, headers = %(headers)s, body = %(body)s
+WHERE id = %(pk)s AND attempt = %(token)s RETURNING id
+"""
 
 
 class KeyRule(Enum):
@@ -191,23 +197,23 @@ def _begin(request: Request, key: str) -> Attempt | Response:
 
 def _write_down(columns: Mapping[str, Any]) -> int | None:
     """The pk of a new row; None when there is one of this identity. One statement, committed at once."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO api_idempotentrequest ({', '.join(columns)}) VALUES ({', '.join(['%s'] * len(columns))}) "
-            "ON CONFLICT DO NOTHING RETURNING id",
-            list(columns.values()),
-        )
-        row = cursor.fetchone()
-    return int(row[0]) if row else None
+    rows = run(
+        f"INSERT INTO api_idempotentrequest ({', '.join(columns)}) VALUES ({', '.join(['%s'] * len(columns))}) "
+        "ON CONFLICT DO NOTHING RETURNING id",
+        list(columns.values()),
+    )
+    return int(rows[0][0]) if rows else None
 
 
 def _keep(attempt: Attempt, response: Response) -> None:
-    kept = IdempotentRequest.objects.filter(pk=attempt.pk, attempt=attempt.token).update(
-        status=response.status_code,
-        headers={name: response[name] for name in KEPT_HEADERS if name in response},
-        body=Json().render(response.data).decode(),
-    )
-    if not kept:
+    kept = {
+        "status": response.status_code,
+        "headers": Jsonb({name: response[name] for name in KEPT_HEADERS if name in response}),
+        "body": Json().render(response.data).decode(),
+        "pk": attempt.pk,
+        "token": attempt.token,
+    }
+    if not run(_KEEP, kept):
         log.warning("a request outlived its idempotency lease of %s", LEASE)
 
 

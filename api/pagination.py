@@ -5,6 +5,7 @@ A cursor is signed for its list, its filters and what its reader may see: anothe
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.authentication import principal_of_request
-from core.paging import InvalidCursor, keyset_page
+from core.paging import InvalidCursor, Page, keyset_page
 
 WALKING = ("limit", "cursor")
 
@@ -28,8 +29,19 @@ def page_reply(
     order: str = "-id",
 ) -> Response:
     """One page of `queryset`; `show` turns its rows into what the reply holds. Raises InvalidCursor."""
+    return reply_with(partial(keyset_page, queryset, order=order), request=request, query=query, show=show)
+
+
+def reply_with(
+    read: Callable[..., Page[Any]],
+    *,
+    request: Request,
+    query: Mapping[str, Any],
+    show: Callable[[list[Any]], list[Any]],
+) -> Response:
+    """The page that `read` answers for a cursor and a limit. Raises InvalidCursor."""
     signer = signing.Signer(salt=_belongs_to(request, query))
-    page = keyset_page(queryset, cursor=_opened(signer, query.get("cursor")), limit=query["limit"], order=order)
+    page = read(cursor=_opened(signer, query.get("cursor")), limit=query["limit"])
     next_cursor = signer.sign(page.next_cursor) if page.next_cursor else None
     response = Response(
         {"data": show(page.items), "next_cursor": next_cursor, "has_more": next_cursor is not None},

@@ -6,7 +6,10 @@ field asked for its value. The serializers stay the declaration:
 """
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
+
+from msgspec import Raw
 
 from accounts.access import Principal
 from api.fields import actions_open_to
@@ -31,13 +34,14 @@ ADAPTER_COLUMNS = (
     "created_at",
 )  # fmt: skip
 _SAME = (
-    "number", "state", "waiting_reason", "sha256", "size_bytes", "rank", "alpha", "target_modules", "findings", "facts",
-    "notes", "metrics", "dataset_ref", "base_revision", "training_job", "source_uri", "uploaded_by",
+    "number", "state", "waiting_reason", "sha256", "size_bytes", "rank", "alpha", "notes", "dataset_ref",
+    "base_revision", "training_job", "source_uri", "uploaded_by",
 )  # fmt: skip
+_JSON = ("target_modules", "findings", "facts", "metrics")
 VERSION_COLUMNS = (
     "pk", "public_id", "adapter__public_id", "tenant__public_id", "parts", "created_at", "decided_at", "approval",
     "approval_policy", "approval_by", "approval_at", "approval_reason", "retires_at", "replacement__public_id",
-    "replacement__number", "retirement_reason", *_SAME,
+    "replacement__number", "retirement_reason", *_SAME, *_JSON,
 )  # fmt: skip
 
 
@@ -55,7 +59,7 @@ def adapter_row(row: Any, principal: Principal) -> dict[str, Any]:
         "state": adapter_state(latest=latest, live=live),
         "version_count": row.next_number - 1,
         "description": row.description,
-        "tags": row.tags,
+        "tags": Raw(row.tags),
         "outside_approvals": row.outside_approvals,
         "created_at": _instant(row.created_at),
         "available_actions": adapter_actions(principal, serves=live is not None),
@@ -65,6 +69,7 @@ def adapter_row(row: Any, principal: Principal) -> dict[str, Any]:
 def version_row(row: Any, principal: Principal) -> dict[str, Any]:
     """What AdapterVersionOut says of a row of VERSION_COLUMNS."""
     said = {name: getattr(row, name) for name in _SAME}
+    said |= {name: Raw(getattr(row, name)) for name in _JSON}
     retirement = {
         "retires_at": _instant(row.retires_at),
         "replacement": _version(row.replacement__public_id, row.replacement__number),
@@ -74,7 +79,7 @@ def version_row(row: Any, principal: Principal) -> dict[str, Any]:
         "id": row.public_id,
         "adapter": row.adapter__public_id,
         "tenant": row.tenant__public_id,
-        "files": row.parts,
+        "files": Raw(row.parts),
         "created_at": _instant(row.created_at),
         "decided_at": _instant(row.decided_at),
         "approval": {
@@ -89,11 +94,13 @@ def version_row(row: Any, principal: Principal) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=16)  # the rows of one caller's list differ in this alone
 def adapter_actions(principal: Principal, *, serves: bool) -> list[str]:
     """What the caller may do with an adapter now."""
     return actions_open_to(principal, ADAPTER_ACTIONS, {"upload": True, "roll_back": serves, "withdraw": serves})
 
 
+@lru_cache(maxsize=64)
 def version_actions(principal: Principal, *, state: str, approval: str) -> list[str]:
     """What the caller may do with a version now."""
     is_ready = state == VersionState.READY

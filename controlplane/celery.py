@@ -14,6 +14,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.settings")
 ENV = environment()
 
 app = Celery("controlplane")
+app.set_default()  # for every thread, not only for the one that imports this
 
 # Queues by patience: one tenant's thousand resources must not delay another's invoice.
 ROUTES = {

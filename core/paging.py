@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -50,6 +51,20 @@ def keyset_page(queryset: QuerySet[Row], *, cursor: str | None, limit: int, orde
         return Page(items, None)
     last = items[limit - 1]
     return Page(items[:limit], _encode(order, last.pk if column == "id" else getattr(last, column), last.pk))
+
+
+def newest_page(read: Callable[[int | None, int], list[Any]], *, cursor: str | None, limit: int) -> Page[Any]:
+    """As `keyset_page` by falling id, of what `read` answers: so many rows, from the first or after this key.
+
+    Its rows name their key `pk`. Raises InvalidCursor.
+    """
+    if not 1 <= limit <= MAX_LIMIT:
+        raise ValueError(f"limit must be 1..{MAX_LIMIT}")
+    items = read(_decode(cursor, "-id")[1] if cursor else None, limit + 1)
+    if len(items) <= limit:
+        return Page(items, None)
+    last = items[limit - 1].pk
+    return Page(items[:limit], _encode("-id", last, last))
 
 
 def _after(queryset: QuerySet[Row], column: str, descending: bool, value: str, pk: int) -> Q:

@@ -10,9 +10,10 @@ from django.db import connection, models, transaction
 from core import clock
 from core.actors import Actor
 from core.ids import new_ids
+from core.prepared import insert
+from events.bell import Bell
 from events.catalog import CATALOG
-from events.dispatch import ring_bell
-from events.models import Event, Outbox
+from events.models import Event
 
 # An invoice run records thousands at a time: one statement and one document of JSON, which costs a fraction of as many
 # model instances.
@@ -30,6 +31,8 @@ WRITE = """
     )
     INSERT INTO events_outbox (event_id) SELECT id FROM told
 """
+_WITH_OUTBOX = "WITH told AS ({insert}) INSERT INTO events_outbox (event_id) SELECT id FROM told RETURNING event_id"
+_DISPATCHER = Bell("events.tasks.dispatch_events")
 
 
 class HasIds(Protocol):
@@ -64,7 +67,7 @@ def record_event(
 ) -> Event:
     """Record one event with its outbox row; see `record_events`."""
     _refuse_misuse(name)
-    event = Event.objects.create(
+    event = Event(
         created_at=clock.now(),
         name=name,
         tenant_pk=tenant.pk if tenant else None,
@@ -81,8 +84,8 @@ def record_event(
         after=after,
         data=data,
     )
-    Outbox.objects.create(event=event)
-    transaction.on_commit(_ring_dispatcher)
+    insert(event, within=_WITH_OUTBOX)
+    transaction.on_commit(_DISPATCHER.ring)
     return event
 
 
@@ -107,7 +110,7 @@ def record_events(name: str, happenings: Sequence[Happening], *, actor: Actor) -
     }
     with connection.cursor() as cursor:
         cursor.execute(WRITE, told)
-    transaction.on_commit(_ring_dispatcher)
+    transaction.on_commit(_DISPATCHER.ring)
 
 
 def _refuse_misuse(name: str) -> None:
@@ -136,7 +139,3 @@ def _row(happening: Happening, public_id: str) -> dict[str, Any]:
 def _ref(subject: models.Model) -> str:
     ref: str = getattr(subject, "public_id", "") or str(subject.pk)
     return ref
-
-
-def _ring_dispatcher() -> None:
-    ring_bell("events.tasks.dispatch_events", {})

@@ -7,6 +7,7 @@ from datetime import datetime
 from django.db.models import QuerySet
 
 from core.errors import NotFound
+from core.prepared import Prepared
 from core.reading import the_one
 from models_registry.models import Adapter, AdapterVersion, Canary, CanaryInterval, Release, ServedInterval
 from models_registry.models.canaries import EVERYTHING
@@ -74,29 +75,39 @@ def _share(release: Release) -> int:
     return canary.percent if canary is not None else EVERYTHING
 
 
-def newest_release(adapter_id: int) -> Release | None:
-    """The newest release of an adapter that is pending or live."""
-    return (
+_NEWEST = Prepared(
+    lambda adapter_id: (
         Release.objects.filter(adapter_id=adapter_id, state__in=[ReleaseState.PENDING, ReleaseState.LIVE])
         .select_related("version", "canary")
         .defer("evidence", *_NOT_FOR_RELEASING)
-        .order_by("-sequence")
-        .first()
-    )
-
-
-def previous_served(adapter_id: int, live_version_id: int | None) -> ServedInterval | None:
-    """The last ended interval of another version than the live one, if that version can still be released."""
-    return (
+        .order_by("-sequence")[:1]
+    ),
+    adapter_id=-1,
+)
+_PREVIOUS = Prepared(
+    lambda adapter_id, live_version_id: (
         ServedInterval.objects.filter(
             adapter_id=adapter_id, during__endswith__isnull=False, version__state=VersionState.READY
         )
         .exclude(version_id=live_version_id)
         .select_related("version")
         .defer(*_NOT_FOR_RELEASING)
-        .order_by("-during")
-        .first()
-    )
+        .order_by("-during")[:1]
+    ),
+    adapter_id=-1,
+    live_version_id=-2,
+)
+
+
+def newest_release(adapter_id: int) -> Release | None:
+    """The newest release of an adapter that is pending or live."""
+    return _NEWEST.first(adapter_id=adapter_id)
+
+
+def previous_served(adapter_id: int, live_version_id: int | None) -> ServedInterval | None:
+    """The last ended interval of another version than the live one, if that version can still be released."""
+    # No version has the key 0; a comparison with NULL would hide every interval.
+    return _PREVIOUS.first(adapter_id=adapter_id, live_version_id=live_version_id or 0)
 
 
 def served_at(adapter_id: int, at: datetime) -> ServedInterval | None:

@@ -9,6 +9,7 @@ from django.db import IntegrityError, transaction
 from core import clock
 from core.actors import Actor
 from core.errors import Conflict, FieldError, Invalid, NotFound, QuotaExceeded
+from core.prepared import Prepared
 from core.states import move
 from events.record import record_event
 from models_registry.models import Adapter, AdapterVersion, FoundationModel, Release, ServingProfile
@@ -24,6 +25,12 @@ TAG_KEY = re.compile(r"[a-z0-9](?:[a-z0-9_.-]{0,58}[a-z0-9])?")
 MAX_TAG_VALUE = 200
 BASE_ROUTE = "base"
 """The route by which a tenant with a base component of its own reaches the bare base model."""
+_LOCKED = Prepared(
+    lambda pk: (
+        Adapter.objects.select_for_update(of=("tenant", "self"), no_key=True).select_related("tenant").filter(pk=pk)
+    ),
+    pk=-1,
+)
 
 
 class AdapterInvalid(Invalid):
@@ -160,11 +167,10 @@ def lock_version(version_id: int) -> AdapterVersion:
 
 def lock_adapter(adapter_id: int) -> Adapter:
     """An adapter with its tenant, both locked by one statement, the tenant first."""
-    return (
-        Adapter.objects.select_for_update(of=("tenant", "self"), no_key=True)
-        .select_related("tenant")
-        .get(pk=adapter_id)
-    )
+    adapter = _LOCKED.first(pk=adapter_id)
+    if adapter is None:
+        raise Adapter.DoesNotExist(f"There is no adapter with the key {adapter_id}.")
+    return adapter
 
 
 def refuse_leaving(tenant: Tenant) -> None:

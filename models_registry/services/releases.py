@@ -9,12 +9,13 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from django.db.models import Exists, OuterRef
 
 from core.actors import Actor
 from core.errors import Conflict, FieldError, Invalid
+from core.prepared import insert, run
 from core.states import move
 from events.record import record_event
 from models_registry.canary import Plan, errors_of
@@ -26,6 +27,9 @@ from models_registry.services.retirement import refuse_retired
 from models_registry.states import RELEASE_MOVES, ReleaseState, VersionState
 
 _OPEN = (ReleaseState.PENDING, ReleaseState.LIVE)
+_TAKE_SEQUENCE = (
+    "UPDATE models_registry_adapter SET next_sequence = next_sequence + 1 WHERE id = %s RETURNING next_sequence - 1"
+)
 
 
 class VersionNotReady(Conflict):
@@ -221,7 +225,7 @@ def _wish(
         return newest
     if newest is not None and newest.state == ReleaseState.PENDING:
         move(newest, to=ReleaseState.SUPERSEDED, table=RELEASE_MOVES)
-    release = Release.objects.create(
+    release = Release(
         adapter=adapter,
         version=version,
         kind=kind,
@@ -229,6 +233,7 @@ def _wish(
         reason=reason,
         requested_by=actor.name,
     )
+    insert(release)
     if plan is None:
         # Known, so that whoever shows the release does not ask.
         Release._meta.get_field("canary").set_cached_value(release, None)
@@ -376,10 +381,5 @@ def _lock_row(adapter_id: int) -> None:
 
 
 def _take_sequence(adapter_id: int) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE models_registry_adapter SET next_sequence = next_sequence + 1 WHERE id = %s "
-            "RETURNING next_sequence - 1",
-            [adapter_id],
-        )
-        return int(cursor.fetchone()[0])
+    ((taken,),) = run(_TAKE_SEQUENCE, [adapter_id])
+    return int(taken)

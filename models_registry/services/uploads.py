@@ -18,6 +18,7 @@ from core import clock
 from core.actors import Actor
 from core.crashpoints import crashpoint
 from core.errors import NotFound, QuotaExceeded
+from core.prepared import Prepared, insert
 from core.states import StaleState, move
 from events.record import record_event
 from models_registry.artifacts import clear, quarantine_key, quarantine_prefix
@@ -35,6 +36,12 @@ MAX_PARTS = 32
 MAX_PART_NAME = 200
 COPY_BYTES = 256 * 1024
 MAX_UNDECIDED = 20
+_UNDECIDED_OF = Prepared(
+    lambda tenant_id: AdapterVersion.objects.filter(tenant_id=tenant_id, state__in=UNDECIDED).only("pk")[
+        :MAX_UNDECIDED
+    ],
+    tenant_id=-1,
+)
 """Uploads of one tenant that are on their way or being judged; each may be as large as the tier allows."""
 ABANDONED_AFTER = timedelta(hours=1)
 """No request lasts that long: gunicorn and the proxy end it well before."""
@@ -190,12 +197,12 @@ def open_version(
     """
     tenant = adapter.tenant
     refuse_leaving(tenant)
-    if AdapterVersion.objects.filter(tenant=tenant, state__in=UNDECIDED).count() >= MAX_UNDECIDED:
+    if len(_UNDECIDED_OF.all(tenant_id=tenant.pk)) >= MAX_UNDECIDED:
         raise TooManyUploads(
             f"{tenant.name} has {MAX_UNDECIDED} uploads on their way already.",
             hint="Wait until one is decided, or abort one that is not going on.",
         )
-    return AdapterVersion.objects.create(
+    version = AdapterVersion(
         adapter=adapter,
         tenant=tenant,
         parts=parts,
@@ -204,6 +211,8 @@ def open_version(
         claimed_until=claimed_until,
         **words,
     )
+    insert(version)
+    return version
 
 
 def _store(tenant: Tenant, version: AdapterVersion, spooled: list[_Spooled]) -> None:
