@@ -44,7 +44,9 @@ def points(count: int, tenants: list[int], source: random.Random) -> list[Readin
 
 
 @pytest.mark.parametrize(
-    "count", [100_000, pytest.param(1_000_000, marks=pytest.mark.long)], ids=["100,000", "1,000,000"]
+    "count",
+    [100_000, pytest.param(1_000_000, marks=[pytest.mark.long, pytest.mark.timeout(1800)])],
+    ids=["100,000", "1,000,000"],
 )
 def test_late_doubled_and_revised_points_end_exact(db: None, clock_file: Any, count: int) -> None:
     # Before the first statement: making them takes longer than a transaction may idle.
