@@ -39,6 +39,13 @@ def as_json(card: Any) -> str:
     return json.dumps(rates, indent=2, ensure_ascii=False)
 
 
+def _instant(**details: Any) -> forms.DateTimeField:
+    return forms.DateTimeField(
+        widget=forms.DateTimeInput(format="%Y-%m-%dT%H:%M", attrs={"type": "datetime-local", "class": "form-control"}),
+        **details,
+    )
+
+
 class RatesForm(PlainForm):
     """The rates of a draft."""
 
@@ -70,9 +77,7 @@ class ScheduleForm(PlainForm):
     """Whom a card prices, from when."""
 
     tier = forms.ChoiceField()
-    effective_from = forms.DateTimeField(
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local", "class": "form-control"}), help_text="UTC."
-    )
+    effective_from = _instant(help_text="UTC.")
 
     def __init__(self, *args: Any, tiers: list[tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -84,11 +89,7 @@ class GrantForm(ReasonForm):
 
     tenant = forms.CharField(max_length=110, help_text="Slug, id, or ext: and the external id.")
     amount = forms.DecimalField(max_digits=30, decimal_places=3, help_text="In the tenant's currency.")
-    expires_at = forms.DateTimeField(
-        required=False,
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local", "class": "form-control"}),
-        help_text="UTC; never when empty.",
-    )
+    expires_at = _instant(required=False, help_text="UTC; never when empty.")
     reference = forms.CharField(max_length=120, help_text="Of the payment; the same one is credited once.")
     field_order = ("tenant", "amount", "expires_at", "reference", "reason")
 
@@ -111,13 +112,6 @@ class AdjustmentForm(ReasonForm):
         max_digits=30, decimal_places=3, help_text="In the draft's currency, without tax; below zero takes off."
     )
     field_order = ("description", "description_ja", "amount", "reason")
-
-
-def _instant(**details: Any) -> forms.DateTimeField:
-    return forms.DateTimeField(
-        widget=forms.DateTimeInput(format="%Y-%m-%dT%H:%M", attrs={"type": "datetime-local", "class": "form-control"}),
-        **details,
-    )
 
 
 class DiscountForm(ReasonForm):

@@ -9,6 +9,7 @@ from django import forms
 from django.core.validators import RegexValidator
 
 from core.errors import DomainError
+from dashboard.templatetags.formatting import money_of
 from events.webhooks.destinations import LONGEST_URL
 from models_registry.states import OutsideApprovals
 
@@ -287,7 +288,7 @@ class CreditForm(ReasonForm):
                 max_digits=38,
                 decimal_places=3,
                 widget=forms.NumberInput(attrs={"class": "form-control", "step": "any", "inputmode": "decimal"}),
-                help_text=f"Without tax, at most {line.amount.normalize():f}.",
+                help_text=f"Without tax, at most {money_of(line.amount, line.invoice.currency)}.",
             )
         self.order_fields([name for name in self.fields if name != "reason"])
 
