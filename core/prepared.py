@@ -9,6 +9,7 @@ from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, Generic, TypeVar, cast
 
+from django.core.exceptions import EmptyResultSet
 from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models import AutoField, Model, QuerySet
 from django.db.models.query import ModelIterable
@@ -48,7 +49,10 @@ def newest(
         parameters = [keys[name] if name else value for name, value in places]
     else:
         page = _page(build(tenant_ids=tenant_ids, **values), columns, after, limit)
-        sql, found = page.query.sql_with_params()
+        try:
+            sql, found = page.query.sql_with_params()
+        except EmptyResultSet:  # filters that nothing can meet, such as a caller who may see no tenant
+            return []
         parameters = list(found)
     return run(sql, parameters, rows=namedtuple_row)
 
