@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 from django.db import connection
-from django.db.models import prefetch_related_objects
+from django.db.models import F, prefetch_related_objects
 
 from core.actors import SYSTEM
 from core.clock import now, real_now
@@ -189,12 +189,17 @@ def _wake_neighbours(moved: Iterable[ManagedResource]) -> None:
 
 
 def _prune_needs(written: Iterable[ManagedResource]) -> None:
-    """An endpoint that is seen on its new config no longer needs the old one, which may then be deleted."""
+    """An endpoint that is seen on its new config no longer needs the old one, which may then be deleted.
+
+    One whose wish changed during the pass needs a config that the pass knows nothing of: that is pruned when it is seen
+    settled again.
+    """
     configs = {row.pk: row.settings["config_name"] for row in written if row.kind == ENDPOINT and row.is_settled}
     if not configs:
         return
     needs = ManagedResource.needs.through.objects
-    of_configs = needs.filter(from_managedresource__in=configs, to_managedresource__kind=ENDPOINT_CONFIG)
+    as_seen = {"from_managedresource__generation": F("from_managedresource__observed_generation")}
+    of_configs = needs.filter(from_managedresource__in=configs, to_managedresource__kind=ENDPOINT_CONFIG, **as_seen)
     found = of_configs.values_list("pk", "from_managedresource_id", "to_managedresource__name")
     old = [pk for pk, endpoint, name in found if name != configs[endpoint]]
     if old:

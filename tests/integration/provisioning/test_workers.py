@@ -110,6 +110,20 @@ def test_a_wish_that_changes_during_a_pass_is_looked_at_again_at_once(real_world
     assert all(other.look_again_at > real_now() + timedelta(minutes=30) for other in others)
 
 
+def test_what_an_endpoint_came_to_need_during_a_pass_is_not_forgotten_by_it(real_world):
+    tenant = real_world.sign_up("acme", "premium")
+    real_world.settle(tenant)
+    make_due()
+    claimed = loop.claim(50)
+    [endpoint] = [row for row in claimed if row.kind == "endpoint"]
+    ServingLine.objects.filter(name="dedicated").update(instance_type="ml.g6.12xlarge")
+    converge_tenant(tenant_id=tenant.pk)
+    needed = set(ManagedResource.objects.get(pk=endpoint.pk).needs.values_list("name", flat=True))
+    assert len(needed) == 2
+    loop.record(claimed, {row.pk: Outcome(row.phase, 3600) for row in claimed})
+    assert set(endpoint.needs.values_list("name", flat=True)) == needed, "the new config may not go before its endpoint"
+
+
 def test_two_converge_one_tenant_and_publish_one_version(real_world):
     tenant = real_world.sign_up("acme", "premium")
     for _ in range(40):
