@@ -67,18 +67,24 @@ class NothingToCompareWith(Conflict):
     title = "Nothing to compare with"
 
 
-def release_version(*, version_id: int, reason: str, plan: Plan | None = None, actor: Actor) -> Release:
+def release_version(
+    *, version_id: int, reason: str, plan: Plan | None = None, decided_at: datetime | None = None, actor: Actor
+) -> Release:
     """Wish that a version serves; it goes live when provisioning has proved it. Answers the release.
 
     With a `plan` it gets its shares of the requests first, and goes live after the last one. Quiet when the newest wish
-    is for this version already. Raises VersionNotReady, VersionRetired, VersionNotApproved, TenantLeaving, PlanInvalid,
-    and NothingToCompareWith for a plan while nothing serves.
+    is for this version already. A decision that may be carried out more than once says when it was made, `decided_at`:
+    whatever was wished of the adapter since then stands. Raises VersionNotReady, VersionRetired, VersionNotApproved,
+    TenantLeaving, PlanInvalid, and NothingToCompareWith for a plan while nothing serves.
     """
     _refuse_bad_plan(plan)
     with transaction.atomic(durable=True):
         adapter = _lock(AdapterVersion.objects.values_list("adapter_id", flat=True).get(pk=version_id))
         version = AdapterVersion.objects.select_related("replacement").get(pk=version_id)
         newest = newest_release(adapter.pk)
+        if newest is not None and decided_at is not None and newest.requested_at >= decided_at:
+            newest.adapter = adapter
+            return newest
         if newest is None or newest.version_id != version.pk:
             _refuse_unready(adapter, version)
             refuse_retired(adapter, version)

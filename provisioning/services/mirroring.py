@@ -110,8 +110,15 @@ def _follow(row: ManagedResource) -> None:
     if not (taken and is_approved and version.adapter.outside_approvals == OutsideApprovals.RELEASE):
         return
     actor = Actor("system", f"aws:{who}"[:200], f"{who} in SageMaker"[:200])
+    version.refresh_from_db(fields=["approval_at"])
     try:
-        release_version(version_id=version.pk, reason=f"Approved in SageMaker by {who}.", actor=actor)
+        # Until the wish has followed, every look comes by here; what people wished meanwhile is not undone.
+        release_version(
+            version_id=version.pk,
+            reason=f"Approved in SageMaker by {who}.",
+            decided_at=version.approval_at,
+            actor=actor,
+        )
     except DomainError as refusal:
         log.warning("%s was approved in SageMaker and is not released: %s", version.public_id, refusal)
 

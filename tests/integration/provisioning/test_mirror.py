@@ -6,7 +6,7 @@ import boto3
 import pytest
 
 from accounts.services import issue_api_key
-from core import clock
+from core import clock, crashpoints
 from events.models import Event
 from models_registry.models import AdapterVersion, Release
 from models_registry.queries import served_at
@@ -72,6 +72,15 @@ def decide_outside(sagemaker, version, approval, note="Tests passed."):
     sagemaker.update_model_package(
         ModelPackageArn=arn_of(version), ModelApprovalStatus=approval, ApprovalDescription=note
     )
+
+
+class Died(Exception):
+    """The worker ended here."""
+
+
+def die_before_the_wish(point):
+    if point == "before commit mirror":
+        raise Died
 
 
 def told():
@@ -178,6 +187,24 @@ def test_a_pipeline_that_approves_in_sagemaker_takes_a_version_live(world, sagem
     mirror(world, tenant)
     world.settle(tenant)
     assert served_at(adapter.pk, clock.now()) is None and Release.objects.exclude(version=None).count() == 1
+
+
+def test_a_decision_that_is_followed_again_does_not_undo_what_people_wished_since(world, mirrored, sagemaker):
+    """A worker that dies, or cannot reach AWS, between following and wishing leaves the next one to follow again."""
+    tenant, adapter, first, second = mirrored
+    set_outside_approvals(adapter_id=adapter.pk, policy="release", reason="Our pipeline.", actor=TESTER)
+    mirror(world, tenant)
+    decide_outside(sagemaker, second, "Approved")
+    world.run_pass()
+    crashpoints.arm(die_before_the_wish)
+    try:
+        with pytest.raises(Died):
+            mirror_registry(tenant_id=tenant.pk)
+    finally:
+        crashpoints.arm(None)
+    withdraw(adapter_id=adapter.pk, reason="Wrong tone.", actor=TESTER)
+    mirror(world, tenant)
+    assert list(Release.objects.order_by("pk").values_list("version", flat=True)) == [second.pk, None]
 
 
 def test_a_lost_reply_makes_no_second_package(world, mirrored, sagemaker):
