@@ -96,6 +96,8 @@ def detail(request: OperatorRequest, ref: str) -> HttpResponse:
     adapter = queries.get_adapter(ref, tenant_ids=request.visible_tenants)
     decisions = list(queries.list_releases(adapter.pk)[:RELEASES])
     pending = next((each for each in decisions if each.state == ReleaseState.PENDING), None)
+    if pending is None:  # it may have gone live since the adapter was read, and nobody would look again
+        adapter = queries.get_adapter(ref, tenant_ids=request.visible_tenants)
     versions = page_of(request, queries.list_versions(tenant_ids=request.visible_tenants, adapter_id=adapter.pk))
     undecided = [each for each in versions.rows if each.state in (VersionState.IMPORTING, VersionState.VALIDATING)]
     warm = _warm_versions(adapter)

@@ -23,7 +23,7 @@ def test_an_operation_says_which_step_is_stuck_why_and_what_to_do(ops: Caller) -
     [listed] = ops.get("operations?tenant=acme&state=failed").json()["data"]
     assert listed == ops.get(f"operations/{operation.public_id}").json()
     assert (listed["kind"], listed["state"], listed["available_actions"]) == (
-        "onboard", "failed", ["retry", "cancel"],
+        "onboard", "failed", ["retry", "switch", "cancel"],
     )  # fmt: skip
     [step] = listed["steps"]
     assert (step["state"], step["resource"]["stuck_reason"]) == ("stuck", "quota")
