@@ -191,7 +191,7 @@ def test_a_pipeline_that_approves_in_sagemaker_takes_a_version_live(world, sagem
 
 def test_a_decision_that_is_followed_again_does_not_undo_what_people_wished_since(world, mirrored, sagemaker):
     """A worker that dies, or cannot reach AWS, between following and wishing leaves the next one to follow again."""
-    tenant, adapter, first, second = mirrored
+    tenant, adapter, _, second = mirrored
     set_outside_approvals(adapter_id=adapter.pk, policy="release", reason="Our pipeline.", actor=TESTER)
     mirror(world, tenant)
     decide_outside(sagemaker, second, "Approved")
