@@ -122,8 +122,8 @@ def _read_and_record(
         hours = {window.starts_at for window in ours}
         SourceAnswer.objects.bulk_create(batch.answers if ours else [], ignore_conflicts=True)
         report.values_changed += store.write_readings([r for r in batch.readings if _hour(r.bucket_start) in hours])
-        if ours and not batch.problem:
-            estimates.replace(scope, sorted(hours), ours[-1].ends_at)
+        if ours:
+            estimates.replace(scope, sorted(hours), ours[-1].ends_at, is_whole=not batch.problem)
         report.values_parked += store.write_refused([r for r in batch.refused if _hour(r.bucket_start) in hours])
         report.windows_settled += windows.record(
             ours,

@@ -52,8 +52,9 @@ WITH unknown AS (
 ), hourly AS (
     SELECT b.* FROM guessed b {JOIN_SOURCE} WHERE {COUNTS} AND NOT EXISTS (
         SELECT FROM metering_usagebucket known WHERE known.tenant_id = b.tenant_id AND known.meter = b.meter
-            AND known.bucket_start = b.bucket_start AND known.line = b.line
-            AND known.adapter_version = b.adapter_version AND known.source = b.of_source)
+            AND known.bucket_start >= date_trunc('hour', b.bucket_start, 'UTC')
+            AND known.bucket_start < date_trunc('hour', b.bucket_start, 'UTC') + interval '1 hour'
+            AND known.line = b.line AND known.adapter_version = b.adapter_version AND known.source = b.of_source)
 )
 """
 SUMS = f"""
@@ -70,13 +71,28 @@ SELECT tenant_id, meter, line, adapter_version, bucket_start, max(bucket_seconds
        'estimate:' || place || ':' || public_id, %(now)s, '', 1, 0, 0
 FROM hourly GROUP BY 1, 2, 3, 4, 5, place, public_id ORDER BY 1, 5, 2, 3, 4
 """
+# A reader holds the windows of its hours until it commits: what it read is seen after this, and later readers see what
+# is billed. In the order in which readers lock.
+HOLD = """
+SELECT w.id FROM metering_collectionwindow w JOIN metering_usagegap g ON g.id = %s
+WHERE w.starts_at < g.ends_at AND w.ends_at > g.starts_at
+  AND w.scope_id IN (SELECT e.scope_id FROM metering_enrolment e WHERE e.tenant_id = g.tenant_id)
+ORDER BY w.id FOR NO KEY UPDATE OF w
+"""
 # In key order, as sealing locks them.
 REPLACE = """
 WITH held AS (
-    SELECT id, bucket_start FROM metering_usagebucket
+    SELECT id, bucket_start FROM metering_usagebucket e
     WHERE tenant_id = ANY(%(tenants)s) AND bucket_start >= %(start)s AND bucket_start < %(end)s
       AND date_trunc('hour', bucket_start, 'UTC') = ANY(%(hours)s)
       AND starts_with(source, %(source)s) AND quantity <> 0
+      AND (%(is_whole)s OR EXISTS (
+        SELECT FROM metering_usagebucket known WHERE known.tenant_id = e.tenant_id AND known.meter = e.meter
+            AND known.bucket_start >= date_trunc('hour', e.bucket_start, 'UTC')
+            AND known.bucket_start < date_trunc('hour', e.bucket_start, 'UTC') + interval '1 hour'
+            AND known.line = e.line AND known.adapter_version = e.adapter_version
+            AND split_part(known.source, ':', 1) = 'cloudwatch'
+            AND split_part(known.source, ':', 2) = split_part(e.source, ':', 2)))
     ORDER BY tenant_id, bucket_start, meter, line, adapter_version, source FOR NO KEY UPDATE
 ), changed AS (
     UPDATE metering_usagebucket b SET quantity = 0, fetched_at = %(now)s, revision = b.revision + 1
@@ -113,6 +129,7 @@ def bill(gap: UsageGap) -> list[UsageEstimate]:
 
     The months of the gap exist (`metering.partitions.make_months`).
     """
+    _rows(HOLD, [gap.pk])
     propose([gap.pk])
     with connection.cursor() as cursor:
         cursor.execute(BILL, {"gaps": [gap.pk], "weeks": WEEKS_BACK, "now": clock.now()})
@@ -126,8 +143,11 @@ def withdraw(gap_ids: Collection[int]) -> None:
     proposed.update(state=EstimateState.WITHDRAWN)
 
 
-def replace(scope: MeteringScope, hours: Sequence[datetime], end: datetime) -> None:
-    """Take back what was estimated of hours that were read completely now; inside the transaction that writes them."""
+def replace(scope: MeteringScope, hours: Sequence[datetime], end: datetime, *, is_whole: bool) -> None:
+    """Take back what was estimated of hours that were read now; inside the transaction that wrote them.
+
+    When they were not read completely (`is_whole`), only of what something was read of: that counts already.
+    """
     billed = UsageEstimate.objects.filter(
         state=EstimateState.BILLED, gap__starts_at__lt=end, gap__ends_at__gt=hours[0],
         gap__tenant__enrolments__scope=scope,
@@ -138,7 +158,7 @@ def replace(scope: MeteringScope, hours: Sequence[datetime], end: datetime) -> N
     place = "/".join(filter(None, (scope.account, scope.region)))
     asked = {
         "tenants": tenants, "start": hours[0], "end": end, "hours": list(hours), "source": f"estimate:{place}:",
-        "now": clock.now(),
+        "now": clock.now(), "is_whole": is_whole,
     }  # fmt: skip
     refs = [ref for (ref,) in _rows(REPLACE, asked)]
     over = [gap for gap in UsageGap.objects.filter(public_id__in=refs).select_related("tenant") if not _is_left(gap)]

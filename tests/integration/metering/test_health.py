@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.db import connection
 
 from core import clock
+from core.crashpoints import arm
 from core.errors import DomainError
 from core.periods import Period
 from core.states import IllegalMove
@@ -30,6 +33,7 @@ from tests.integration.metering.meterage import HOUR, Meterage
 if TYPE_CHECKING:
     from local_stack.emulator import EmulatorClient
     from tenants.models import Tenant
+    from tests.integration.metering.between import Between
 
 
 def seal(tenant: Tenant, period: Period) -> int:
@@ -134,6 +138,70 @@ def test_an_estimate_is_billed_only_on_purpose_and_taken_back_when_the_hours_are
     assert seal(tenant, week) == 7, "what was read counts, what was estimated does not"
     assert Event.objects.filter(name="usage.estimate_replaced").count() == 1
     assert breaches() == []
+
+
+def billable_gap(meterage: Meterage) -> UsageGap:
+    """A gap in which nothing was read and 40 is, where the week before had 100 of one meter and 50 of another."""
+    tenant, at, week = meterage.tenant(), meterage.after(hours=24), timedelta(days=7)
+    meterage.move_to(at + HOUR)
+    meterage.put(tenant, 100, at)
+    meterage.put(tenant, 50, at, meter="output_tokens")
+    meterage.collect(at + week - HOUR)
+    meterage.aws.post("faults", {"fault": "server_error", "operation": "GetMetricData", "times": 500})
+    meterage.collect(at + week + 3.3 * HOUR)
+    meterage.put(tenant, 40, at + week + timedelta(minutes=30))
+    note_gaps()
+    meterage.aws.delete("faults")
+    meterage.aws.advance(700)
+    return UsageEstimate.objects.all()[0].gap
+
+
+def test_what_was_read_of_an_hour_counts_instead_of_its_estimate_even_when_the_rest_is_not_known(
+    meterage: Meterage, between: Between
+) -> None:
+    gap = billable_gap(meterage)
+    accept_gap(gap_id=gap.pk, reason="as the week before", actor=TESTER, bill_estimate=True)
+    of_gap = UsageBucket.objects.filter(bucket_start__gte=gap.starts_at, quantity__gt=0).order_by("meter")
+    assert list(of_gap.values_list("quantity", flat=True)) == [100, 50]
+
+    def spoil(_: int, body: dict[str, Any]) -> dict[str, Any]:
+        body["MetricDataResults"][-1]["StatusCode"] = "InternalError"
+        return body
+
+    between.spoil = spoil
+    assert meterage.collect().windows_unread
+    assert list(of_gap.values_list("quantity", flat=True)) == [40, 50]
+    between.spoil = lambda number, body: body
+    meterage.aws.advance(700)
+    meterage.collect()
+    assert list(of_gap.values_list("quantity", flat=True)) == [40]
+
+
+def test_an_estimate_that_is_billed_while_its_hours_are_read_waits_and_sees_what_was_read(
+    real_meterage: Meterage,
+) -> None:
+    gap = billable_gap(real_meterage)
+    billing: list[threading.Thread] = []
+
+    def bill() -> None:
+        accept_gap(gap_id=gap.pk, reason="as the week before", actor=TESTER, bill_estimate=True)
+        connection.close()
+
+    def while_it_is_read(point: str) -> None:
+        is_read = point == "before metering commit" and UsageBucket.objects.filter(quantity=40).exists()
+        if is_read and not billing:
+            billing.append(threading.Thread(target=bill))
+            billing[0].start()
+            billing[0].join(timeout=0.5)
+
+    arm(while_it_is_read)
+    try:
+        collect_usage()
+    finally:
+        arm(None)
+    billing[0].join()
+    of_gap = UsageBucket.objects.filter(bucket_start__gte=gap.starts_at, quantity__gt=0)
+    assert list(of_gap.values_list("quantity", flat=True)) == [40]
 
 
 def test_a_source_is_chosen_for_what_is_not_sealed_and_only_that_is_billed(meterage: Meterage) -> None:
