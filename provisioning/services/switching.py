@@ -26,7 +26,7 @@ from provisioning.services.tier_changes import change_tier
 from provisioning.states import OPERATION_MOVES, ChangeState, OperationState
 from tenants.models import Tenant, TierVersion
 from tenants.queries import tier_version_of
-from tenants.services.tiers import assign_tier
+from tenants.services.tiers import put_on_tier
 
 Kind = Operation.Kind
 MOST_ALTERNATIVES = 5
@@ -107,14 +107,13 @@ def switch_operation(*, operation_id: int, tier_version_id: int, reason: str, ac
         refuse_unready(preflight(tenant_id=operation.tenant_id, tier_version_id=version.pk))
     except AwsError as error:
         raise NotSwitchable(f"AWS did not say whether {version} would run: {error}", hint="Try again.") from error
-    before = tier_version_of(operation.tenant_id, clock.now())
-    # Who dies between these two asks again, and finds the tenant on the version already.
-    assign_tier(tenant_id=operation.tenant_id, tier_version_id=version.pk, at=clock.now(), reason=reason, actor=actor)
     with transaction.atomic(durable=True):
         tenant = Tenant.objects.select_for_update(no_key=True).get(pk=operation.tenant_id)
         rows = Operation.objects.select_for_update(of=("self",), no_key=True)
         operation = rows.select_related("tenant", "tier_change", "release").get(pk=operation_id)
-        _refuse(operation)
+        _refuse(operation)  # AWS was waited for: the tenant may be served by now
+        before = tier_version_of(tenant.pk, clock.now())
+        put_on_tier(tenant, tier_version_id=version.pk, at=clock.now(), reason=reason, actor=actor)
         advisory_lock(WISHES_LOCK)
         slots = operation.steps.filter(resource__isnull=False).values("resource__slot")
         forget_failures(ManagedResource.objects.filter(slot__in=slots))

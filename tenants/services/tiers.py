@@ -114,32 +114,37 @@ def assign_tier(*, tenant_id: int, tier_version_id: int, at: datetime, reason: s
     """
     with transaction.atomic(durable=True):
         tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
-        now_on = TierAssignment.objects.select_related("tier_version__tier").get(
-            tenant=tenant, period__endswith__isnull=True
-        )
-        if now_on.tier_version_id == tier_version_id:
-            return now_on
-        wanted = TierVersion.objects.select_related("tier").get(pk=tier_version_id)
-        if wanted.published_at is None:
-            raise TierVersionNotPublished(f"{wanted} is a draft.", hint="Publish it first.")
-        began = now_on.period.lower
-        # Never empty, even when the clock was set back: a range without length would say that it never was.
-        turn = max(at, began + timedelta(microseconds=1))
-        TierAssignment.objects.filter(pk=now_on.pk).update(period=type(now_on.period)(began, turn, "[)"))
-        made = TierAssignment.objects.create(
-            tenant=tenant, tier_version=wanted, period=type(now_on.period)(turn, None, "[)")
-        )
-        before, after = now_on.tier_version, wanted
-        record_event(
-            "tenant.tier_changed",
-            tenant=tenant,
-            subject=tenant,
-            actor=actor,
-            reason=reason,
-            before={"tier": before.tier.key, "version": before.number},
-            after={"tier": after.tier.key, "version": after.number, "at": turn.isoformat()},
-            data={"id": tenant.public_id, "external_id": tenant.external_id, "tier": after.tier.key},
-        )
+        return put_on_tier(tenant, tier_version_id=tier_version_id, at=at, reason=reason, actor=actor)
+
+
+def put_on_tier(tenant: Tenant, *, tier_version_id: int, at: datetime, reason: str, actor: Actor) -> TierAssignment:
+    """`assign_tier` for a tenant that the caller has locked, inside the caller's transaction."""
+    now_on = TierAssignment.objects.select_related("tier_version__tier").get(
+        tenant=tenant, period__endswith__isnull=True
+    )
+    if now_on.tier_version_id == tier_version_id:
+        return now_on
+    wanted = TierVersion.objects.select_related("tier").get(pk=tier_version_id)
+    if wanted.published_at is None:
+        raise TierVersionNotPublished(f"{wanted} is a draft.", hint="Publish it first.")
+    began = now_on.period.lower
+    # Never empty, even when the clock was set back: a range without length would say that it never was.
+    turn = max(at, began + timedelta(microseconds=1))
+    TierAssignment.objects.filter(pk=now_on.pk).update(period=type(now_on.period)(began, turn, "[)"))
+    made = TierAssignment.objects.create(
+        tenant=tenant, tier_version=wanted, period=type(now_on.period)(turn, None, "[)")
+    )
+    before, after = now_on.tier_version, wanted
+    record_event(
+        "tenant.tier_changed",
+        tenant=tenant,
+        subject=tenant,
+        actor=actor,
+        reason=reason,
+        before={"tier": before.tier.key, "version": before.number},
+        after={"tier": after.tier.key, "version": after.number, "at": turn.isoformat()},
+        data={"id": tenant.public_id, "external_id": tenant.external_id, "tier": after.tier.key},
+    )
     return made
 
 

@@ -11,7 +11,7 @@ from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from django.test.utils import CaptureQueriesContext
 
 from billing.services.seeding import seed_rate_cards
-from core import clock
+from core import clock, crashpoints
 from core.clock import real_now
 from core.errors import NotFound
 from events.models import Event
@@ -25,6 +25,7 @@ from provisioning.states import OperationState
 from tenants.queries import tier_version_of
 from tenants.services.lifecycle import suspend_tenant
 from tenants.services.offboarding import begin_offboarding
+from tenants.services.onboarding import activate_tenant
 from tenants.states import TenantState
 from tests.factories import TESTER
 from tests.integration.api.client import caller, refused
@@ -118,6 +119,26 @@ def test_a_stuck_onboarding_goes_on_with_the_lines_of_another_version(world):
     assert world.counts()["endpoint"] == 1 and "switch" not in found["available_actions"]
     refused(rest.post(f"{path}/switch", wanted), 409, "operation_not_switchable")
     assert Event.objects.get(name="operation.switched").after == {"tier": "premium", "version": 2}
+
+
+def test_a_tenant_that_is_served_before_aws_has_said_its_quotas_is_not_switched(world):
+    seed_rate_cards(actor=TESTER)
+    tenant = world.sign_up("acme", "premium")
+    converge_tenant(tenant_id=tenant.pk)
+    path = f"operations/{Operation.objects.get(tenant=tenant).public_id}"
+
+    def activate(point):
+        if point == "after read quotas":
+            crashpoints.arm(None)
+            activate_tenant(tenant_id=tenant.pk, actor=TESTER)
+
+    crashpoints.arm(activate)
+    try:
+        reply = caller().post(f"{path}/switch", {"tier": "basic", "reason": "no quota"})
+    finally:
+        crashpoints.arm(None)
+    refused(reply, 409, "operation_not_switchable")
+    assert tier_version_of(tenant.pk, clock.now()).tier.key == "premium"
 
 
 def test_retrying_what_has_ended_is_refused_and_changes_nothing(world):
