@@ -20,6 +20,7 @@ BEHAVIOURS = ("normal", "load_nothing", "fall_back_to_base")
 # Where each may begin; null takes it back.
 STREAM_COUNTS = {"stream_chunk_bytes": 1, "stream_fail_after_words": 0, "stream_cut_after_words": 0}
 SPEED_KEYS = ("copy_words_per_second", "copy_requests")
+CACHE_KEYS = {"cache_read_words": "read_words", "cache_write_words": "write_words"}
 STREAM_KEYS = (*STREAM_COUNTS, "stream_failure")
 
 
@@ -266,15 +267,22 @@ class ControlApi:
         }
 
     def _set_inference(self, body: dict[str, Any]) -> Any:
-        _only(body, "behaviour", "name_contains", "words_per_second", *SPEED_KEYS, *STREAM_KEYS)
+        _only(body, "behaviour", "name_contains", "words_per_second", *SPEED_KEYS, *STREAM_KEYS, *CACHE_KEYS)
         streaming, speed = _read_streaming(body), _read_speed(body)
+        caching = {name: _whole(body[key], key, 0) for key, name in CACHE_KEYS.items() if key in body}
         changed = replace(self._world.streaming, **streaming)
-        if "behaviour" in body or not (streaming or speed):
+        if "behaviour" in body or not (streaming or speed or caching):
             self._set_behaviour(body)
         self._world.streaming = changed
+        self._world.caching = replace(self._world.caching, **caching)
         self._world.copies.speed = replace(self._world.copies.speed, **speed)
         rules = [asdict(rule) for rule in self._world.controls.behaviours]
-        return {"behaviours": rules, "streaming": asdict(changed), "copies": asdict(self._world.copies.speed)}
+        return {
+            "behaviours": rules,
+            "streaming": asdict(changed),
+            "caching": asdict(self._world.caching),
+            "copies": asdict(self._world.copies.speed),
+        }
 
     def _set_behaviour(self, body: dict[str, Any]) -> None:
         behaviour, name = _text(body, "behaviour"), _text(body, "name_contains")

@@ -19,12 +19,17 @@ from aws_emulator.objects import Loaded, Profile
 from aws_emulator.sagemaker import refuse_request
 from aws_emulator.streaming import pace
 from aws_emulator.wire import AwsError, ConnectionCut, Reply, Request, new_request_id
-from aws_emulator.world import Streaming, World
+from aws_emulator.world import Caching, Streaming, World
 
 PREFIX = "/model/"
 _WHOLE, _STREAM = "/converse", "/converse-stream"
 _LONGEST_BODY_BYTES = 25 * 1024 * 1024
-_METERS = (("inputTokens", "InputTokenCount"), ("outputTokens", "OutputTokenCount"))
+_METERS = {
+    "inputTokens": "InputTokenCount",
+    "outputTokens": "OutputTokenCount",
+    "cacheReadInputTokens": "CacheReadInputTokens",
+    "cacheWriteInputTokens": "CacheWriteInputTokens",
+}
 
 
 def answer(world: World, metrics: CloudWatch, account: str, request: Request) -> Reply:
@@ -41,7 +46,7 @@ def answer(world: World, metrics: CloudWatch, account: str, request: Request) ->
     if len(request.body) > _LONGEST_BODY_BYTES:
         raise AwsError("ValidationException", f"The body must not exceed {_LONGEST_BODY_BYTES} bytes.", 400)
     began = time.monotonic()
-    said = _generate(profile, request)
+    said = _generate(profile, request, world.caching)
     said["latencyMs"] = max(1, round(1000 * (time.monotonic() - began)))
     _count(metrics, account, request.region, profile, said)
     if is_stream:
@@ -57,7 +62,7 @@ def answer(world: World, metrics: CloudWatch, account: str, request: Request) ->
     return Reply(200, headers, json.dumps(body).encode(), lost)
 
 
-def _generate(profile: Profile, request: Request) -> dict[str, Any]:
+def _generate(profile: Profile, request: Request, caching: Caching) -> dict[str, Any]:
     """The model's answer to the last user message: a function of the model and of what was said, for ever."""
     asked = request.json()
     try:
@@ -71,20 +76,23 @@ def _generate(profile: Profile, request: Request) -> dict[str, Any]:
     model = profile.models[0].rpartition("/")[2]
     completion = complete(Loaded(model), {"prompt": prompt, "max_tokens": most, "ignore_eos": fields.get("ignore_eos")})
     [choice], usage = completion["choices"], completion["usage"]
+    read, written = caching.of(usage["prompt_tokens"])
+    cached = {"cacheReadInputTokens": read, "cacheWriteInputTokens": written} if read or written else {}
     return {
         "text": choice["text"],
         "stopReason": "max_tokens" if choice["finish_reason"] == "length" else "end_turn",
         "usage": {
-            "inputTokens": usage["prompt_tokens"],
+            "inputTokens": usage["prompt_tokens"] - read - written,
             "outputTokens": usage["completion_tokens"],
             "totalTokens": usage["total_tokens"],
+            **cached,
         },
     }
 
 
 def _count(metrics: CloudWatch, account: str, region: str, profile: Profile, said: dict[str, Any]) -> None:
     """Put what was generated. The latency is that of the generation: how a stream is slowed is not in it."""
-    counted = {name: float(said["usage"][key]) for key, name in _METERS}
+    counted = {name: float(said["usage"][key]) for key, name in _METERS.items() if key in said["usage"]}
     counted |= {"Invocations": 1.0, "InvocationLatency": float(said["latencyMs"])}
     metrics.record(account, region, "AWS/Bedrock", {"ModelId": profile.id}, counted)
 

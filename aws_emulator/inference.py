@@ -15,7 +15,7 @@ from aws_emulator.copies import Place
 from aws_emulator.objects import IN_SERVICE, UPDATING, Endpoint, Loaded, Region
 from aws_emulator.sagemaker import refuse_request
 from aws_emulator.wire import AwsError, Reply, Request
-from aws_emulator.world import World
+from aws_emulator.world import Caching, World
 
 PREFIX, SUFFIX = "/endpoints/", "/invocations"
 _DEFAULT_MAX_TOKENS = 16
@@ -61,7 +61,7 @@ def answer(world: World, account: str, request: Request) -> Reply:
     """Answer one InvokeEndpoint call. Raises AwsError."""
     call = accept(world, account, request, "InvokeEndpoint", SUFFIX)
     headers = [("Content-Type", "application/json"), ("x-Amzn-Invoked-Production-Variant", call.variant)]
-    completion = complete(call.loaded, call.asked)
+    completion = with_cache(complete(call.loaded, call.asked), world.caching)
     with world.copies.taken(call.place):
         world.copies.say(completion["usage"]["completion_tokens"])
     return Reply(200, headers, json.dumps(completion).encode(), call.lost)
@@ -164,3 +164,11 @@ def complete(loaded: Loaded, asked: dict[str, Any]) -> dict[str, Any]:
         ],
         "usage": {"prompt_tokens": words_in, "completion_tokens": count, "total_tokens": words_in + count},
     }
+
+
+def with_cache(completion: dict[str, Any], caching: Caching) -> dict[str, Any]:
+    """The completion with what was read from a cache in its usage, as vLLM tells it: only where there is any."""
+    read, _ = caching.of(completion["usage"]["prompt_tokens"])
+    if read:
+        completion["usage"]["prompt_tokens_details"] = {"cached_tokens": read}
+    return completion

@@ -13,7 +13,7 @@ from typing import Any
 from moto.core.eventstream import EventStreamEncoder
 
 from aws_emulator.copies import Copies, Place
-from aws_emulator.inference import accept, complete
+from aws_emulator.inference import accept, complete, with_cache
 from aws_emulator.wire import ConnectionCut, Reply, Request, new_request_id
 from aws_emulator.world import Streaming, World
 
@@ -27,7 +27,7 @@ FAILURES = ("StreamBroken", "ModelInvocationTimeExceeded", "InternalStreamFailur
 def answer(world: World, account: str, request: Request) -> Reply:
     """Answer one InvokeEndpointWithResponseStream call. Raises AwsError while nothing has been sent."""
     call = accept(world, account, request, OPERATION, SUFFIX)
-    completion = complete(call.loaded, call.asked)
+    completion = with_cache(complete(call.loaded, call.asked), world.caching)
     if call.asked.get("stream"):
         content_type, lines = "application/jsonlines", _lines(completion, call.asked, int(world.clock.now()))
     else:

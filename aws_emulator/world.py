@@ -81,6 +81,22 @@ class Streaming:
     """After that many words the connection breaks."""
 
 
+@dataclass(frozen=True)
+class Caching:
+    """What answers say of a prompt cache: of every prompt the first words were read from it, the next written to it.
+
+    Whole answers and the end of streams tell what was read; Bedrock also counts it and what was written.
+    """
+
+    read_words: int = 0
+    write_words: int = 0
+
+    def of(self, prompt_words: int) -> tuple[int, int]:
+        """How many words of a prompt this long are read, and how many are written."""
+        read = min(self.read_words, prompt_words)
+        return read, min(self.write_words, prompt_words - read)
+
+
 class World:
     """All accounts and regions, the clock, the faults and the counts of calls."""
 
@@ -92,6 +108,8 @@ class World:
         self.controls = Controls()
         self.streaming = Streaming()
         """Not kept over restarts: it says how bytes travel, not what there is."""
+        self.caching = Caching()
+        """Nor is this."""
         self.copies = Copies()
         """Neither kept: how fast copies answer, and who waits for them."""
         self.faults = FaultBook()
@@ -115,6 +133,7 @@ class World:
         self.regions.clear()
         self.controls = Controls()
         self.streaming = Streaming()
+        self.caching = Caching()
         self.copies = Copies()
         self.faults.clear()
         self.throttle.clear()

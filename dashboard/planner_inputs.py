@@ -26,6 +26,11 @@ from provisioning.services.preflight_fit import SERVED_AS
 ROWS = ("a", "b", "c")
 MEASURED_DAYS = 28
 HOUR = timedelta(hours=1)
+# A prompt is as long as it is, whether a cache spared some of it or not.
+DIRECTIONS = {
+    "in": ("input_tokens", "cached_input_tokens", "cache_write_input_tokens"),
+    "out": ("output_tokens",),
+}
 
 
 class NoUsage(Conflict):
@@ -219,13 +224,13 @@ def _measure(tenant_ids: Collection[int], since: datetime, end: datetime) -> _Lo
     first = min(requests)
     hours = max(1, (end - first) // HOUR)
     sums = {
-        meter: sum(row.quantity for row in rows if row.meter == meter) for meter in ("input_tokens", "output_tokens")
+        direction: sum(row.quantity for row in rows if row.meter in meters) for direction, meters in DIRECTIONS.items()
     }
     peak = Decimal(max(requests.values())) * hours / total
     inputs = {
         "requests_per_year": max(1, total * HOURS_PER_YEAR // hours),
-        "tokens_in": str(max(Decimal(1), _tenth(Decimal(sums["input_tokens"]) / total))),
-        "tokens_out": str(max(Decimal(1), _tenth(Decimal(sums["output_tokens"]) / total))),
+        "tokens_in": str(max(Decimal(1), _tenth(Decimal(sums["in"]) / total))),
+        "tokens_out": str(max(Decimal(1), _tenth(Decimal(sums["out"]) / total))),
         "peak_to_average": str(min(Decimal(1000), max(Decimal(1), _tenth(peak)))),
     }
     return _Load(total, first, inputs)

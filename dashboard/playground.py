@@ -139,6 +139,8 @@ def cost_of(tenant_id: int, answered: Answered) -> AnswerCost | None:
         adapter_version=completion.adapter_version,
         input_tokens=completion.input_tokens,
         output_tokens=completion.output_tokens,
+        cached_input_tokens=completion.cached_input_tokens,
+        cache_write_input_tokens=completion.cache_write_input_tokens,
     )
 
 

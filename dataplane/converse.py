@@ -15,6 +15,7 @@ from dataplane.config import Target
 from dataplane.errors import ModelFailed, ModelUnavailable
 from dataplane.invoke import Answer, failure
 from dataplane.lines import StreamBroken, Tally
+from dataplane.usage import usage_of_converse
 
 # Options of a completion, and what Converse calls them.
 OPTIONS = {"temperature": "temperature", "top_p": "topP", "stop": "stopSequences"}
@@ -30,10 +31,10 @@ def converse(client: Any, target: Target, body: Mapping[str, Any]) -> Answer:
         raise ModelUnavailable(f"{target.place} does not answer: {error}") from None
     try:
         text = "".join(part.get("text", "") for part in reply["output"]["message"]["content"])
-        tokens_in, tokens_out = _counts(reply["usage"])
+        usage = usage_of_converse(reply["usage"])
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ModelFailed(f"{target.place} answered without text or usage ({type(error).__name__}).") from None
-    return Answer(text, tokens_in, tokens_out, str(reply.get("stopReason")))
+    return Answer(text, usage, str(reply.get("stopReason")))
 
 
 def open_converse(client: Any, target: Target, body: Mapping[str, Any]) -> Any:
@@ -79,15 +80,8 @@ class ConverseReader:
         if "messageStop" in event:
             self.tally.finish_reason = str(event["messageStop"]["stopReason"])
         if "metadata" in event:
-            self.tally.input_tokens, self.tally.output_tokens = _counts(event["metadata"]["usage"])
+            self.tally.take(usage_of_converse(event["metadata"]["usage"]))
             self.tally.is_final = True
         if "contentBlockDelta" in event:
             return str(event["contentBlockDelta"]["delta"].get("text", ""))
         return ""
-
-
-def _counts(usage: Mapping[str, Any]) -> tuple[int, int]:
-    counts = usage["inputTokens"], usage["outputTokens"]
-    if any(type(count) is not int or count < 0 for count in counts):
-        raise ValueError("token counts that are no whole numbers")
-    return counts

@@ -17,12 +17,14 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
 
 # What an invoice may rest on; reports and reconciliations are about these.
-COUNTED = ("InputTokens", "OutputTokens", "Requests")
+COUNTED = ("InputTokens", "OutputTokens", "Requests", "CachedInputTokens")
+# Put only where there are any: where Requests is and this is not, it was zero.
+WHERE_ANY = frozenset({"CachedInputTokens"})
 # How long the requests took, each for itself: its sum with Requests gives their mean latency, and CloudWatch gives
 # percentiles of it, which it does not of sets of statistics. Put in the same call.
 BUSY = "BusyMilliseconds"
 METRICS = (*COUNTED, BUSY)
-UNITS = ("Count", "Count", "Count", "Milliseconds")
+UNITS = ("Count", "Count", "Count", "Count", "Milliseconds")
 # Requests that a version did not answer, whoever did then; put only where there are any, and never on an invoice.
 ERRORS = "Errors"
 DATUMS_PER_PUT = 1000  # PutMetricData's own limit
@@ -61,6 +63,12 @@ class _Total:
     def _busy(self, bucket: int, number: int, milliseconds: int) -> None:
         known, total = self.busy.get(bucket, (0, 0))
         self.busy[bucket] = (known + number, total + milliseconds)
+
+    def counted(self) -> list[tuple[int, str]]:
+        """Place and name of every counted metric that it has something to say of."""
+        if not self.requests:
+            return []
+        return [(at, metric) for at, metric in enumerate(COUNTED) if self.sums[at] or metric not in WHERE_ANY]
 
     def spread(self) -> dict[int, int]:
         """How often which busy time: whole numbers within their buckets, whose sum is exact, for it is on invoices."""
@@ -136,10 +144,15 @@ class Emitter:
         input_tokens: int,
         output_tokens: int,
         busy_milliseconds: int,
+        cached_input_tokens: int = 0,
     ) -> None:
-        """Count one answered request that happened `at` (epoch seconds) and took so long."""
+        """Count one answered request that happened `at` (epoch seconds) and took so long.
+
+        `cached_input_tokens` are not among `input_tokens`.
+        """
+        values = (input_tokens, output_tokens, 1, cached_input_tokens, busy_milliseconds)
         with self._lock:
-            self._total(namespace, adapter_version, line, at).add((input_tokens, output_tokens, 1, busy_milliseconds))
+            self._total(namespace, adapter_version, line, at).add(values)
 
     def record_error(self, *, namespace: str, adapter_version: str, line: str, at: float) -> None:
         """Count one request that was not answered `at` (epoch seconds)."""
@@ -222,7 +235,7 @@ class Emitter:
         ]
         told: list[tuple[str, str, dict[str, Any]]] = []
         if total.requests:
-            for at, metric in enumerate(COUNTED):
+            for at, metric in total.counted():
                 told.append((metric, UNITS[at], _set(total.requests, total.sums[at], total.lows[at], total.highs[at])))
             spread = total.spread()
             told.append((BUSY, UNITS[-1], {"Values": list(spread), "Counts": list(spread.values())}))
@@ -261,9 +274,7 @@ def _set(number: int, total: int, low: int, high: int) -> dict[str, Any]:
 
 def _count(into: Counter[str], batch: dict[Key, _Total]) -> None:
     for total in batch.values():
-        if not total.requests:
-            continue
-        for at, metric in enumerate(COUNTED):
+        for at, metric in total.counted():
             into[metric] += total.sums[at]
 
 

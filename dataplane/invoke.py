@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from dataplane.config import Target
 from dataplane.errors import ModelFailed, ModelUnavailable
+from dataplane.usage import Usage, usage_of_completion
 
 # `model` and `adapters` choose whose weights answer; whether and how to stream is the caller's function, not an option.
 STRIPPED = frozenset({"model", "adapters", "stream", "stream_options"})
@@ -40,8 +41,7 @@ class Answer:
     """What the component returned, with the token counts that it reported."""
 
     text: str
-    input_tokens: int
-    output_tokens: int
+    usage: Usage
     finish_reason: str
 
 
@@ -72,14 +72,11 @@ def read_answer(raw: bytes, component: str) -> Answer:
     """Read an OpenAI completion. Raises ModelFailed when it is malformed or reports no usage."""
     try:
         found = json.loads(raw)
-        choice, usage = found["choices"][0], found["usage"]
-        counts = usage["prompt_tokens"], usage["completion_tokens"]
+        choice, usage = found["choices"][0], usage_of_completion(found["usage"])
         text, finish_reason = str(choice["text"]), str(choice.get("finish_reason"))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise ModelFailed(f"Component {component} answered without text or usage ({type(error).__name__}).") from None
-    if any(not isinstance(count, int) or isinstance(count, bool) or count < 0 for count in counts):
-        raise ModelFailed(f"Component {component} reports token counts that are not whole numbers.")
-    return Answer(text=text, input_tokens=counts[0], output_tokens=counts[1], finish_reason=finish_reason)
+    return Answer(text=text, usage=usage, finish_reason=finish_reason)
 
 
 def failure(target: Target, error: ClientError) -> ModelUnavailable | ModelFailed:

@@ -11,7 +11,7 @@ import boto3
 from botocore.config import Config
 
 from dataplane.breakers import Breakers
-from dataplane.budgets import NOTHING, Tokens, upper_bound
+from dataplane.budgets import NOTHING, upper_bound
 from dataplane.completion import Completion
 from dataplane.config import API, ConfigReader, Route, RuntimeConfig, Target
 from dataplane.converse import converse
@@ -24,6 +24,7 @@ from dataplane.places import Runtimes
 from dataplane.quick_table import QuickTable
 from dataplane.reports import Reporter
 from dataplane.stream import Delivered, Stream, open_stream
+from dataplane.usage import Usage
 
 CONNECTIONS = 16
 # The container answers within 60 s or not at all; a little more, so that its own error arrives first.
@@ -110,8 +111,8 @@ class Kit:
             began = time.monotonic()
             answer = ask(self._runtimes.of(target), target, body)
             busy_seconds = time.monotonic() - began
-            completion = _completion(target, answer.text, answer.input_tokens, answer.output_tokens, over=ticket.over)
-            ticket.settle(Tokens(answer.input_tokens, answer.output_tokens))
+            completion = _completion(target, answer.text, answer.usage, over=ticket.over)
+            ticket.settle(answer.usage.tokens)
             self._count(config, target, completion, at, busy_seconds)
             return completion
 
@@ -142,13 +143,12 @@ class Kit:
                 completion = _completion(
                     target,
                     delivered.text,
-                    delivered.input_tokens,
-                    delivered.output_tokens,
+                    delivered.usage,
                     cut_reason=delivered.cut_reason,
                     first_byte_seconds=delivered.first_byte_seconds,
                     over=ticket.over,
                 )
-                ticket.settle(Tokens(delivered.input_tokens, delivered.output_tokens))
+                ticket.settle(delivered.usage.tokens)
                 self._count(config, target, completion, at, busy_seconds)
                 return completion
 
@@ -220,6 +220,7 @@ class Kit:
                 at=self._clock() if at is None else at,
                 input_tokens=completion.input_tokens,
                 output_tokens=completion.output_tokens,
+                cached_input_tokens=completion.cached_input_tokens,
                 # Whole milliseconds: every count is a whole number. An answer took at least one.
                 busy_milliseconds=max(1, round(busy_seconds * 1000)),
             )
@@ -253,11 +254,13 @@ def _body(prompt: str, max_tokens: int, options: Mapping[str, Any] | None) -> di
     return {**(options or {}), "prompt": prompt, "max_tokens": max_tokens}
 
 
-def _completion(target: Target, text: str, tokens_in: int, tokens_out: int, **streamed: Any) -> Completion:
+def _completion(target: Target, text: str, usage: Usage, **streamed: Any) -> Completion:
     return Completion(
         text=text,
-        input_tokens=tokens_in,
-        output_tokens=tokens_out,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cached_input_tokens=usage.cached_input_tokens,
+        cache_write_input_tokens=usage.cache_write_input_tokens,
         adapter_version=target.adapter_version,
         line=target.line,
         version_number=target.version_number,

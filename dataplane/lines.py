@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from dataplane.usage import Usage, cached_tokens
+
 DATA = "data:"
 DONE = "[DONE]"
 OTHER_FIELDS = (":", "event:", "id:", "retry:")
@@ -39,6 +41,24 @@ class Tally:
     pieces: int = 0
     is_final: bool = False
     """Whether the counts are those of the whole answer, and not of its beginning."""
+    cached_input_tokens: int = 0
+    cache_write_input_tokens: int = 0
+
+    def take(self, usage: Usage) -> None:
+        """Replace the counts by these."""
+        self.input_tokens, self.output_tokens = usage.input_tokens, usage.output_tokens
+        self.cached_input_tokens = usage.cached_input_tokens
+        self.cache_write_input_tokens = usage.cache_write_input_tokens
+
+    @property
+    def usage(self) -> Usage:
+        """What is to be counted: of output that nobody told one token per piece, of a prompt nothing."""
+        return Usage(
+            self.input_tokens or 0,
+            self.pieces if self.output_tokens is None else self.output_tokens,
+            self.cached_input_tokens,
+            self.cache_write_input_tokens,
+        )
 
 
 class LineReader:
@@ -117,7 +137,9 @@ class AnswerReader:
             # Usage stands alone in the last chunk. Where each chunk has it, it counts all there is once the answer
             # has its finish reason; and a container that does not stream sends text, reason and usage in one line.
             is_final = not found["choices"] or bool(self.tally.finish_reason)
-            self._count(usage["prompt_tokens"], usage["completion_tokens"], is_final=is_final)
+            # vLLM tells what it read from a cache in the last chunk only: a cut answer counts its prompt as input.
+            counts = usage["prompt_tokens"], usage["completion_tokens"]
+            self._count(*counts, cached=cached_tokens(usage), is_final=is_final)
         return text
 
     def _take_token(self, found: dict[str, Any], is_event: bool) -> str:
@@ -132,11 +154,14 @@ class AnswerReader:
             self._count(details.get("input_length"), details["generated_tokens"] - one_too_many, is_final=True)
         return "" if token.get("special") else str(token["text"])
 
-    def _count(self, tokens_in: Any, tokens_out: Any, *, is_final: bool) -> None:
-        for count in (tokens_in, tokens_out):
+    def _count(self, tokens_in: Any, tokens_out: Any, *, cached: Any = 0, is_final: bool) -> None:
+        for count in (tokens_in, tokens_out, cached):
             if count is not None and (type(count) is not int or count < 0):
                 raise StreamBroken("The container reports token counts that are not whole numbers.")
-        self.tally.input_tokens = self.tally.input_tokens if tokens_in is None else tokens_in
+        if tokens_in is not None:
+            if cached > tokens_in:
+                raise StreamBroken("The container reports more cached tokens than the prompt has.")
+            self.tally.input_tokens, self.tally.cached_input_tokens = tokens_in - cached, cached
         self.tally.output_tokens = self.tally.output_tokens if tokens_out is None else tokens_out
         self.tally.is_final = is_final
 

@@ -27,7 +27,10 @@ MAX_ERRORS_KEPT = 20
 
 @dataclass(slots=True)
 class TenantResult:
-    """What was asked for and what came back, in requests and tokens; `emitted_*` is what CloudWatch confirmed."""
+    """What was asked for and what came back, in requests and tokens; `*_emitted` is what CloudWatch confirmed.
+
+    Tokens in are whole prompts, whether they came from a cache or not.
+    """
 
     tenant: str
     requests_sent: int = 0
@@ -84,8 +87,9 @@ def replay(piece: Slice, lanes: Sequence[Lane], *, workers: int = WORKERS) -> di
     for tenant, kit in kits.items():
         report = kit.flush()
         result = results[tenant]
-        sent = [kit.emitted.get(metric, 0) - before[tenant].get(metric, 0) for metric in COUNTED]
-        result.input_tokens_emitted, result.output_tokens_emitted, result.requests_emitted = sent
+        sent = {metric: kit.emitted.get(metric, 0) - before[tenant].get(metric, 0) for metric in COUNTED}
+        result.input_tokens_emitted = sent["InputTokens"] + sent["CachedInputTokens"]
+        result.output_tokens_emitted, result.requests_emitted = sent["OutputTokens"], sent["Requests"]
         result.errors = (result.errors + list(report.errors))[:MAX_ERRORS_KEPT]
     return results
 
@@ -111,7 +115,7 @@ def _send(requests: Sequence[TimedRequest], lanes: Sequence[Lane]) -> dict[str, 
                 result.errors.append(f"request {request.number}: {error.code}: {error.detail}")
             continue
         result.requests_answered += 1
-        result.input_tokens_received += answer.input_tokens
+        result.input_tokens_received += answer.prompt_tokens
         result.output_tokens_received += answer.output_tokens
     return results
 

@@ -25,6 +25,7 @@ from dataplane.converse import ConverseReader, open_converse
 from dataplane.errors import DataPlaneError, ModelFailed, ModelUnavailable
 from dataplane.invoke import failure, strip
 from dataplane.lines import AnswerReader, LineReader, StreamBroken, Tally
+from dataplane.usage import Usage
 
 USAGE_ALWAYS = {"include_usage": True, "continuous_usage_stats": True}
 # What reading a response raises when the connection, and not the model, fails. botocore does not wrap urllib3's.
@@ -75,8 +76,7 @@ class Delivered:
     """What of a streamed answer reached the caller, and why it is not all of it (empty when it is)."""
 
     text: str
-    input_tokens: int
-    output_tokens: int
+    usage: Usage
     cut_reason: str
     first_byte_seconds: float
 
@@ -154,8 +154,7 @@ class Stream:
             reason = "The reader stopped, or the container ended without its usage."
         return Delivered(
             text="".join(self._text),
-            input_tokens=tally.input_tokens or 0,
-            output_tokens=tally.pieces if tally.output_tokens is None else tally.output_tokens,
+            usage=tally.usage,
             cut_reason=reason,
             first_byte_seconds=self._first_byte_seconds or 0.0,
         )

@@ -18,12 +18,16 @@ FIRST_INEXACT = 2**53
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """`metric` is the CloudWatch metric, or empty when the meter comes from our own books."""
+    """`metric` is the data plane's CloudWatch metric, empty when our own books or Bedrock alone know the meter.
+
+    `means` says what is in it and what is not, where a title leaves that open.
+    """
 
     key: str
     title: str
     unit: str
     metric: str = ""
+    means: str = ""
 
     @property
     def takes_events(self) -> bool:
@@ -34,8 +38,27 @@ class Meter:
 METERS = {
     meter.key: meter
     for meter in (
-        Meter("input_tokens", "Input tokens", "token", "InputTokens"),
+        Meter(
+            "input_tokens",
+            "Input tokens",
+            "token",
+            "InputTokens",
+            "Tokens of prompts that models worked through, without those read from a cache or written to one.",
+        ),
         Meter("output_tokens", "Output tokens", "token", "OutputTokens"),
+        Meter(
+            "cached_input_tokens",
+            "Cached input tokens",
+            "token",
+            "CachedInputTokens",
+            "Tokens of prompts that were read from a cache; they are not among the input tokens.",
+        ),
+        Meter(
+            "cache_write_input_tokens",
+            "Cache write input tokens",
+            "token",
+            means="Tokens of prompts that Bedrock wrote to a cache; they are not among the input tokens.",
+        ),
         Meter("requests", "Requests", "request", "Requests"),
         Meter("busy_milliseconds", "Busy time", "millisecond", "BusyMilliseconds"),
         Meter("endpoint_seconds", "Endpoint time", "second"),
@@ -59,6 +82,8 @@ BEDROCK_DIMENSION = "ModelId"
 BEDROCK_METRICS = {
     "input_tokens": "InputTokenCount",
     "output_tokens": "OutputTokenCount",
+    "cached_input_tokens": "CacheReadInputTokens",
+    "cache_write_input_tokens": "CacheWriteInputTokens",
     "requests": "Invocations",
     "busy_milliseconds": "InvocationLatency",
 }

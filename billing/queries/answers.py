@@ -26,7 +26,14 @@ class AnswerCost:
 
 
 def answer_cost(
-    tenant_id: int, *, line: str, adapter_version: str, input_tokens: int, output_tokens: int
+    tenant_id: int,
+    *,
+    line: str,
+    adapter_version: str,
+    input_tokens: int,
+    output_tokens: int,
+    cached_input_tokens: int = 0,
+    cache_write_input_tokens: int = 0,
 ) -> AnswerCost | None:
     """What an answer on a line adds to what is known of the month: inside an allowance nothing, in a band its price.
 
@@ -44,6 +51,8 @@ def answer_cost(
     used = (
         Usage("input_tokens", input_tokens, line, adapter_version),
         Usage("output_tokens", output_tokens, line, adapter_version),
+        Usage("cached_input_tokens", cached_input_tokens, line, adapter_version),
+        Usage("cache_write_input_tokens", cache_write_input_tokens, line, adapter_version),
         Usage("requests", 1, line, adapter_version),
     )
     if set(TOKENS) <= set(uncharged(plan.used([Usage(meter, 1, line, adapter_version) for meter in TOKENS]))):

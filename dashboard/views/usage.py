@@ -103,6 +103,7 @@ def _usage(
         "timezone": timezone,
         "cut": asked.cut,
         "meters": METERS.values(),
+        "meter_means": METERS[asked.cut.meter].means if asked.cut.meter else "",
         "usage": draw(asked.cut),
         "totals": rows,
         "is_cut": len(rows) == ROWS_SHOWN,

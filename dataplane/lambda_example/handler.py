@@ -88,7 +88,11 @@ def _read(event: dict[str, Any]) -> dict[str, Any]:
 def _shown(answer: Completion) -> dict[str, Any]:
     return {
         "text": answer.text,
-        "usage": {"input_tokens": answer.input_tokens, "output_tokens": answer.output_tokens},
+        "usage": {
+            "input_tokens": answer.input_tokens,
+            "cached_input_tokens": answer.cached_input_tokens,
+            "output_tokens": answer.output_tokens,
+        },
         "adapter_version": answer.adapter_version,
         "line": answer.line,
     }

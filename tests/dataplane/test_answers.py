@@ -11,9 +11,11 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ReadTimeoutError
 
+from dataplane.budgets import Tokens
 from dataplane.emit import KEYS_PER_PUT, Emitter
 from dataplane.errors import InvalidRequest, ModelFailed, ModelUnavailable
 from dataplane.invoke import read_answer, strip
+from dataplane.usage import usage_of_completion
 from tests.dataplane.conftest import NAMESPACE, TENANT, VERSION, document, route
 
 if TYPE_CHECKING:
@@ -37,6 +39,25 @@ def test_tokens_are_those_of_the_answer_and_reach_cloudwatch(plane: Plane) -> No
     assert [plane.total(metric, *span) for metric in ("InputTokens", "OutputTokens", "Requests")] == [111, 12, 2]
     assert kit.flush().sent == {}
     assert plane.total("InputTokens", *span) == 111
+
+
+def test_cached_tokens_are_no_input_tokens_and_are_put_only_where_there_are_any(plane: Plane) -> None:
+    plane.publish(document())
+    kit = plane.kit()
+    plain = kit.complete("support", "w " * 10, 4)
+    plane.aws.post("inference", {"cache_read_words": 6})
+    stream = kit.stream("support", "w " * 10, 4)
+    assert "".join(stream) == plain.text
+    for said in (stream.completion, kit.complete("support", "w " * 10, 4)):
+        assert (said.input_tokens, said.cached_input_tokens, said.prompt_tokens) == (4, 6, 10)
+    plane.aws.post("inference", {"cache_read_words": 0})
+    assert kit.complete("support", "w " * 10, 4) == plain
+    assert kit.flush().sent == {"InputTokens": 28, "OutputTokens": 16, "Requests": 4, "CachedInputTokens": 12}
+    span = now(plane) - 300, now(plane) + 300
+    assert [plane.total(metric, *span) for metric in ("InputTokens", "CachedInputTokens")] == [28, 12]
+    told = {"prompt_tokens": 10, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 6}}
+    assert usage_of_completion(told).tokens == Tokens(10, 4), "a limit counts the whole prompt"
+    assert usage_of_completion(told | {"prompt_tokens_details": None}).cached_input_tokens == 0
 
 
 def test_the_time_that_requests_took_is_put_beside_their_number(plane: Plane) -> None:
@@ -89,6 +110,8 @@ def test_more_than_the_limit_is_refused_before_anything_is_sent(plane: Plane, ma
         b'{"choices": [{"text": "a"}], "usage": {"prompt_tokens": "1", "completion_tokens": 1}}',
         b'{"choices": [{"text": "a"}], "usage": {"prompt_tokens": -1, "completion_tokens": 1}}',
         b'{"choices": [{"text": "a"}], "usage": {"prompt_tokens": true, "completion_tokens": 1}}',
+        b'{"choices": [{"text": "a"}], "usage": {"prompt_tokens": 1, "completion_tokens": 1,'
+        b'"prompt_tokens_details": {"cached_tokens": 2}}}',
     ],
 )
 def test_an_answer_without_whole_usage_is_refused(answer: bytes) -> None:
@@ -226,5 +249,5 @@ def test_a_put_holds_at_most_a_thousand_data() -> None:
     for minute in range(700):
         note(target, 60 * minute)
     assert target.flush().sent["Requests"] == 700
-    assert [len(put) for put in client.puts] == [800, 800, 800, 400]  # room for Errors in each
+    assert [len(put) for put in client.puts] == [664, 664, 664, 664, 144]  # room for cached tokens and Errors in each
     assert len({json.dumps(datum["Timestamp"]) for put in client.puts for datum in put}) == 700

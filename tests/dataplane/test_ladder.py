@@ -62,6 +62,12 @@ def test_an_api_line_answers_whole_and_streamed_and_aws_alone_counts(plane: Plan
     assert "".join(stream) == whole.text
     assert stream.completion.output_tokens == whole.output_tokens and not stream.completion.is_partial
     assert stream.completion.first_byte_seconds is not None
+    plane.aws.post("inference", {"cache_read_words": 1, "cache_write_words": 1})
+    cached = kit.stream("base", "one two three", 40)
+    assert "".join(cached) == whole.text
+    for said in (cached.completion, kit.complete("base", "one two three", 40)):
+        assert (said.input_tokens, said.cached_input_tokens, said.cache_write_input_tokens) == (1, 1, 1)
+        assert said.prompt_tokens == whole.prompt_tokens == 3
     assert kit.close().sent == {}, "Bedrock's metrics are the only ones"
 
 

@@ -43,7 +43,7 @@ def test_an_answer_with_its_counts_which_have_left_before_the_process_freezes(fu
     asked = {"route": "support", "prompt": "図書館は 何時に 開きますか", "max_tokens": 5}
     status, answer, headers = call(asked)
     assert (status, headers["Content-Type"]) == (200, "application/json")
-    assert answer["usage"] == {"input_tokens": 3, "output_tokens": 5}
+    assert answer["usage"] == {"input_tokens": 3, "cached_input_tokens": 0, "output_tokens": 5}
     assert (answer["line"], answer["adapter_version"]) == ("pooled", VERSION)
     assert call(asked, is_encoded=True)[1] == answer
     now = float(function.aws.get("clock")["now"])

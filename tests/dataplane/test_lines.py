@@ -129,6 +129,11 @@ def test_another_answer_beside_the_first_is_not_mixed_in() -> None:
         ('{"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": -1}}', "whole numbers"),
         ('{"choices": [], "usage": {"prompt_tokens": true, "completion_tokens": 1}}', "whole numbers"),
         ('{"token": {"id": 1, "text": "a"}, "details": {"generated_tokens": 0}}', "whole numbers"),
+        (
+            '{"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1, '
+            '"prompt_tokens_details": {"cached_tokens": 2}}}',
+            "more cached tokens",
+        ),
         ("{}", "neither text nor usage"),
         ("[1]", "no JSON object"),
         ("<html>", "no JSON"),

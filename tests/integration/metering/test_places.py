@@ -55,6 +55,7 @@ def test_both_lines_of_a_tenant_are_counted_and_a_profile_is_its_owners_only(met
     tenant, other = meterage.tenant(), meterage.tenant()
     line = api_line()
     meterage.move_to(meterage.after(minutes=20))
+    meterage.aws.post("inference", {"cache_read_words": 2, "cache_write_words": 1})
     mine, tokens_in = converse("mine", "one two three four", 9)
     theirs, _ = converse("theirs", "one", 5)
     account = mine.split(":")[4]
@@ -62,7 +63,11 @@ def test_both_lines_of_a_tenant_are_counted_and_a_profile_is_its_owners_only(met
     profile(other, line, theirs, account=account, name="theirs")
     meterage.put(tenant, 100, meterage.after(minutes=10))
     meterage.collect(meterage.after(hours=2))
-    assert meterage.total(tenant) == 100 + tokens_in
+    assert meterage.total(tenant) == 100 + tokens_in == 101, "of four words two were read from a cache, one written"
+    assert (meterage.total(tenant, "cached_input_tokens"), meterage.total(other, "cached_input_tokens")) == (2, 1)
+    assert (meterage.total(tenant, "cache_write_input_tokens"), meterage.total(other, "cache_write_input_tokens")) == (
+        1, 0,
+    )  # fmt: skip
     assert (meterage.total(tenant, "output_tokens"), meterage.total(other, "output_tokens")) == (9, 5)
     assert meterage.total(tenant, "requests") == 1
     counted = UsageBucket.objects.get(tenant=tenant, meter="output_tokens")
