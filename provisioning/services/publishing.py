@@ -67,11 +67,13 @@ def _row(
     tenant_id: int, status: str, region: str, routes: Mapping[str, Route]
 ) -> PublishedConfig | ConfigRefused | None:
     """The newest version's row if it says this, otherwise a new one; a refusal when the rules forbid it. None when the
-    caller's picture is old: a route is about to be deleted, or the tenant has begun to leave meanwhile, when only a
-    withdrawal may be written."""
+    caller's picture is old: a route is about to be deleted, or the tenant was suspended or has begun to leave
+    meanwhile, when only that may be written."""
     with boundary("commit config row"), transaction.atomic(durable=True):
         tenant = Tenant.objects.select_for_update(no_key=True).get(pk=tenant_id)
         if tenant.state in (TenantState.OFFBOARDING, TenantState.OFFBOARDED) and status != WITHDRAWN:
+            return None
+        if tenant.state == TenantState.SUSPENDED and status == ACTIVE:
             return None
         advisory_lock(WISHES_LOCK)
         newest = PublishedConfig.objects.filter(tenant=tenant).order_by("-version").first()

@@ -2,9 +2,11 @@
 
 import pytest
 
+from core import crashpoints
 from demo.lister import doubled
 from provisioning import queries
 from provisioning.models import ManagedResource
+from provisioning.services.converge import converge_tenant
 from provisioning.states import Phase
 from tenants.services.lifecycle import resume_tenant, suspend_tenant
 from tenants.services.offboarding import begin_offboarding
@@ -54,6 +56,24 @@ def test_shared_parts_are_made_once_for_three_tenants(world):
     world.settle(*tenants)
     assert world.counts() == BASIC
     assert world.calls("CreateEndpoint") == 1
+
+
+def test_who_looked_before_a_suspension_does_not_publish_over_it(world):
+    tenant = world.sign_up("acme")
+    world.settle(tenant)
+
+    def suspend_meanwhile(point):
+        if point == "before commit config row":
+            crashpoints.arm(None)
+            suspend_tenant(tenant_id=tenant.pk, reason="unpaid", actor=TESTER)
+            converge_tenant(tenant_id=tenant.pk)
+
+    crashpoints.arm(suspend_meanwhile)
+    try:
+        converge_tenant(tenant_id=tenant.pk)
+    finally:
+        crashpoints.arm(None)
+    assert queries.current_config(tenant.pk).document["status"] == "suspended"
 
 
 def test_suspending_keeps_resources_and_tells_the_data_plane(world):
