@@ -145,7 +145,8 @@ def _serve(tenant: Tenant) -> None:
     if unproved or places:
         wanted = wanted_releases(tenant.pk)  # without what was refused, and with what people decided meanwhile
     if held_up is None and cutting_over.prepare(tenant, wishes, wanted, refused):
-        standing = queries.standing_of(tenant.pk)  # the new tier's lines first
+        # The new tier's lines first, and what people decided while those were asked.
+        standing, wanted = queries.standing_of(tenant.pk), wanted_releases(tenant.pk)
     config = queries.current_config(tenant.pk)
     if wishes.is_founded or config is not None:
         config = _publish(tenant, standing.lines, wishes, wanted, config)

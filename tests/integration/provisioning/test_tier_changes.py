@@ -2,8 +2,10 @@
 
 import pytest
 
-from core import clock
+from core import clock, crashpoints
 from core.periods import Period
+from models_registry.services.releases import withdraw
+from provisioning import queries
 from provisioning.models import ManagedResource, Operation, TierChange
 from provisioning.services import tier_changes
 from provisioning.services.converge import converge_tenant
@@ -121,6 +123,26 @@ def test_an_adapter_without_effect_on_the_new_lines_takes_the_tenant_back(world)
     change = settle_change(world, tenant)
     assert change.state == ChangeState.RETURNED and "does not answer" in change.detail
     assert routed_lines(tenant) == {"pooled"} and tiers_of(tenant) == ["basic"]
+
+
+def test_what_is_withdrawn_while_new_lines_are_asked_is_not_routed_to_them(world):
+    tenant = served_tenant(world)
+    change_to(tenant, "premium")
+    asked = []
+
+    def withdraw_meanwhile(point):
+        if point == "before commit tier change prepared" and not asked:
+            asked.append(point)
+            withdraw(adapter_id=tenant.adapters.get().pk, reason="Wrong tone.", actor=TESTER)
+
+    crashpoints.arm(withdraw_meanwhile)
+    try:
+        while not asked:
+            world.run_pass()
+            converge_tenant(tenant_id=tenant.pk)
+    finally:
+        crashpoints.arm(None)
+    assert "support" not in queries.current_config(tenant.pk).document["routes"]
 
 
 @pytest.mark.long
