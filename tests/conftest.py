@@ -57,7 +57,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """What is loaded by now stays to the end: looking through it for cycles again and again was a fifth of a run."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 10, 100)
+    gc.set_threshold(50_000, 10, 10)
 
 
 # --- the servers ------------------------------------------------------------------------------------------------

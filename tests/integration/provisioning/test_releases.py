@@ -122,7 +122,14 @@ def test_an_adapter_that_does_nothing_is_refused_and_the_live_one_serves_on(worl
     assert operation.state == OperationState.FAILED and code in operation.detail
 
 
-@pytest.mark.parametrize("gap", ["before the wish", "while it is loaded", "when it is loaded"])
+@pytest.mark.parametrize(
+    "gap",
+    [
+        "while it is loaded",
+        pytest.param("before the wish", marks=pytest.mark.long),
+        pytest.param("when it is loaded", marks=pytest.mark.long),
+    ],
+)
 def test_bytes_that_were_replaced_behind_the_gate_never_serve(world, served, gap):
     """AWS loads by the name alone, and another tenant's adapter is as different from the base as the right one."""
     tenant, _, first, second = served

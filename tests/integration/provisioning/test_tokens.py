@@ -69,11 +69,11 @@ def test_without_a_token_a_row_waits_and_has_not_failed(world, monkeypatch):
     assert 90 < (waiting.look_again_at - real_now()).total_seconds() <= 100
 
 
-def test_a_throttled_storm_of_forty_resources_converges_within_the_bucket(world, monkeypatch):
+def test_a_throttled_storm_of_twenty_four_resources_converges_within_the_bucket(world, monkeypatch):
     rate = Rate(per_second=12, burst=2)
     within = {"aws_changes_per_second": rate.per_second, "aws_changes_burst": rate.burst}
     monkeypatch.setattr(settings, "ENV", settings.ENV.model_copy(update=within))
-    for number in range(10):
+    for number in range(6):
         converge_tenant(tenant_id=world.sign_up(f"storm-{number}", "premium").pk)
     throttled = dict.fromkeys(CREATES, 3)
     for operation, times in throttled.items():
@@ -86,5 +86,5 @@ def test_a_throttled_storm_of_forty_resources_converges_within_the_bucket(world,
         assert all(calls.get(name, 0) - throttled[name] <= allowed for name in CREATES), calls
         assert not ManagedResource.objects.exclude(stuck_reason="").exists()
         assert time.monotonic() - began < 60, "the storm is over and something still waits"
-    assert world.counts() == {"model": 10, "endpoint_config": 10, "endpoint": 10, "inference_component": 10}
-    assert {name: world.calls(name) - throttled[name] for name in CREATES} == dict.fromkeys(CREATES, 10)
+    assert world.counts() == {"model": 6, "endpoint_config": 6, "endpoint": 6, "inference_component": 6}
+    assert {name: world.calls(name) - throttled[name] for name in CREATES} == dict.fromkeys(CREATES, 6)
