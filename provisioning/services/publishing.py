@@ -213,7 +213,18 @@ def _write(config: PublishedConfig) -> bool:
         return False  # a newer version is current; this one stays a row that was never followed
     with boundary("commit config written"), transaction.atomic(durable=True):
         Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
-        return _record(config)
+        is_news = _record(config)
+    if not is_news and config.document["status"] == WITHDRAWN:
+        _take_back(tenant)
+    return is_news
+
+
+def _take_back(tenant: Tenant) -> None:
+    """Erase what was written after its tenant had been cleared away: another process wrote this version first, and
+    went on to erase it when nothing was hosted any more."""
+    if not ManagedResource.objects.filter(tenant=tenant).living().exists():
+        with boundary("erase late config"):
+            connect.config_store().erase(tenant.public_id)
 
 
 def _record(config: PublishedConfig) -> bool:

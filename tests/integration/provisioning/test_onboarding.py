@@ -76,6 +76,25 @@ def test_who_looked_before_a_suspension_does_not_publish_over_it(world):
     assert queries.current_config(tenant.pk).document["status"] == "suspended"
 
 
+def test_who_wrote_late_leaves_no_config_of_a_tenant_that_has_gone(world):
+    tenant = world.sign_up("acme")
+    world.settle(tenant)
+    begin_offboarding(tenant_id=tenant.pk, reason="left", actor=TESTER)
+
+    def leave_meanwhile(point):
+        if point == "before put config version":
+            crashpoints.arm(None)
+            world.settle(tenant)
+            assert not world.account.config_items(tenant.public_id)
+
+    crashpoints.arm(leave_meanwhile)
+    try:
+        converge_tenant(tenant_id=tenant.pk)
+    finally:
+        crashpoints.arm(None)
+    assert not world.account.config_items(tenant.public_id)
+
+
 def test_suspending_keeps_resources_and_tells_the_data_plane(world):
     tenant = world.sign_up("acme", "advanced")
     world.settle(tenant)
