@@ -128,7 +128,7 @@ class DiscountForm(ReasonForm):
     ends_at = _instant(required=False, help_text="UTC; open when empty.")
     meters = forms.MultipleChoiceField(
         required=False,
-        choices=[(key, meter.title) for key, meter in METERS.items()],
+        choices=[(name, name.replace("_", " ")) for name in METERS],
         help_text="Taken off the lines of these; off all lines when none is chosen.",
     )
     field_order = ("tenant", "name", "name_ja", "kind", "value", "starts_at", "ends_at", "meters", "reason")

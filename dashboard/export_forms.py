@@ -11,7 +11,7 @@ from dashboard.forms import PlainForm
 
 DATASET_NAMES = {
     "invoices": "Invoices and notes",
-    "invoice-lines": "Invoice lines, with tax",
+    "invoice-lines": "Their lines, with tax",
     "focus-1.2": "Charges as FOCUS 1.2",
     "usage": "Usage by day",
     "events": "Audit trail",

@@ -9,8 +9,7 @@ from billing.models import TierPrice
 from billing.queries.cards import card_terms
 from billing.queries.segments import NoRateCard, SegmentPlan, plan_segments
 from billing.queries.usage import known_usage
-from billing.rating.lines import CardTerms, Segment, rate_segment
-from billing.rating.words import rate_words
+from billing.rating.lines import CardTerms, RateTerms, Segment, rate_segment
 from core import clock
 from core.periods import Period, bucket_seconds, floor_to_bucket, month_containing
 from tenants.models import Tenant, TierVersion
@@ -18,7 +17,7 @@ from tenants.models import Tenant, TierVersion
 
 @dataclass(frozen=True, slots=True)
 class RateDifference:
-    """One price of either card in words; empty where a card has none."""
+    """One price of either card, as both cards state it; empty where a card has none."""
 
     description: str
     before: str
@@ -115,10 +114,21 @@ def _differences(before: CardTerms, after: CardTerms) -> list[RateDifference]:
     new = {(rate.key, rate.serving_line): rate for rate in after.rates}
     rows = []
     for key in [*old, *(key for key in new if key not in old)]:
-        told = [
-            rate_words(rates[key].model, rates[key].raw_parameters, card.currency) if key in rates else ""
-            for rates, card in ((old, before), (new, after))
-        ]
+        told = _told(old.get(key)), _told(new.get(key))
         if told[0] != told[1]:
             rows.append(RateDifference((new.get(key) or old[key]).description, *told))
     return rows
+
+
+def _told(rate: RateTerms | None) -> str:
+    """A rate's parameters in words: what the card says, without doing sums."""
+    if rate is None:
+        return ""
+    told = []
+    for name, value in rate.raw_parameters.items():
+        if name == "bands" and isinstance(value, list):
+            bands = [f"{band['unit_price']} up to {band['up_to'] or 'any number'}" for band in value]
+            told.append(", ".join(bands))
+        elif value not in (None, [], ""):
+            told.append(f"{name.replace('_', ' ')} {value}")
+    return f"{rate.model.replace('_', ' ')}: {'; '.join(told)}"

@@ -12,9 +12,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from billing.rating.words import price_words, rate_words
 from core import clock, money
-from metering.meters import METERS
 
 register = template.Library()
 
@@ -58,7 +56,9 @@ def price(amount: Decimal | None, currency: str) -> str:
     """A unit price with every digit it has: `$0.0000027` must not become `$0.00`."""
     if amount is None:
         return NOTHING
-    return price_words(Decimal(amount), currency)
+    digits = max(money.exponent(currency), -int(Decimal(amount).normalize().as_tuple().exponent))
+    pattern = "¤#,##0" + ("." + "0" * digits if digits else "")
+    return format_currency(Decimal(amount), currency, format=pattern, currency_digits=False, locale=LOCALE)
 
 
 @register.filter
@@ -74,15 +74,13 @@ def filesize(value: int | None) -> str:
 
 @register.filter
 def duration(value: timedelta | float | None) -> str:
-    """Seconds or a timedelta as `0.4 s`, `2:08`, `3:02:08` or, from two days on, `5 d 3 h`."""
+    """Seconds or a timedelta as `0.4 s`, `2:08` or `3:02:08`."""
     if value is None:
         return NOTHING
     seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
     if seconds < 10:
         return f"{seconds:.1f} s"
     hours, rest = divmod(int(seconds), 3600)
-    if hours >= 48:
-        return f"{hours // 24} d {hours % 24} h"
     minutes, left = divmod(rest, 60)
     return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
 
@@ -118,32 +116,31 @@ def percent(share: str) -> str:
 
 
 @register.filter
-def parts_per_million(value: int) -> str:
-    """Parts per million as people say them: `1000` as `0.1%`."""
-    return format_percent(Decimal(value) / 1_000_000, format="#,##0.####%", locale=LOCALE)
-
-
-@register.filter
 def rate_terms(rate: Any, currency: str) -> str:
-    """What a rate costs in words; `rate` is a row of a card or what an invoice line kept of one."""
-    if isinstance(rate, dict):
-        return rate_words(rate["model"], rate["parameters"], currency)
-    return rate_words(rate.model, rate.parameters, currency)
+    """What a rate costs in words: `$0.10 per 1M`, `5M included, then $0.50 per 1M up to 20M, $0.40 per 1M above`."""
+    given = rate["parameters"] if isinstance(rate, dict) else rate.parameters
+    model = rate["model"] if isinstance(rate, dict) else rate.model
+    per = f" per {_short(given['per'])}" if given.get("per", 1) != 1 else " each"
+    if "bands" in given:
+        text = ", ".join(_band(band, per, currency) for band in given["bands"])
+        return f"{_short(given['included'])} included, then {text}" if "included" in given else text
+    if "unit_price" in given:
+        return price(Decimal(given["unit_price"]), currency) + per
+    if "price" in given:
+        return f"{price(Decimal(given['price']), currency)} per hour"
+    if "amount" in given:
+        least = "at least " if model == "minimum_commitment" else ""
+        return f"{least}{price(Decimal(given['amount']), currency)} per month"
+    return ", ".join(f"{name} {value}" for name, value in given.items())
 
 
-@register.filter
-def meter_title(key: str) -> str:
-    """What a meter is called; its key where it is none of ours."""
-    return METERS[key].title if key in METERS else key
+def _band(band: dict[str, Any], per: str, currency: str) -> str:
+    limit = "above" if band["up_to"] is None else f"up to {_short(band['up_to'])}"
+    return f"{price(Decimal(band['unit_price']), currency)}{per} {limit}"
 
 
-@register.filter
-def metered(quantity: Decimal | int, key: str) -> str:
-    """A quantity with its meter and unit, such as `Busy time: 2,207 milliseconds`."""
-    if key not in METERS:
-        return f"{key}: {number(quantity)}"
-    meter = METERS[key]
-    return f"{meter.title}: {number(quantity)} {meter.unit}{'' if quantity == 1 else 's'}"
+def _short(value: Any) -> str:
+    return format_compact_decimal(Decimal(value), fraction_digits=1, locale=LOCALE)
 
 
 @register.filter

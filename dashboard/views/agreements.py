@@ -17,7 +17,6 @@ from dashboard.confirming import Question, ask_then_do
 from dashboard.paging import page_of
 from dashboard.reading import posted, text_of
 from dashboard.rendering import render_page_or_fragment
-from dashboard.templatetags.formatting import percent
 from tenants.queries import get_tenant
 
 
@@ -84,8 +83,7 @@ def tax_profile(request: OperatorRequest, ref: str) -> HttpResponse:
     profile = tax_profiles([tenant.pk]).get(tenant.pk)
     first = {name: getattr(profile, name, "") for name in ("country", "tax_number", "exempt_reason")}
     rules = [
-        (f"Country {rule.country}" if rule.country else f"Currency {rule.currency}")
-        + f": {rule.name} {percent(str(rule.rate))}"
+        f"{rule.country or rule.currency}: {rule.name} {100 * rule.rate.normalize():f} %"
         + (", owed by the customer when it has a tax number" if rule.reverse_charge else "")
         for rule in list_tax_rules()
         if rule.effective.upper is None

@@ -34,9 +34,7 @@ class SharedLine:
 
 
 def shared_lines(lines: Sequence[ServingLine], *, hours: int) -> list[SharedLine]:
-    """Each of these lines over the last full hours and the one that runs, those with advice first, then the most used.
-
-    Two statements and one read of the counters.
+    """Each of these lines over the last full hours and the one that runs; two statements and one read of the counters.
 
     Usage is what metering has read so far, so the newest hour is usually missing.
     """
@@ -50,7 +48,7 @@ def shared_lines(lines: Sequence[ServingLine], *, hours: int) -> list[SharedLine
         on_it = [OnLine(each, fullest.get(each.tenant_id)) for each in own]
         tokens, tenants = (own[0].line_tokens, own[0].among) if own else (0, 0)
         shown.append(SharedLine(line, tokens, tenants, on_it, advise(own)))
-    return sorted(shown, key=lambda each: (not each.advice, -each.tokens))
+    return shown
 
 
 def advise(found: Sequence[Neighbour]) -> list[str]:

@@ -62,36 +62,3 @@ def test_quantity_drops_the_zeros_of_its_column() -> None:
 
 def test_day_is_the_day_of_the_billing_zone() -> None:
     assert formatting.day(datetime(2026, 10, 31, 15, tzinfo=UTC), "Asia/Tokyo") == "1 Nov 2026"
-
-
-@pytest.mark.parametrize(
-    ("model", "parameters", "words"),
-    [
-        ("flat", {"amount": "29.00"}, "$29.00 per month"),
-        ("minimum_commitment", {"amount": "900", "meters": ["requests"]}, "at least $900.00 per month"),
-        ("per_unit", {"unit_price": "0.60", "per": 1000000}, "$0.60 per 1M"),
-        ("per_unit", {"unit_price": "0.0000027"}, "$0.0000027 each"),
-        ("hourly", {"price": "1.95"}, "$1.95 per hour"),
-        ("monthly", {"price": "40"}, "$40.00 per month in service"),
-        ("package", {"size": 100000, "price": "5"}, "$5.00 per 100K begun"),
-        (
-            "allowance",
-            {"included": 5000000, "per": 1000000, "bands": [{"up_to": None, "unit_price": "0.5"}]},
-            "5M included, then $0.50 per 1M above",
-        ),
-        (
-            "volume",
-            {"per": 1, "bands": [{"up_to": 10, "unit_price": "2"}, {"up_to": None, "unit_price": "1"}]},
-            "$2.00 each up to 10, $1.00 each above; the whole at its band's price",
-        ),
-    ],
-)
-def test_every_pricing_model_has_its_sentence(model: str, parameters: dict[str, object], words: str) -> None:
-    assert formatting.rate_terms({"model": model, "parameters": parameters}, "USD") == words
-
-
-def test_a_quantity_names_its_meter_and_unit() -> None:
-    assert formatting.metered(2207, "busy_milliseconds") == "Busy time: 2,207 milliseconds"
-    assert formatting.metered(1, "requests") == "Requests: 1 request"
-    assert formatting.parts_per_million(1000) == "0.1%"
-    assert formatting.duration(timedelta(days=5)) == "5 d 0 h"
